@@ -1,0 +1,64 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Little-endian values in byte buffers of any alignment.
+ */
+#ifndef BASE_BYTES_H
+#define BASE_BYTES_H
+
+#include <stdint.h>
+#include <string.h>
+
+#if __BYTE_ORDER__ != __ORDER_LITTLE_ENDIAN__
+#error "an x86 host is little-endian"
+#endif
+
+static inline uint16_t load_le16(const void *from)
+{
+    uint16_t value;
+    memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+static inline uint32_t load_le32(const void *from)
+{
+    uint32_t value;
+    memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+static inline uint64_t load_le64(const void *from)
+{
+    uint64_t value;
+    memcpy(&value, from, sizeof(value));
+    return value;
+}
+
+/* The low `size` bytes, 0 to 8, zero-extended. */
+static inline uint64_t load_le(const void *from, unsigned size)
+{
+    uint64_t value = 0;
+    memcpy(&value, from, size);
+    return value;
+}
+
+static inline void store_le16(void *to, uint16_t value)
+{
+    memcpy(to, &value, sizeof(value));
+}
+
+static inline void store_le32(void *to, uint32_t value)
+{
+    memcpy(to, &value, sizeof(value));
+}
+
+static inline void store_le64(void *to, uint64_t value)
+{
+    memcpy(to, &value, sizeof(value));
+}
+
+static inline void store_le(void *to, uint64_t value, unsigned size)
+{
+    memcpy(to, &value, size);
+}
+
+#endif

@@ -1,0 +1,217 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The guest's RAM as a few sorted ranges of host memory. A machine has two or three, so they are searched
+ * from the front.
+ */
+#include "ept/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#define RANGE_LIMIT 32
+
+struct guest_memory {
+    size_t range_count;
+    struct memory_range ranges[RANGE_LIMIT]; /* sorted by gpa */
+    uint8_t *mapping;                        /* of guest_memory_create */
+    uint64_t ram_bytes;
+    int fd;
+};
+
+static int map_ram(struct guest_memory *memory, enum memory_backing backing, struct vmm_error *error)
+{
+    int flags = backing == MEMORY_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
+    if (backing == MEMORY_HUGE)
+        flags |= MAP_HUGETLB;
+    if (backing == MEMORY_SHARED) {
+        memory->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+        if (memory->fd < 0)
+            return error_set_errno(error, -errno, "memory: cannot create a shared memory file");
+        if (ftruncate(memory->fd, (off_t)memory->ram_bytes))
+            return error_set_errno(error, -errno, "memory: cannot give %llu bytes to the shared memory file",
+                                   (unsigned long long)memory->ram_bytes);
+    }
+    void *mapping = mmap(NULL, memory->ram_bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, memory->fd,
+                         0);
+    if (mapping == MAP_FAILED && backing == MEMORY_HUGE)
+        return error_set_errno(error, -errno,
+                               "memory: cannot map %llu bytes of huge pages; the pool is set in "
+                               "/proc/sys/vm/nr_hugepages",
+                               (unsigned long long)memory->ram_bytes);
+    if (mapping == MAP_FAILED)
+        return error_set_errno(error, -errno, "memory: cannot map %llu bytes of guest RAM",
+                               (unsigned long long)memory->ram_bytes);
+    memory->mapping = mapping;
+    madvise(mapping, memory->ram_bytes, MADV_DONTDUMP);
+    return 0;
+}
+
+int guest_memory_create(uint64_t ram_bytes, enum memory_backing backing, struct guest_memory **out,
+                        struct vmm_error *error)
+{
+    if (!ram_bytes || ram_bytes % PAGE_BYTES || ram_bytes > (1ull << 46))
+        return error_set(error, -EINVAL,
+                         "memory: a guest cannot have %llu bytes of RAM; give a multiple of %u, up to 64T",
+                         (unsigned long long)ram_bytes, PAGE_BYTES);
+    struct guest_memory *memory = calloc(1, sizeof(*memory));
+    if (!memory)
+        return error_set(error, -ENOMEM, "memory: out of memory");
+    memory->ram_bytes = ram_bytes;
+    memory->fd = -1;
+    int result = map_ram(memory, backing, error);
+    uint64_t low = ram_bytes < PCI_HOLE_GPA ? ram_bytes : PCI_HOLE_GPA;
+    if (!result)
+        result = guest_memory_add(memory, 0, memory->mapping, low, false, error);
+    if (!result && ram_bytes > low)
+        result = guest_memory_add(memory, PCI_HOLE_END_GPA, memory->mapping + low, ram_bytes - low, false,
+                                  error);
+    if (result) {
+        guest_memory_destroy(memory);
+        return result;
+    }
+    *out = memory;
+    return 0;
+}
+
+void guest_memory_destroy(struct guest_memory *memory)
+{
+    if (!memory)
+        return;
+    if (memory->mapping)
+        munmap(memory->mapping, memory->ram_bytes);
+    if (memory->fd >= 0)
+        close(memory->fd);
+    free(memory);
+}
+
+int guest_memory_add(struct guest_memory *memory, gpa_t gpa, void *hva, uint64_t len, bool read_only,
+                     struct vmm_error *error)
+{
+    uint64_t end;
+    if (!len || gpa % PAGE_BYTES || len % PAGE_BYTES || !checked_add(gpa, len, &end))
+        return error_set(error, -EINVAL, "memory: %#llx bytes at %#llx are not whole pages",
+                         (unsigned long long)len, (unsigned long long)gpa);
+    if (memory->range_count == RANGE_LIMIT)
+        return error_set(error, -ENOSPC, "memory: a guest has at most %d ranges of RAM", RANGE_LIMIT);
+    size_t at = 0;
+    while (at < memory->range_count && memory->ranges[at].gpa < gpa)
+        at++;
+    for (size_t i = 0; i < memory->range_count; i++)
+        if (ranges_overlap(gpa, len, memory->ranges[i].gpa, memory->ranges[i].len))
+            return error_set(error, -EEXIST, "memory: %#llx bytes at %#llx overlap the range at %#llx",
+                             (unsigned long long)len, (unsigned long long)gpa,
+                             (unsigned long long)memory->ranges[i].gpa);
+    memmove(memory->ranges + at + 1, memory->ranges + at,
+            (memory->range_count - at) * sizeof(memory->ranges[0]));
+    memory->ranges[at] = (struct memory_range){.gpa = gpa, .len = len, .hva = hva, .read_only = read_only};
+    memory->range_count++;
+    return 0;
+}
+
+const struct memory_range *guest_memory_ranges(const struct guest_memory *memory, size_t *count)
+{
+    *count = memory->range_count;
+    return memory->ranges;
+}
+
+uint64_t guest_memory_ram_bytes(const struct guest_memory *memory)
+{
+    return memory->ram_bytes;
+}
+
+int guest_memory_fd(const struct guest_memory *memory)
+{
+    return memory->fd;
+}
+
+static const struct memory_range *find_range(const struct guest_memory *memory, gpa_t gpa)
+{
+    for (size_t i = 0; i < memory->range_count; i++)
+        if (gpa - memory->ranges[i].gpa < memory->ranges[i].len && gpa >= memory->ranges[i].gpa)
+            return &memory->ranges[i];
+    return NULL;
+}
+
+/* The part of [gpa, gpa + len) that lies in the range of its first byte; NULL where that byte is not RAM. */
+static uint8_t *span_at(const struct guest_memory *memory, gpa_t gpa, uint64_t len, uint64_t *span_len,
+                        bool *read_only)
+{
+    const struct memory_range *range = find_range(memory, gpa);
+    if (!range)
+        return NULL;
+    uint64_t offset = gpa - range->gpa;
+    *span_len = len < range->len - offset ? len : range->len - offset;
+    *read_only = range->read_only;
+    return range->hva + offset;
+}
+
+static bool is_backed(const struct guest_memory *memory, gpa_t gpa, uint64_t len, bool writable)
+{
+    uint64_t end, span_len;
+    bool read_only;
+    if (!checked_add(gpa, len, &end))
+        return false;
+    for (; len; gpa += span_len, len -= span_len)
+        if (!span_at(memory, gpa, len, &span_len, &read_only) || (writable && read_only))
+            return false;
+    return true;
+}
+
+bool guest_mem_is_ram(const struct guest_memory *memory, gpa_t gpa, uint64_t len)
+{
+    return is_backed(memory, gpa, len, false);
+}
+
+int guest_mem_read(const struct guest_memory *memory, gpa_t gpa, void *to, uint64_t len)
+{
+    uint64_t span_len;
+    bool read_only;
+    if (!is_backed(memory, gpa, len, false))
+        return -EFAULT;
+    for (uint8_t *at = to; len; gpa += span_len, at += span_len, len -= span_len) {
+        const uint8_t *span = span_at(memory, gpa, len, &span_len, &read_only);
+        memcpy(at, span, span_len);
+    }
+    return 0;
+}
+
+int guest_mem_write(const struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t len)
+{
+    return is_backed(memory, gpa, len, true) ? guest_mem_load(memory, gpa, from, len) : -EFAULT;
+}
+
+int guest_mem_load(const struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t len)
+{
+    uint64_t span_len;
+    bool read_only;
+    if (!is_backed(memory, gpa, len, false))
+        return -EFAULT;
+    for (const uint8_t *at = from; len; gpa += span_len, at += span_len, len -= span_len) {
+        uint8_t *span = span_at(memory, gpa, len, &span_len, &read_only);
+        memcpy(span, at, span_len);
+    }
+    return 0;
+}
+
+int guest_mem_fill(const struct guest_memory *memory, gpa_t gpa, uint8_t byte, uint64_t len)
+{
+    uint64_t span_len;
+    bool read_only;
+    if (!is_backed(memory, gpa, len, false))
+        return -EFAULT;
+    for (; len; gpa += span_len, len -= span_len) {
+        uint8_t *span = span_at(memory, gpa, len, &span_len, &read_only);
+        memset(span, byte, span_len);
+    }
+    return 0;
+}
+
+void *guest_mem_ptr(const struct guest_memory *memory, gpa_t gpa, uint64_t len)
+{
+    const struct memory_range *range = find_range(memory, gpa);
+    if (!range || range->read_only || !range_inside(gpa, len, range->gpa, range->len))
+        return NULL;
+    return range->hva + (gpa - range->gpa);
+}

@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From an address to a device. Regions are kept sorted; ports also have a table of a byte for each port, of
+ * which only the touched pages cost memory, so that a port is found without a search.
+ */
+#include "mmio/bus.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define PORT_COUNT   0x10000u
+#define REGION_LIMIT 254 /* an index of the port table is a byte, and 0 means none */
+
+struct bus {
+    enum bus_kind kind;
+    size_t count, capacity;
+    struct bus_region **regions; /* sorted by base */
+    uint8_t *port_index;         /* PORT_COUNT entries: 1 + index in regions, or 0 */
+    uint64_t miss_count;
+};
+
+int bus_create(enum bus_kind kind, struct bus **out, struct vmm_error *error)
+{
+    struct bus *bus = calloc(1, sizeof(*bus));
+    if (bus && kind == BUS_PORTS)
+        bus->port_index = calloc(PORT_COUNT, sizeof(*bus->port_index));
+    if (!bus || (kind == BUS_PORTS && !bus->port_index)) {
+        free(bus);
+        return error_set(error, -ENOMEM, "bus: out of memory");
+    }
+    bus->kind = kind;
+    *out = bus;
+    return 0;
+}
+
+void bus_destroy(struct bus *bus)
+{
+    if (!bus)
+        return;
+    free(bus->port_index);
+    free(bus->regions);
+    free(bus);
+}
+
+/* The index of the first region that ends above `address`. */
+static size_t bus_lower_bound(const struct bus *bus, uint64_t address)
+{
+    size_t low = 0, high = bus->count;
+    while (low < high) {
+        size_t middle = low + (high - low) / 2;
+        const struct bus_region *region = bus->regions[middle];
+        if (region->base + (region->len - 1) < address)
+            low = middle + 1;
+        else
+            high = middle;
+    }
+    return low;
+}
+
+/* Regions behind a changed one have moved, so every region's entries are written again: only at set-up. */
+static void bus_index_ports(struct bus *bus)
+{
+    if (bus->kind != BUS_PORTS)
+        return;
+    for (size_t i = 0; i < bus->count; i++)
+        memset(bus->port_index + bus->regions[i]->base, (int)i + 1, bus->regions[i]->len);
+}
+
+static int bus_grow(struct bus *bus, struct vmm_error *error)
+{
+    if (bus->count < bus->capacity)
+        return 0;
+    size_t capacity = bus->capacity ? 2 * bus->capacity : 16;
+    struct bus_region **regions = realloc(bus->regions, capacity * sizeof(*regions));
+    if (!regions)
+        return error_set(error, -ENOMEM, "bus: out of memory");
+    bus->regions = regions;
+    bus->capacity = capacity;
+    return 0;
+}
+
+int bus_add(struct bus *bus, struct bus_region *region, struct vmm_error *error)
+{
+    uint64_t limit = bus->kind == BUS_PORTS ? PORT_COUNT - 1 : UINT64_MAX;
+    if (!region->len || region->base > limit || region->len - 1 > limit - region->base)
+        return error_set(error, -EINVAL, "%s: %#llx bytes at %#llx leave the address space", region->name,
+                         (unsigned long long)region->len, (unsigned long long)region->base);
+    size_t at = bus_lower_bound(bus, region->base);
+    if (at < bus->count && bus->regions[at]->base <= region->base + (region->len - 1))
+        return error_set(error, -EEXIST, "%s: %#llx bytes at %#llx overlap %s at %#llx", region->name,
+                         (unsigned long long)region->len, (unsigned long long)region->base,
+                         bus->regions[at]->name, (unsigned long long)bus->regions[at]->base);
+    if (bus->kind == BUS_PORTS && bus->count == REGION_LIMIT)
+        return error_set(error, -ENOSPC, "%s: a machine has at most %d port regions", region->name,
+                         REGION_LIMIT);
+    int result = bus_grow(bus, error);
+    if (result)
+        return result;
+    memmove(bus->regions + at + 1, bus->regions + at, (bus->count - at) * sizeof(*bus->regions));
+    bus->regions[at] = region;
+    bus->count++;
+    bus_index_ports(bus);
+    return 0;
+}
+
+void bus_remove(struct bus *bus, struct bus_region *region)
+{
+    size_t at = 0;
+    while (at < bus->count && bus->regions[at] != region)
+        at++;
+    if (at == bus->count)
+        return;
+    if (bus->kind == BUS_PORTS)
+        memset(bus->port_index + region->base, 0, region->len);
+    bus->count--;
+    memmove(bus->regions + at, bus->regions + at + 1, (bus->count - at) * sizeof(*bus->regions));
+    bus_index_ports(bus);
+}
+
+struct bus_region *bus_find(const struct bus *bus, uint64_t address)
+{
+    if (bus->kind == BUS_PORTS) {
+        uint8_t index = address < PORT_COUNT ? bus->port_index[address] : 0;
+        return index ? bus->regions[index - 1] : NULL;
+    }
+    size_t at = bus_lower_bound(bus, address);
+    return at < bus->count && bus->regions[at]->base <= address ? bus->regions[at] : NULL;
+}
+
+static void region_lock(const struct bus_region *region)
+{
+    if (region->lock)
+        pthread_mutex_lock(region->lock);
+}
+
+static void region_unlock(const struct bus_region *region)
+{
+    if (region->lock)
+        pthread_mutex_unlock(region->lock);
+}
+
+static unsigned region_size_max(const struct bus_region *region)
+{
+    return region->size_max ? region->size_max : 8;
+}
+
+/* An access inside one region, with the region's lock held; wider ones are split, low part first. */
+static uint64_t region_read(const struct bus_region *region, uint64_t offset, unsigned size)
+{
+    if (size < region->size_min)
+        return size_mask(size);
+    unsigned step = region_size_max(region);
+    if (size <= step)
+        return region->ops->read(region->device, offset, size) & size_mask(size);
+    uint64_t value = 0;
+    for (unsigned at = 0; at < size; at += step)
+        value |= (region->ops->read(region->device, offset + at, step) & size_mask(step)) << (8 * at);
+    return value;
+}
+
+static void region_write(const struct bus_region *region, uint64_t offset, unsigned size, uint64_t value)
+{
+    if (size < region->size_min)
+        return;
+    unsigned step = region_size_max(region);
+    if (size <= step) {
+        region->ops->write(region->device, offset, size, value & size_mask(size));
+        return;
+    }
+    for (unsigned at = 0; at < size; at += step)
+        region->ops->write(region->device, offset + at, step, value >> (8 * at) & size_mask(step));
+}
+
+/* A power of two is what a device may see: 3, 5, 6 and 7 bytes only come from split accesses. */
+static bool access_is_whole(const struct bus_region *region, uint64_t address, unsigned size)
+{
+    return (size & (size - 1)) == 0 && range_inside(address, size, region->base, region->len);
+}
+
+/* Whether no byte of the access is claimed. */
+static bool access_misses(const struct bus *bus, uint64_t address, unsigned size)
+{
+    for (unsigned i = 0; i < size; i++)
+        if (bus_find(bus, address + i))
+            return false;
+    return true;
+}
+
+static void bus_count_miss(struct bus *bus)
+{
+    __atomic_fetch_add(&bus->miss_count, 1, __ATOMIC_RELAXED);
+}
+
+uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
+{
+    struct bus_region *region = bus_find(bus, address);
+    if (region && access_is_whole(region, address, size)) {
+        region_lock(region);
+        region->read_count++;
+        uint64_t value = region_read(region, address - region->base, size);
+        region_unlock(region);
+        return value;
+    }
+    if (access_misses(bus, address, size)) {
+        bus_count_miss(bus);
+        return size_mask(size);
+    }
+    uint64_t value = 0;
+    for (unsigned i = 0; i < size; i++)
+        value |= bus_read(bus, address + i, 1) << (8 * i);
+    return value;
+}
+
+void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    struct bus_region *region = bus_find(bus, address);
+    if (region && access_is_whole(region, address, size)) {
+        region_lock(region);
+        region->write_count++;
+        region_write(region, address - region->base, size, value);
+        region_unlock(region);
+        return;
+    }
+    if (access_misses(bus, address, size)) {
+        bus_count_miss(bus);
+        return;
+    }
+    for (unsigned i = 0; i < size; i++)
+        bus_write(bus, address + i, 1, value >> (8 * i) & 0xff);
+}
+
+struct bus_region *const *bus_regions(const struct bus *bus, size_t *count)
+{
+    *count = bus->count;
+    return bus->regions;
+}
+
+uint64_t bus_miss_count(const struct bus *bus)
+{
+    return __atomic_load_n(&bus->miss_count, __ATOMIC_RELAXED);
+}

@@ -1,0 +1,66 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A bus: from an address to the device that owns it. A machine has two, ports and memory. The bus alone
+ * decides what a miss or a wrong width does; a device sees offset, size and value and cannot fail.
+ *
+ * Threads: bus_read and bus_write from any thread; the device's lock is taken around its operation. Regions
+ * are added and removed only while every vCPU is out.
+ */
+#ifndef MMIO_BUS_H
+#define MMIO_BUS_H
+
+#include <pthread.h>
+
+#include "base/error.h"
+#include "base/types.h"
+
+/* What a device does with an access: `size` is one that its region allows, `offset` + `size` is inside the
+ * region. A value read is cut to `size` by the bus. */
+struct bus_ops {
+    uint64_t (*read)(void *device, uint64_t offset, unsigned size);
+    void (*write)(void *device, uint64_t offset, unsigned size, uint64_t value);
+};
+
+/* Owned by the device; the bus borrows it from bus_add to bus_remove. */
+struct bus_region {
+    const char *name; /* for messages and statistics */
+    uint64_t base;
+    uint64_t len;
+    /* The widths that the device knows, a power of two each. 0 means 1 and 8. A wider access is split, low
+     * part first; a narrower one reads all ones and writes nothing. */
+    unsigned size_min, size_max;
+    const struct bus_ops *ops;
+    void *device;
+    pthread_mutex_t *lock; /* NULL: the device needs none */
+    uint64_t read_count, write_count;
+};
+
+struct bus;
+
+enum bus_kind {
+    BUS_PORTS,  /* addresses 0 to 0xffff, found in constant time */
+    BUS_MEMORY, /* guest-physical addresses */
+};
+
+int bus_create(enum bus_kind kind, struct bus **bus, struct vmm_error *error);
+void bus_destroy(struct bus *bus);
+
+/* -EEXIST where the region overlaps another, -EINVAL where it is empty or leaves the address space. */
+int bus_add(struct bus *bus, struct bus_region *region, struct vmm_error *error);
+void bus_remove(struct bus *bus, struct bus_region *region);
+
+/* The region that holds `address`, or NULL. */
+struct bus_region *bus_find(const struct bus *bus, uint64_t address);
+
+/* An access of 1 to 8 bytes. Bytes that no region claims read all ones, and writes to them vanish. An access
+ * that leaves its region is done byte by byte. */
+uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size);
+void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value);
+
+/* The regions in order of address; a borrow until the next bus_add or bus_remove. */
+struct bus_region *const *bus_regions(const struct bus *bus, size_t *count);
+
+/* Accesses of which no byte was claimed, since the bus was created. */
+uint64_t bus_miss_count(const struct bus *bus);
+
+#endif

@@ -1,0 +1,120 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Guest memory: holes, edges, wraps, read-only ranges.
+ */
+#include "ept/memory.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+static struct guest_memory *create(uint64_t ram_bytes)
+{
+    struct guest_memory *memory;
+    struct vmm_error error = {0};
+    int result = guest_memory_create(ram_bytes, MEMORY_ANONYMOUS, &memory, &error);
+    ck_assert_msg(result == 0, "%s", error.message);
+    return memory;
+}
+
+START_TEST(ram_goes_on_above_the_hole)
+{
+    struct guest_memory *memory = create(5 * GIB);
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(memory, &count);
+    ck_assert_uint_eq(count, 2);
+    ck_assert_uint_eq(ranges[0].len, PCI_HOLE_GPA);
+    ck_assert_uint_eq(ranges[1].gpa, 4 * GIB);
+    ck_assert_uint_eq(ranges[1].len, 2 * GIB);
+    ck_assert(guest_mem_is_ram(memory, 6 * GIB - 1, 1));
+    ck_assert(!guest_mem_is_ram(memory, 6 * GIB, 1));
+    ck_assert(!guest_mem_is_ram(memory, PCI_HOLE_GPA, 1));
+    ck_assert(!guest_mem_is_ram(memory, PCI_HOLE_GPA - 1, 2));
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+START_TEST(a_copy_that_leaves_ram_copies_nothing)
+{
+    struct guest_memory *memory = create(64 * KIB);
+    uint8_t bytes[8] = {1, 2, 3, 4, 5, 6, 7, 8}, back[8] = {0};
+    ck_assert_int_eq(guest_mem_write(memory, 64 * KIB - 7, bytes, 8), -EFAULT);
+    ck_assert_int_eq(guest_mem_read(memory, 64 * KIB - 7, back, 7), 0);
+    ck_assert_uint_eq(back[0], 0);
+    ck_assert_int_eq(guest_mem_write(memory, 64 * KIB - 8, bytes, 8), 0);
+    ck_assert_int_eq(guest_mem_read(memory, 64 * KIB - 8, back, 8), 0);
+    ck_assert_mem_eq(bytes, back, 8);
+    ck_assert_int_eq(guest_mem_read(memory, UINT64_MAX - 3, back, 8), -EFAULT);
+    ck_assert_int_eq(guest_mem_read(memory, 0, back, UINT64_MAX), -EFAULT);
+    ck_assert_int_eq(guest_mem_fill(memory, 1, 0xaa, UINT64_MAX), -EFAULT);
+    ck_assert_int_eq(guest_mem_read(memory, UINT64_MAX, back, 0), 0);
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+START_TEST(adjoining_ranges_are_copied_across)
+{
+    struct guest_memory *memory = create(64 * KIB);
+    static uint8_t more[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    ck_assert_int_eq(guest_memory_add(memory, 64 * KIB, more, sizeof(more), false, NULL), 0);
+    ck_assert_int_eq(guest_mem_fill(memory, 64 * KIB - 2, 0x55, 4), 0);
+    uint8_t back[4];
+    ck_assert_int_eq(guest_mem_read(memory, 64 * KIB - 2, back, 4), 0);
+    ck_assert_mem_eq(back, "\x55\x55\x55\x55", 4);
+    ck_assert_uint_eq(more[1], 0x55);
+    ck_assert_ptr_null(guest_mem_ptr(memory, 64 * KIB - 2, 4));
+    ck_assert_ptr_eq(guest_mem_ptr(memory, 64 * KIB + 2, 4), more + 2);
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+START_TEST(read_only_ranges_take_loads_but_no_writes)
+{
+    struct guest_memory *memory = create(64 * KIB);
+    static uint8_t rom[PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    ck_assert_int_eq(guest_memory_add(memory, GIB, rom, sizeof(rom), true, NULL), 0);
+    ck_assert_int_eq(guest_mem_write(memory, GIB, "x", 1), -EFAULT);
+    ck_assert_int_eq(guest_mem_load(memory, GIB, "x", 1), 0);
+    ck_assert_uint_eq(rom[0], 'x');
+    ck_assert_ptr_null(guest_mem_ptr(memory, GIB, 1));
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+START_TEST(bad_ranges_are_refused_with_a_reason)
+{
+    struct guest_memory *memory = create(64 * KIB);
+    struct vmm_error error;
+    static uint8_t page[2 * PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    ck_assert_int_eq(guest_memory_add(memory, 60 * KIB, page, sizeof(page), false, &error), -EEXIST);
+    ck_assert_ptr_nonnull(strstr(error.message, "overlap"));
+    ck_assert_int_eq(guest_memory_add(memory, 64 * KIB, page, 100, false, &error), -EINVAL);
+    ck_assert_int_eq(guest_memory_add(memory, -(gpa_t)PAGE_BYTES, page, sizeof(page), false, &error),
+                     -EINVAL);
+    struct guest_memory *none;
+    ck_assert_int_eq(guest_memory_create(0, MEMORY_ANONYMOUS, &none, &error), -EINVAL);
+    ck_assert_int_eq(guest_memory_create(100, MEMORY_ANONYMOUS, &none, &error), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "100 bytes"));
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+START_TEST(shared_memory_has_a_descriptor)
+{
+    struct guest_memory *memory;
+    ck_assert_int_eq(guest_memory_create(64 * KIB, MEMORY_SHARED, &memory, NULL), 0);
+    ck_assert_int_ge(guest_memory_fd(memory), 0);
+    guest_memory_destroy(memory);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, ram_goes_on_above_the_hole);
+    test_add(suite, a_copy_that_leaves_ram_copies_nothing);
+    test_add(suite, adjoining_ranges_are_copied_across);
+    test_add(suite, read_only_ranges_take_loads_but_no_writes);
+    test_add(suite, bad_ranges_are_refused_with_a_reason);
+    test_add(suite, shared_memory_has_a_descriptor);
+}

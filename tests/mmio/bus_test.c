@@ -1,0 +1,150 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The bus with a device that remembers what it was asked: misses, splits, widths, neighbours.
+ */
+#include "mmio/bus.h"
+
+#include <stdio.h>
+#include <string.h>
+
+#include "tests/harness.h"
+
+static char seen[500];
+
+static uint64_t probe_read(void *device, uint64_t offset, unsigned size)
+{
+    size_t len = strlen(seen);
+    snprintf(seen + len, sizeof(seen) - len, "%s:r%u@%llu ", (const char *)device, size,
+             (unsigned long long)offset);
+    return 0x8877665544332211ull >> (8 * offset);
+}
+
+static void probe_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    size_t len = strlen(seen);
+    snprintf(seen + len, sizeof(seen) - len, "%s:w%u@%llu=%llx ", (const char *)device, size,
+             (unsigned long long)offset, (unsigned long long)value);
+}
+
+static const struct bus_ops probe_ops = {.read = probe_read, .write = probe_write};
+
+static struct bus_region region(char *name, uint64_t base, uint64_t len, unsigned size_min, unsigned size_max)
+{
+    return (struct bus_region){.name = name,
+                               .base = base,
+                               .len = len,
+                               .size_min = size_min,
+                               .size_max = size_max,
+                               .ops = &probe_ops,
+                               .device = name};
+}
+
+static struct bus *bus;
+static struct bus_region a, b;
+
+static void set_up(enum bus_kind kind)
+{
+    seen[0] = 0;
+    ck_assert_int_eq(bus_create(kind, &bus, NULL), 0);
+    a = region("a", 0x100, 8, 0, 0);
+    b = region("b", 0x108, 4, 2, 2);
+    ck_assert_int_eq(bus_add(bus, &b, NULL), 0);
+    ck_assert_int_eq(bus_add(bus, &a, NULL), 0);
+}
+
+START_TEST(an_access_reaches_its_device)
+{
+    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
+        set_up(kind);
+        ck_assert_uint_eq(bus_read(bus, 0x102, 2), 0x4433);
+        bus_write(bus, 0x104, 4, 0xffffffff12345678);
+        ck_assert_str_eq(seen, "a:r2@2 a:w4@4=12345678 ");
+        ck_assert_uint_eq(a.read_count, 1);
+        ck_assert_uint_eq(a.write_count, 1);
+        bus_destroy(bus);
+    }
+}
+END_TEST
+
+START_TEST(misses_read_all_ones)
+{
+    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
+        set_up(kind);
+        ck_assert_uint_eq(bus_read(bus, 0xfe, 1), 0xff);
+        ck_assert_uint_eq(bus_read(bus, 0x10c, 4), 0xffffffff);
+        ck_assert_uint_eq(bus_read(bus, 0x200, 8), UINT64_MAX);
+        ck_assert_uint_eq(bus_read(bus, UINT64_MAX, 8) & 0xff, 0xff);
+        bus_write(bus, 0x200, 8, 1);
+        ck_assert_str_eq(seen, "");
+        ck_assert_uint_eq(bus_miss_count(bus), 5);
+        bus_destroy(bus);
+    }
+}
+END_TEST
+
+START_TEST(an_access_across_an_edge_is_done_by_bytes)
+{
+    set_up(BUS_MEMORY);
+    ck_assert_uint_eq(bus_read(bus, 0xff, 2), 0x11ff);
+    ck_assert_str_eq(seen, "a:r1@0 ");
+    seen[0] = 0;
+    /* b knows no bytes: its part reads all ones */
+    ck_assert_uint_eq(bus_read(bus, 0x106, 4), 0xffff8877);
+    ck_assert_str_eq(seen, "a:r1@6 a:r1@7 ");
+    bus_destroy(bus);
+}
+END_TEST
+
+START_TEST(wrong_widths_are_split_or_dropped)
+{
+    set_up(BUS_MEMORY);
+    ck_assert_uint_eq(bus_read(bus, 0x108, 4), 0x44332211);
+    ck_assert_uint_eq(bus_read(bus, 0x108, 1), 0xff);
+    bus_write(bus, 0x108, 4, 0xaaaabbbb);
+    bus_write(bus, 0x109, 1, 5);
+    ck_assert_str_eq(seen, "b:r2@0 b:r2@2 b:w2@0=bbbb b:w2@2=aaaa ");
+    bus_destroy(bus);
+}
+END_TEST
+
+START_TEST(bad_regions_are_refused_with_a_reason)
+{
+    set_up(BUS_PORTS);
+    struct vmm_error error;
+    struct bus_region c = region("c", 0x107, 2, 0, 0);
+    ck_assert_int_eq(bus_add(bus, &c, &error), -EEXIST);
+    ck_assert_str_eq(error.message, "c: 0x2 bytes at 0x107 overlap a at 0x100");
+    c = region("c", 0xffff, 2, 0, 0);
+    ck_assert_int_eq(bus_add(bus, &c, &error), -EINVAL);
+    c = region("c", 0x300, 0, 0, 0);
+    ck_assert_int_eq(bus_add(bus, &c, &error), -EINVAL);
+    c = region("c", 0xffff, 1, 0, 0);
+    ck_assert_int_eq(bus_add(bus, &c, &error), 0);
+    bus_destroy(bus);
+}
+END_TEST
+
+START_TEST(a_removed_region_is_gone)
+{
+    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
+        set_up(kind);
+        bus_remove(bus, &a);
+        ck_assert_ptr_null(bus_find(bus, 0x100));
+        ck_assert_ptr_null(bus_find(bus, 0x107));
+        ck_assert_ptr_eq(bus_find(bus, 0x108), &b);
+        ck_assert_int_eq(bus_add(bus, &a, NULL), 0);
+        ck_assert_ptr_eq(bus_find(bus, 0x107), &a);
+        bus_destroy(bus);
+    }
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, an_access_reaches_its_device);
+    test_add(suite, misses_read_all_ones);
+    test_add(suite, an_access_across_an_edge_is_done_by_bytes);
+    test_add(suite, wrong_widths_are_split_or_dropped);
+    test_add(suite, bad_regions_are_refused_with_a_reason);
+    test_add(suite, a_removed_region_is_gone);
+}
