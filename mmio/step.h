@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Executing one guest instruction in software: fetch, decode, execute. Registers are data (struct cpu_state),
+ * memory and the machine are callbacks. Nothing is written back until the instruction has succeeded, and
+ * every address of the instruction is translated and checked before the first device is touched.
+ *
+ * Threads: the vCPU's own; several vCPUs of a machine may step at the same time.
+ */
+#ifndef MMIO_STEP_H
+#define MMIO_STEP_H
+
+#include <pthread.h>
+
+#include "ept/memory.h"
+#include "mmio/bus.h"
+#include "mmio/cpu_state.h"
+
+enum step_result {
+    STEP_DONE,        /* executed; rip is at the next one */
+    STEP_AGAIN,       /* a part of a long REP is done: the registers say how far, rip is kept. Call again */
+    STEP_EXCEPTION,   /* outcome.event is to be injected into the CPU as it stands now (see struct step_event)
+                       */
+    STEP_UNSUPPORTED, /* nothing has happened; outcome.reason says what is missing, outcome.bytes which
+                         instruction */
+};
+
+enum event_kind {
+    EVENT_EXCEPTION,                     /* of the processor; `has_error` says whether with an error code */
+    EVENT_SOFTWARE_EXCEPTION,            /* INT3 and INTO: checked against the gate's DPL */
+    EVENT_SOFTWARE_INTERRUPT,            /* INT n: likewise */
+    EVENT_PRIVILEGED_SOFTWARE_EXCEPTION, /* INT1: not checked */
+    EVENT_INTERRUPT,                     /* external */
+    EVENT_NMI,
+};
+
+enum exception_vector {
+    VECTOR_DE = 0,
+    VECTOR_DB = 1,
+    VECTOR_NMI = 2,
+    VECTOR_BP = 3,
+    VECTOR_OF = 4,
+    VECTOR_BR = 5,
+    VECTOR_UD = 6,
+    VECTOR_NM = 7,
+    VECTOR_DF = 8,
+    VECTOR_TS = 10,
+    VECTOR_NP = 11,
+    VECTOR_SS = 12,
+    VECTOR_GP = 13,
+    VECTOR_PF = 14,
+    VECTOR_MF = 16,
+    VECTOR_AC = 17,
+    VECTOR_XM = 19,
+    VECTOR_CP = 21,
+};
+
+/* An exception or interrupt on its way into the guest. The CPU is already what the handler has to find
+ * interrupted: a fault has left the registers as they were, a trap (#DB after a single step) has rip behind
+ * the instruction. CR2 and DR6 are not in the CPU yet: the delivery writes them. */
+struct step_event {
+    enum event_kind kind;
+    uint8_t vector;
+    bool has_error;
+    bool is_trap; /* EVENT_EXCEPTION: a trap, whose pushed flags have no RF */
+    uint32_t error_code;
+    uint64_t cr2; /* of #PF */
+    uint64_t dr6; /* of #DB: the bits to set */
+};
+
+/* What the vCPU does for the emulator; `owner` is the step_machine's. A NULL member makes the instructions
+ * that need it STEP_UNSUPPORTED, except where it says otherwise. */
+struct step_ops {
+    /* Fills cpu->vector (and cpu->pkru); called at most once for a loaded CPU. 0 or a negative errno. */
+    int (*load_vector)(void *owner, struct cpu_state *cpu);
+    void (*cpuid)(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4]);
+    /* false: #GP. Not for what is in struct cpu_state: the emulator keeps EFER and the FS and GS bases
+     * itself. */
+    bool (*msr_read)(void *owner, uint32_t index, uint64_t *value);
+    bool (*msr_write)(void *owner, uint32_t index, uint64_t value);
+    uint64_t (*tsc_read)(void *owner);
+    bool (*xcr0_write)(void *owner, uint64_t value);
+    /* The guest has executed INVLPG and the like, or changed the meaning of its page tables. */
+    void (*tlb_flush)(void *owner);
+    /* RAM was written behind KVM's back: for the dirty pages. NULL: nobody wants to know. */
+    void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
+    /* Whether the address belongs to a device inside the kernel (local APIC, IOAPIC), which only KVM can
+     * reach: the instruction is then STEP_UNSUPPORTED with `kernel_device` set. NULL: there are none. */
+    bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
+};
+
+/* What the instruction runs against; filled once for each vCPU. Everything is borrowed. */
+struct step_machine {
+    struct guest_memory *memory;
+    struct bus *bus;
+    struct bus *ports;
+    /* Held during a LOCKed instruction that no single atomic operation of the host can do: across pages, and
+     * on devices. One for all vCPUs of a machine. NULL: there is one vCPU. */
+    pthread_mutex_t *bus_lock;
+    const struct step_ops *ops;
+    void *owner;
+    uint8_t physical_address_bits; /* MAXPHYADDR of the guest's CPUID; 0 means 48 */
+    bool vendor_amd;               /* whose rules, where the two differ */
+    unsigned rep_limit;            /* elements of a REP for one call; 0 means 65536 */
+};
+
+#define STEP_INSN_BYTES_MAX 15
+
+struct step_outcome {
+    struct step_event event;
+    uint8_t bytes[STEP_INSN_BYTES_MAX]; /* of the instruction, as far as it was fetched */
+    uint8_t byte_count;
+    bool kernel_device;  /* UNSUPPORTED because KVM has to do it */
+    bool changed_system; /* segments, control registers or descriptor tables are not what they were */
+    const char *reason;  /* of UNSUPPORTED: a phrase, static */
+    unsigned device_reads, device_writes; /* accesses that reached the bus, ports included */
+    unsigned elements;                    /* of a REP instruction, done in this call */
+    gpa_t device_gpa;                     /* the last device address touched */
+};
+
+/* Executes the instruction at cpu->rip, or a bounded part of it. `hint` may be NULL, or `hint_len` bytes that
+ * are known to stand at rip (as KVM_INTERNAL_ERROR_EMULATION gives them), which saves the fetch. */
+enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
+                           unsigned hint_len, struct step_outcome *outcome);
+
+/* Delivers the event through the guest's IDT in software: pushes the frame, switches stacks, loads CS and
+ * rip. An exception during the delivery is promoted as the processor does (SDM 3A, table 6-5). STEP_DONE; or
+ * STEP_EXCEPTION for a triple fault (event is then #DF: the machine resets); or STEP_UNSUPPORTED (task
+ * gates). */
+enum step_result deliver_event(const struct step_machine *machine, struct cpu_state *cpu,
+                               const struct step_event *event, struct step_outcome *outcome);
+
+#endif
