@@ -1,0 +1,273 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The page-table walk (SDM 3A 4.3 to 4.7, APM 2 5.3 to 5.6). One loop over the levels serves all modes: a
+ * mode is the number of levels, the bits of index for each, and the width of an entry.
+ */
+#include "ept/walk.h"
+
+#define CR0_WP_BIT   (1u << 16)
+#define CR0_PG_BIT   (1u << 31)
+#define CR4_PSE_BIT  (1u << 4)
+#define CR4_PAE_BIT  (1u << 5)
+#define CR4_LA57_BIT (1u << 12)
+#define CR4_SMEP_BIT (1u << 20)
+#define CR4_SMAP_BIT (1u << 21)
+#define CR4_PKE_BIT  (1u << 22)
+#define EFER_LMA_BIT (1u << 10)
+#define EFER_NXE_BIT (1u << 11)
+
+#define ENTRY_P         0x01u
+#define ENTRY_W         0x02u
+#define ENTRY_U         0x04u
+#define ENTRY_A         0x20u
+#define ENTRY_D         0x40u
+#define ENTRY_PS        0x80u
+#define ENTRY_NX        (1ull << 63)
+#define ENTRY_GPA       0x000ffffffffff000ull
+#define ENTRY_KEY(e)    ((unsigned)((e) >> 59) & 15)
+#define BITS(high, low) ((~0ull >> (63 - (high))) & (~0ull << (low)))
+
+#define LEVELS_MAX     5
+#define UPDATE_RETRIES 64 /* another vCPU that keeps on changing an entry only hurts itself */
+
+enum paging_mode {
+    PAGING_32,
+    PAGING_PAE,
+    PAGING_LONG,
+};
+
+/* A walk in progress. `entries[i]` is what was read at `gpas[i]`, from the root down. */
+struct walk {
+    const struct walk_context *context;
+    enum paging_mode mode;
+    unsigned levels, entry_bytes, index_bits;
+    unsigned count;
+    gpa_t gpas[LEVELS_MAX];
+    uint64_t entries[LEVELS_MAX];
+    uint64_t rights; /* ENTRY_W and ENTRY_U of all levels, ENTRY_NX of any */
+};
+
+static void walk_begin(struct walk *walk, const struct walk_context *context)
+{
+    walk->context = context;
+    walk->count = 0;
+    walk->rights = ENTRY_W | ENTRY_U;
+    walk->entry_bytes = 8;
+    walk->index_bits = 9;
+    if (context->efer & EFER_LMA_BIT) {
+        walk->mode = PAGING_LONG;
+        walk->levels = context->cr4 & CR4_LA57_BIT ? 5 : 4;
+    } else if (context->cr4 & CR4_PAE_BIT) {
+        walk->mode = PAGING_PAE;
+        walk->levels = 3;
+    } else {
+        walk->mode = PAGING_32;
+        walk->levels = 2;
+        walk->entry_bytes = 4;
+        walk->index_bits = 10;
+    }
+}
+
+static uint64_t entry_read(const struct walk *walk, gpa_t gpa, struct walk_result *result)
+{
+    const void *hva = guest_mem_ptr(walk->context->memory, gpa, walk->entry_bytes);
+    if (hva)
+        return walk->entry_bytes == 8 ? __atomic_load_n((const uint64_t *)hva, __ATOMIC_ACQUIRE)
+                                      : __atomic_load_n((const uint32_t *)hva, __ATOMIC_ACQUIRE);
+    uint64_t entry = 0;
+    if (!guest_mem_read(walk->context->memory, gpa, &entry, walk->entry_bytes))
+        return entry;
+    result->table_outside_ram = true;
+    result->table_gpa = gpa;
+    return size_mask(walk->entry_bytes);
+}
+
+/* Whether the entry at `level` (1 is the lowest) maps a page itself. */
+static bool entry_is_leaf(const struct walk *walk, uint64_t entry, unsigned level)
+{
+    if (level == 1)
+        return true;
+    if (!(entry & ENTRY_PS))
+        return false;
+    switch (walk->mode) {
+    case PAGING_32:
+        return walk->context->cr4 & CR4_PSE_BIT;
+    case PAGING_PAE:
+        return level == 2;
+    case PAGING_LONG:
+        return level <= 3;
+    }
+    return false;
+}
+
+/* The bits that must be 0 in an entry (SDM 3A tables 4-4 to 4-20). */
+static uint64_t entry_reserved(const struct walk *walk, unsigned level, bool is_leaf)
+{
+    unsigned physical = walk->context->physical_address_bits;
+    uint64_t bits = physical < 52 ? BITS(51, physical) : 0;
+    if (walk->mode == PAGING_32) {
+        /* PSE-36: bits 13 to 20 of a 4 MiB page are the address's bits 32 to 39 */
+        unsigned above = physical < 40 ? physical : 40;
+        return is_leaf && level == 2 ? BITS(21, above - 19) : 0;
+    }
+    if (walk->mode == PAGING_PAE) {
+        bits |= BITS(62, 52);
+        if (level == 3)
+            return bits | ENTRY_NX | BITS(8, 5) | BITS(2, 1);
+    }
+    if (!(walk->context->efer & EFER_NXE_BIT))
+        bits |= ENTRY_NX;
+    if (level >= 4)
+        bits |= ENTRY_PS;
+    if (is_leaf && level == 2)
+        bits |= BITS(20, 13);
+    if (is_leaf && level == 3)
+        bits |= BITS(29, 13);
+    return bits;
+}
+
+static gpa_t leaf_gpa(const struct walk *walk, uint64_t entry, unsigned level, gva_t gva,
+                      struct walk_result *result)
+{
+    unsigned shift = 12 + walk->index_bits * (level - 1);
+    result->page_bytes = 1ull << shift;
+    uint64_t base = entry & ENTRY_GPA;
+    if (walk->mode == PAGING_32 && level == 2)
+        base = (entry & 0xffc00000u) | (entry >> 13 & 0xff) << 32;
+    return align_down(base, result->page_bytes) | (gva & (result->page_bytes - 1));
+}
+
+static gpa_t root_gpa(const struct walk *walk)
+{
+    switch (walk->mode) {
+    case PAGING_32:
+        return walk->context->cr3 & 0xfffff000u;
+    case PAGING_PAE:
+        return walk->context->cr3 & 0xffffffe0u;
+    case PAGING_LONG:
+        break;
+    }
+    return walk->context->cr3 & ENTRY_GPA;
+}
+
+/* Down to the leaf: 0, or the part of the error code that says why not. */
+static uint32_t walk_down(struct walk *walk, gva_t gva, struct walk_result *result, bool *found)
+{
+    gpa_t table = root_gpa(walk);
+    for (unsigned level = walk->levels;; level--) {
+        unsigned shift = 12 + walk->index_bits * (level - 1);
+        uint64_t index = gva >> shift & ((1u << walk->index_bits) - 1);
+        gpa_t gpa = table + index * walk->entry_bytes;
+        uint64_t entry = entry_read(walk, gpa, result);
+        *found = false;
+        if (!(entry & ENTRY_P))
+            return 0;
+        bool is_leaf = entry_is_leaf(walk, entry, level);
+        if (entry & entry_reserved(walk, level, is_leaf))
+            return PF_PRESENT | PF_RESERVED;
+        walk->gpas[walk->count] = gpa;
+        walk->entries[walk->count++] = entry;
+        if (walk->mode != PAGING_PAE || level != 3)
+            walk->rights = (walk->rights & (entry | ENTRY_NX)) | (entry & ENTRY_NX);
+        *found = true;
+        if (is_leaf) {
+            result->gpa = leaf_gpa(walk, entry, level, gva, result);
+            return 0;
+        }
+        table = walk->mode == PAGING_32 ? entry & 0xfffff000u : entry & ENTRY_GPA;
+    }
+}
+
+static bool key_forbids(const struct walk *walk, unsigned access)
+{
+    const struct walk_context *context = walk->context;
+    if (walk->mode != PAGING_LONG || !(context->cr4 & CR4_PKE_BIT) || !(walk->rights & ENTRY_U) ||
+        (access & WALK_FETCH) || !context->pkru_read)
+        return false;
+    uint32_t bits = context->pkru_read(context->owner) >> (2 * ENTRY_KEY(walk->entries[walk->count - 1])) & 3;
+    bool write_counts = (access & WALK_WRITE) && ((access & WALK_USER) || (context->cr0 & CR0_WP_BIT));
+    return (bits & 1) || ((bits & 2) && write_counts);
+}
+
+static bool rights_forbid(const struct walk *walk, unsigned access)
+{
+    const struct walk_context *context = walk->context;
+    bool user_page = walk->rights & ENTRY_U;
+    if ((access & WALK_FETCH) && (walk->rights & ENTRY_NX))
+        return true;
+    if (access & WALK_USER)
+        return !user_page || ((access & WALK_WRITE) && !(walk->rights & ENTRY_W));
+    if (access & WALK_FETCH)
+        return user_page && (context->cr4 & CR4_SMEP_BIT);
+    if (user_page && (context->cr4 & CR4_SMAP_BIT) && (!context->flags_ac || (access & WALK_IMPLICIT)))
+        return true;
+    return (access & WALK_WRITE) && !(walk->rights & ENTRY_W) && (context->cr0 & CR0_WP_BIT);
+}
+
+/* Sets `bits` in an entry if it is still what was read; false: it has changed, and the walk starts again. */
+static bool entry_update(const struct walk *walk, unsigned i, uint64_t bits)
+{
+    uint64_t entry = walk->entries[i];
+    if ((entry & bits) == bits)
+        return true;
+    void *hva = guest_mem_ptr(walk->context->memory, walk->gpas[i], walk->entry_bytes);
+    if (!hva)
+        return true; /* tables in ROM keep their bits */
+    bool done;
+    if (walk->entry_bytes == 8) {
+        done = __atomic_compare_exchange_n((uint64_t *)hva, &entry, entry | bits, false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_ACQUIRE);
+    } else {
+        uint32_t old = (uint32_t)entry;
+        done = __atomic_compare_exchange_n((uint32_t *)hva, &old, old | (uint32_t)bits, false,
+                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
+    }
+    if (done && walk->context->table_written)
+        walk->context->table_written(walk->context->owner, walk->gpas[i], walk->entry_bytes);
+    return done;
+}
+
+static bool walk_update(const struct walk *walk, unsigned access)
+{
+    for (unsigned i = 0; i < walk->count; i++) {
+        if (walk->mode == PAGING_PAE && i == 0)
+            continue; /* a PDPTE of PAE has no A bit */
+        bool is_leaf = i == walk->count - 1;
+        if (!entry_update(walk, i, ENTRY_A | (is_leaf && (access & WALK_WRITE) ? ENTRY_D : 0)))
+            return false;
+    }
+    return true;
+}
+
+static uint32_t access_bits(const struct walk_context *context, unsigned access)
+{
+    bool nx = (context->efer & EFER_NXE_BIT) && (context->cr4 & CR4_PAE_BIT);
+    bool report_fetch = nx || (context->cr4 & CR4_SMEP_BIT);
+    return ((access & WALK_WRITE) ? PF_WRITE : 0) | ((access & WALK_USER) ? PF_USER : 0) |
+           ((access & WALK_FETCH) && report_fetch ? PF_FETCH : 0);
+}
+
+bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, struct walk_result *result)
+{
+    *result = (struct walk_result){.gpa = gva, .page_bytes = 4 * GIB};
+    if (!(context->cr0 & CR0_PG_BIT))
+        return true;
+    for (unsigned retry = 0; retry < UPDATE_RETRIES; retry++) {
+        struct walk walk;
+        bool found;
+        walk_begin(&walk, context);
+        uint32_t why = walk_down(&walk, gva, result, &found);
+        if (found) {
+            bool key = key_forbids(&walk, access);
+            if (key || rights_forbid(&walk, access))
+                why = PF_PRESENT | (key ? PF_KEY : 0);
+        }
+        if (!found || why) {
+            result->error_code = why | access_bits(context, access);
+            return false;
+        }
+        if ((access & WALK_PEEK) || walk_update(&walk, access))
+            return true;
+    }
+    return true;
+}
