@@ -139,6 +139,8 @@ static uint8_t *span_at(const struct guest_memory *memory, gpa_t gpa, uint64_t l
                         bool *read_only)
 {
     const struct memory_range *range = find_range(memory, gpa);
+    *span_len = 0;
+    *read_only = true;
     if (!range)
         return NULL;
     uint64_t offset = gpa - range->gpa;
