@@ -1,0 +1,56 @@
+# SPDX-License-Identifier: MIT
+# shellcheck shell=bash
+# What the scripts share: where the repository is, how they speak, and how a preset is built.
+# Sourced, by bash; the sourcing script runs with -euo pipefail.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+export root
+
+# A line of progress, with the seconds since the script began.
+say() {
+    printf '[%4d s] %s\n' "$SECONDS" "$*"
+}
+
+die() {
+    printf '%s: %s\n' "${0##*/}" "$*" >&2
+    exit 1
+}
+
+# Copies a tool's output down to what a person can follow: of the lines that match $1, one every five seconds
+# and the last; every other line that matches $2.
+thin_out() {
+    local last=$SECONDS line pending=
+    while IFS= read -r line; do
+        if [[ $line =~ $1 ]]; then
+            pending=$line
+            if ((SECONDS - last >= 5)); then
+                say "  $line"
+                last=$SECONDS pending=
+            fi
+        elif [[ $line =~ $2 ]]; then
+            printf '%s\n' "$line"
+        fi
+    done
+    if [[ -n $pending ]]; then
+        say "  $pending"
+    fi
+}
+
+# build PRESET [TARGET...]: configures and builds; the whole output is in build/PRESET.log.
+build() {
+    local preset=$1 log="$root/build/$1.log" targets=()
+    shift
+    if (($#)); then
+        targets=(--target "$@")
+    fi
+    mkdir -p "$root/build"
+    say "build: preset $preset"
+    if ! (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; then
+        tail -n 20 "$log"
+        die "cannot configure preset $preset; the whole output: $log"
+    fi
+    if ! (cd "$root" && cmake --build --preset "$preset" -j "$(nproc)" ${targets[@]+"${targets[@]}"} 2>&1) |
+        tee -a "$log" | thin_out '^\[[0-9]+/[0-9]+\]' '^[^[]'; then
+        die "preset $preset does not build; the whole output: $log"
+    fi
+}
