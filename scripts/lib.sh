@@ -16,6 +16,15 @@ die() {
     exit 1
 }
 
+# Runs a command as root.
+as_root() {
+    if ((EUID)); then
+        sudo "$@"
+    else
+        "$@"
+    fi
+}
+
 # Copies a tool's output down to what a person can follow: of the lines that match $1, one every five seconds
 # and the last; every other line that matches $2.
 thin_out() {
@@ -36,7 +45,7 @@ thin_out() {
     fi
 }
 
-# build PRESET [TARGET...]: configures and builds; the whole output is in build/PRESET.log.
+# build PRESET [TARGET...]: configures and builds; fails with a message. The whole output is in build/PRESET.log.
 build() {
     local preset=$1 log="$root/build/$1.log" targets=()
     shift
@@ -47,10 +56,12 @@ build() {
     say "build: preset $preset"
     if ! (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; then
         tail -n 20 "$log"
-        die "cannot configure preset $preset; the whole output: $log"
+        say "build: cannot configure preset $preset; the whole output: $log"
+        return 1
     fi
     if ! (cd "$root" && cmake --build --preset "$preset" -j "$(nproc)" ${targets[@]+"${targets[@]}"} 2>&1) |
-        tee -a "$log" | thin_out '^\[[0-9]+/[0-9]+\]' '^[^[]'; then
-        die "preset $preset does not build; the whole output: $log"
+        tee -a "$log" | thin_out '^\[[0-9]+/[0-9]+\]' '^([^[n]|n[^i])'; then
+        say "build: preset $preset does not build; the whole output: $log"
+        return 1
     fi
 }
