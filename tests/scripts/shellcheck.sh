@@ -1,0 +1,23 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# No script of the repository gets a warning from shellcheck.
+set -u
+root=$1 program=shellcheck
+. "$root/tests/harness.sh"
+test=no_script_gets_a_warning
+
+if ! command -v shellcheck >/dev/null; then
+    report skip $test "there is no shellcheck"
+    finish
+fi
+cd "$root" || exit 2
+scripts=$(find . -path './build*' -prune -o -path ./.git -prune -o -type f -print |
+    xargs grep -lE -m 1 '^#!(/bin/(busybox )?(ba)?sh|/usr/bin/env bash)|^# shellcheck shell=' | LC_ALL=C sort)
+# shellcheck disable=SC2086 # one word for each script, none with a space in its name
+if output=$(shellcheck -S warning -x -P SCRIPTDIR $scripts 2>&1); then
+    report ok $test
+else
+    echo "$output"
+    report fail $test "$(echo "$output" | sed -n 's/^In \.\/\(.*\):$/\1/p' | tr '\n' ' ')"
+fi
+finish
