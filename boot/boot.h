@@ -28,7 +28,8 @@ int boot_image_open(const char *path, struct boot_image *image, struct vmm_error
 void boot_image_close(struct boot_image *image);
 
 /* How the first instruction is reached. The first value leaves the choice to the image: what it carries, and
- * of both multiboot and PVH what QEMU's -kernel would take (multiboot). */
+ * of both multiboot and PVH what QEMU's -kernel would take: multiboot for ELF32. For ELF64, which QEMU does
+ * not load by multiboot, it is PVH. */
 enum boot_protocol {
     BOOT_AUTO,
     BOOT_MULTIBOOT,
@@ -41,6 +42,10 @@ enum boot_protocol {
 /* Where flat images go unless the user says otherwise. */
 #define BOOT_FLAT_REAL16_GPA 0x7c00
 #define BOOT_FLAT_GPA        0x100000
+
+/* More than this is refused: bytes of one command line without its end, and modules. */
+#define BOOT_CMDLINE_LIMIT 32767
+#define BOOT_MODULE_LIMIT  64
 
 /* A further file for the guest: an initrd for most. */
 struct boot_module {

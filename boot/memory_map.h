@@ -47,7 +47,10 @@ struct memory_map {
 int memory_map_build(const struct guest_memory *memory, const struct memory_map_entry *reserved,
                      size_t reserved_count, struct memory_map *map, struct vmm_error *error);
 
-/* The length of the RAM that begins at `gpa`; 0 where none does. */
+/* How far RAM goes from `gpa` on, in bytes; 0 where that is no RAM. */
 uint64_t memory_map_ram_from(const struct memory_map *map, gpa_t gpa);
+
+/* Whether all of [gpa, gpa + len), len not 0, is RAM for the guest to use. */
+bool memory_map_is_ram(const struct memory_map *map, gpa_t gpa, uint64_t len);
 
 #endif

@@ -1,0 +1,126 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Which loader an image gets.
+ */
+#include "boot/boot.h"
+
+#include <string.h>
+
+#include "boot/flat.h"
+#include "boot/format.h"
+#include "boot/loader.h"
+#include "boot/multiboot.h"
+#include "boot/pvh.h"
+
+static int refuse_elf(const struct loader *loader, const struct elf_file *file)
+{
+    const char *name = loader->image->name;
+    switch (loader->config->protocol) {
+    case BOOT_MULTIBOOT:
+        return error_set(loader->error, -ENOEXEC, "%s: has no multiboot header in its first 8 KiB", name);
+    case BOOT_PVH:
+        return error_set(loader->error, -ENOEXEC,
+                         "%s: has no PVH note (Xen's note 18, PHYS32_ENTRY, in a PT_NOTE segment)", name);
+    case BOOT_AUTO:
+    case BOOT_FLAT_REAL16:
+    case BOOT_FLAT_PROT32:
+    case BOOT_FLAT_LONG64:
+        break;
+    }
+    if (file->has_interpreter)
+        return error_set(
+            loader->error, -ENOEXEC,
+            "%s: is a program for an operating system (it asks for a dynamic linker), not a kernel", name);
+    return error_set(
+        loader->error, -ENOEXEC,
+        "%s: has neither a multiboot header nor a PVH note, so nothing says how to enter it at %#llx; "
+        "add one, or run what objcopy -O binary makes of it with --flat %s@ADDRESS",
+        name, (unsigned long long)elf_physical_entry(file), file->is_64bit ? "long64" : "prot32");
+}
+
+static int load_elf(struct loader *loader)
+{
+    enum boot_protocol protocol = loader->config->protocol;
+    struct multiboot_header header;
+    struct elf_file file;
+    int result = elf_read(loader->image, &file, loader->error);
+    if (result)
+        return result;
+    bool can_multiboot = protocol != BOOT_PVH && multiboot_find(loader->image, &header);
+    bool can_pvh = protocol != BOOT_MULTIBOOT && file.has_pvh_entry;
+    if (can_pvh && (file.is_64bit || !can_multiboot))
+        return pvh_load(loader, &file);
+    if (can_multiboot)
+        return multiboot_load(loader, &header, &file);
+    return refuse_elf(loader, &file);
+}
+
+static int load_by_content(struct loader *loader)
+{
+    struct multiboot_header header;
+    switch (format_detect(loader->image)) {
+    case FORMAT_ELF:
+        return load_elf(loader);
+    case FORMAT_MULTIBOOT:
+        if (loader->config->protocol == BOOT_PVH)
+            return error_set(loader->error, -ENOEXEC, "%s: is not an ELF file, so it has no PVH note",
+                             loader->image->name);
+        multiboot_find(loader->image, &header);
+        return multiboot_load(loader, &header, NULL);
+    case FORMAT_OTHER:
+        break;
+    }
+    return format_refuse(loader->image, loader->error);
+}
+
+static int check_text(const struct loader *loader, const char *name, const char *cmdline)
+{
+    if (!cmdline || strlen(cmdline) <= BOOT_CMDLINE_LIMIT)
+        return 0;
+    return error_set(loader->error, -EINVAL, "%s: its command line has %zu bytes; at most %d are possible",
+                     name, strlen(cmdline), BOOT_CMDLINE_LIMIT);
+}
+
+static int check_config(const struct loader *loader)
+{
+    const struct boot_config *config = loader->config;
+    const char *name = loader->image->name;
+    if (!loader->image->len)
+        return error_set(loader->error, -ENOEXEC, "%s: is empty", name);
+    if (config->module_count > BOOT_MODULE_LIMIT)
+        return error_set(loader->error, -EINVAL, "%s: %zu modules are too many; at most %d are possible",
+                         name, config->module_count, BOOT_MODULE_LIMIT);
+    int result = check_text(loader, name, config->cmdline);
+    for (size_t i = 0; i < config->module_count && !result; i++)
+        result = check_text(loader, config->modules[i].image.name, config->modules[i].cmdline);
+    return result;
+}
+
+int boot_load(const struct boot_image *image, const struct boot_config *config,
+              const struct guest_memory *memory, struct boot_state *state, struct vmm_error *error)
+{
+    struct loader loader;
+    loader.image = image;
+    loader.config = config;
+    loader.memory = memory;
+    loader.state = state;
+    loader.error = error;
+    *state = (struct boot_state){0};
+    int result = check_config(&loader);
+    if (!result)
+        result = memory_map_build(memory, config->reserved, config->reserved_count, &loader.map, error);
+    if (result)
+        return result;
+    placement_init(&loader.placement, &loader.map);
+    switch (config->protocol) {
+    case BOOT_AUTO:
+    case BOOT_MULTIBOOT:
+    case BOOT_PVH:
+        return load_by_content(&loader);
+    case BOOT_FLAT_REAL16:
+    case BOOT_FLAT_PROT32:
+    case BOOT_FLAT_LONG64:
+        return flat_load(&loader);
+    }
+    return error_set(error, -EINVAL, "%s: no such boot protocol", image->name);
+}

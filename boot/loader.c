@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Placing and copying; no formats here.
+ */
+#include "boot/loader.h"
+
+#include <assert.h>
+#include <stdio.h>
+#include <string.h>
+
+int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len, uint64_t offset,
+               uint64_t file_len)
+{
+    struct boot_state *state = loader->state;
+    int result = placement_take(&loader->placement, loader->image->name, what, gpa, len, loader->error);
+    if (!result)
+        result = guest_mem_load(loader->memory, gpa, loader->image->bytes + offset, file_len);
+    if (!result && loader->config->ram_dirty)
+        result = guest_mem_fill(loader->memory, gpa + file_len, 0, len - file_len);
+    if (result)
+        return result;
+    if (state->image_gpa == state->image_end_gpa || gpa < state->image_gpa)
+        state->image_gpa = gpa;
+    if (gpa + len > state->image_end_gpa)
+        state->image_end_gpa = gpa + len;
+    return 0;
+}
+
+int loader_put_elf(struct loader *loader, const struct elf_file *file)
+{
+    int result = 0;
+    for (size_t i = 0; i < file->segment_count && !result; i++) {
+        const struct elf_segment *segment = &file->segments[i];
+        char what[24];
+        snprintf(what, sizeof(what), "segment %u", segment->index);
+        result = loader_put(loader, what, segment->gpa, segment->len, segment->offset, segment->file_len);
+    }
+    return result;
+}
+
+int loader_enter(struct loader *loader, gpa_t gpa, gpa_t limit)
+{
+    if (gpa >= limit || !placement_has(&loader->placement, gpa, 1))
+        return error_set(loader->error, -ENOEXEC, "%s: its entry point %#llx lies outside of what it loads%s",
+                         loader->image->name, (unsigned long long)gpa, gpa >= limit ? " below 4 GiB" : "");
+    loader->state->rip = gpa;
+    return 0;
+}
+
+static int put_module(struct loader *loader, size_t index)
+{
+    const struct boot_image *module = &loader->config->modules[index].image;
+    char what[24];
+    snprintf(what, sizeof(what), "module %zu", index);
+    if (!module->len)
+        return error_set(loader->error, -EINVAL, "%s: the module is empty", module->name);
+    gpa_t *gpa = &loader->module_gpa[index];
+    int result = placement_take_module(&loader->placement, module->name, what, module->len, gpa,
+                                       loader->error);
+    return result ? result : guest_mem_load(loader->memory, *gpa, module->bytes, module->len);
+}
+
+int loader_put_modules(struct loader *loader)
+{
+    int result = 0;
+    for (size_t i = 0; i < loader->config->module_count && !result; i++)
+        result = put_module(loader, i);
+    return result;
+}
+
+int tables_create(struct loader *loader, uint64_t len, struct boot_tables *tables)
+{
+    gpa_t gpa;
+    int result = placement_take_tables(&loader->placement, loader->image->name, PAGE_BYTES + len, &gpa,
+                                       loader->error);
+    if (result)
+        return result;
+    tables->stack_gpa = tables->gpa = gpa + PAGE_BYTES;
+    tables->left = len;
+    tables->at = guest_mem_ptr(loader->memory, tables->gpa, len);
+    if (!tables->at)
+        return error_set(loader->error, -ENOSPC,
+                         "%s: the boot tables at %#llx do not lie in one range of writable RAM",
+                         loader->image->name, (unsigned long long)tables->gpa);
+    if (loader->config->ram_dirty)
+        memset(tables->at, 0, len);
+    return 0;
+}
+
+void *tables_take(struct boot_tables *tables, uint64_t len, gpa_t *gpa)
+{
+    void *at = tables->at;
+    len = tables_size(len);
+    assert(len <= tables->left);
+    *gpa = tables->gpa;
+    tables->at += len;
+    tables->gpa += len;
+    tables->left -= len;
+    return at;
+}
+
+uint64_t strings_size(const char *first, const char *second)
+{
+    return tables_size((first ? strlen(first) : 0) + (second ? strlen(second) : 0) + (first && second) + 1);
+}
+
+gpa_t tables_put_strings(struct boot_tables *tables, const char *first, const char *second)
+{
+    gpa_t gpa;
+    uint64_t len = strings_size(first, second);
+    char *text = tables_take(tables, len, &gpa);
+    snprintf(text, len, "%s%s%s", first ? first : "", first && second ? " " : "", second ? second : "");
+    return gpa;
+}

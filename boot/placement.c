@@ -1,0 +1,149 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * First fit over the memory map and a list of what is taken. Both are short, so every search is a walk.
+ */
+#include "boot/placement.h"
+
+#include <stdio.h>
+
+void placement_init(struct placement *placement, const struct memory_map *map)
+{
+    placement->map = map;
+    placement->taken_count = 0;
+}
+
+/* What has a byte of the range; NULL where nothing has. */
+static const struct placement_taken *find_taken(const struct placement *placement, gpa_t gpa, uint64_t len)
+{
+    for (size_t i = 0; i < placement->taken_count; i++)
+        if (ranges_overlap(gpa, len, placement->taken[i].gpa, placement->taken[i].len))
+            return &placement->taken[i];
+    return NULL;
+}
+
+bool placement_has(const struct placement *placement, gpa_t gpa, uint64_t len)
+{
+    for (size_t i = 0; i < placement->taken_count; i++)
+        if (range_inside(gpa, len, placement->taken[i].gpa, placement->taken[i].len))
+            return true;
+    return false;
+}
+
+static int add_taken(struct placement *placement, const char *owner, const char *what, gpa_t gpa,
+                     uint64_t len, struct vmm_error *error)
+{
+    if (placement->taken_count == PLACEMENT_LIMIT)
+        return error_set(error, -ENOSPC, "%s: the image and its modules have more than %d parts", owner,
+                         PLACEMENT_LIMIT);
+    struct placement_taken *taken = &placement->taken[placement->taken_count++];
+    taken->gpa = gpa;
+    taken->len = len;
+    snprintf(taken->what, sizeof(taken->what), "%s", what);
+    return 0;
+}
+
+int placement_take(struct placement *placement, const char *owner, const char *what, gpa_t gpa, uint64_t len,
+                   struct vmm_error *error)
+{
+    unsigned long long first = gpa, last = gpa + len - 1;
+    if (!memory_map_is_ram(placement->map, gpa, len)) {
+        const struct memory_map_entry *entries = placement->map->entries;
+        for (size_t i = 0; i < placement->map->count; i++)
+            if (entries[i].kind != MEMORY_KIND_RAM &&
+                ranges_overlap(gpa, len, entries[i].gpa, entries[i].len))
+                return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies in the reserved %#llx-%#llx",
+                                 owner, what, first, last, (unsigned long long)entries[i].gpa,
+                                 (unsigned long long)(entries[i].gpa + entries[i].len - 1));
+        return error_set(error, -ENOSPC,
+                         "%s: %s (%#llx-%#llx) lies outside of the guest's RAM; give the guest more memory",
+                         owner, what, first, last);
+    }
+    const struct placement_taken *other = find_taken(placement, gpa, len);
+    if (other)
+        return error_set(error, -ENOEXEC, "%s: %s (%#llx-%#llx) overlaps %s (%#llx-%#llx)", owner, what,
+                         first, last, other->what, (unsigned long long)other->gpa,
+                         (unsigned long long)(other->gpa + other->len - 1));
+    return add_taken(placement, owner, what, gpa, len, error);
+}
+
+/* The highest free place that lies in [low, high). */
+static bool find_down(const struct placement *placement, uint64_t len, gpa_t low, gpa_t high, gpa_t *gpa)
+{
+    for (size_t i = placement->map->count; i-- > 0;) {
+        const struct memory_map_entry *entry = &placement->map->entries[i];
+        gpa_t first = entry->gpa > low ? entry->gpa : low;
+        gpa_t end = entry->gpa + entry->len < high ? entry->gpa + entry->len : high;
+        while (entry->kind == MEMORY_KIND_RAM && end >= first && end - first >= len) {
+            gpa_t place = align_down(end - len, PAGE_BYTES);
+            if (place < first)
+                break;
+            const struct placement_taken *taken = find_taken(placement, place, len);
+            *gpa = place;
+            if (!taken)
+                return true;
+            end = taken->gpa;
+        }
+    }
+    return false;
+}
+
+/* The lowest free place that lies in [low, high). */
+static bool find_up(const struct placement *placement, uint64_t len, gpa_t low, gpa_t high, gpa_t *gpa)
+{
+    for (size_t i = 0; i < placement->map->count; i++) {
+        const struct memory_map_entry *entry = &placement->map->entries[i];
+        gpa_t first = entry->gpa > low ? entry->gpa : low;
+        gpa_t end = entry->gpa + entry->len < high ? entry->gpa + entry->len : high;
+        while (entry->kind == MEMORY_KIND_RAM && first < end) {
+            gpa_t place = align_up(first, PAGE_BYTES);
+            if (place > end || end - place < len)
+                break;
+            const struct placement_taken *taken = find_taken(placement, place, len);
+            *gpa = place;
+            if (!taken)
+                return true;
+            first = taken->gpa + taken->len;
+        }
+    }
+    return false;
+}
+
+/* Behind everything taken below 4 GiB, but not below `low`. */
+static gpa_t taken_end(const struct placement *placement, gpa_t low)
+{
+    gpa_t end = low;
+    for (size_t i = 0; i < placement->taken_count; i++) {
+        gpa_t taken = placement->taken[i].gpa + placement->taken[i].len;
+        if (taken <= 4 * GIB && taken > end)
+            end = taken;
+    }
+    return end;
+}
+
+int placement_take_tables(struct placement *placement, const char *owner, uint64_t len, gpa_t *gpa,
+                          struct vmm_error *error)
+{
+    if (!find_down(placement, len, PAGE_BYTES, EBDA_GPA, gpa) &&
+        !find_up(placement, len, taken_end(placement, HIGH_MEMORY), 4 * GIB, gpa) &&
+        !find_up(placement, len, PAGE_BYTES, 4 * GIB, gpa))
+        return error_set(
+            error, -ENOSPC,
+            "%s: the image leaves no room below 4 GiB for the %llu bytes of boot tables; give the "
+            "guest more memory",
+            owner, (unsigned long long)len);
+    return add_taken(placement, owner, "the boot tables", *gpa, len, error);
+}
+
+int placement_take_module(struct placement *placement, const char *owner, const char *what, uint64_t len,
+                          gpa_t *gpa, struct vmm_error *error)
+{
+    if (!find_up(placement, len, taken_end(placement, HIGH_MEMORY), 4 * GIB, gpa) &&
+        !find_up(placement, len, taken_end(placement, PAGE_BYTES), 4 * GIB, gpa) &&
+        !find_up(placement, len, PAGE_BYTES, 4 * GIB, gpa))
+        return error_set(
+            error, -ENOSPC,
+            "%s: %s of %llu bytes does not fit into the RAM that the image leaves; give the guest "
+            "more memory",
+            owner, what, (unsigned long long)len);
+    return add_taken(placement, owner, what, *gpa, len, error);
+}

@@ -1,0 +1,51 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Who has which guest memory while a guest is loaded: the image's parts where they want to be, then the
+ * modules and the loader's own tables where room is left. Nothing here is written to guest memory.
+ */
+#ifndef BOOT_PLACEMENT_H
+#define BOOT_PLACEMENT_H
+
+#include "boot/memory_map.h"
+
+/*
+ *  0      0x1000                          0x9fc00        1 MiB        image end                 4 GiB
+ *  | page 0 |  <- trampolines ->  ...  <- tables |  firmware | image ...  | modules -> ...        |
+ *
+ * Tables go as high as possible below the EBDA: out of page 0, of the low pages in which kernels start their
+ * other processors, and of where images are usually loaded. Where that is full they follow the image.
+ */
+#define PLACEMENT_LIMIT 160
+
+struct placement_taken {
+    gpa_t gpa;
+    uint64_t len;
+    char what[24]; /* "segment 3", "module 1": for messages */
+};
+
+struct placement {
+    const struct memory_map *map; /* borrowed */
+    size_t taken_count;
+    struct placement_taken taken[PLACEMENT_LIMIT];
+};
+
+void placement_init(struct placement *placement, const struct memory_map *map);
+
+/* Takes [gpa, gpa + len), len not 0, for the image. `owner` begins each message: the image's name. -ENOSPC
+ * where that is not RAM, -ENOEXEC where something has a part of it already. */
+int placement_take(struct placement *placement, const char *owner, const char *what, gpa_t gpa, uint64_t len,
+                   struct vmm_error *error);
+
+/* Whether all of [gpa, gpa + len) is taken by one owner. */
+bool placement_has(const struct placement *placement, gpa_t gpa, uint64_t len);
+
+/* Takes `len` bytes, not 0, for the loader's tables, page-aligned and below 4 GiB. -ENOSPC. */
+int placement_take_tables(struct placement *placement, const char *owner, uint64_t len, gpa_t *gpa,
+                          struct vmm_error *error);
+
+/* Takes `len` bytes, not 0, for a module: page-aligned, below 4 GiB, behind everything taken so far and
+ * above 1 MiB if possible. -ENOSPC. */
+int placement_take_module(struct placement *placement, const char *owner, const char *what, uint64_t len,
+                          gpa_t *gpa, struct vmm_error *error);
+
+#endif
