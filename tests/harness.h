@@ -26,7 +26,7 @@ _Noreturn void test_skip(const char *format, ...) __attribute__((format(printf, 
 /* A seed for random tests: VMM_TEST_SEED, else the time. It is printed, so that a failure can be repeated. */
 unsigned long long test_seed(void);
 
-/* How many random cases: VMM_TEST_CASES where it is set, else `usual`; a tenth of that with VMM_TEST_QUICK. */
+/* How many random cases: VMM_TEST_CASES if set, else `usual`, of which VMM_TEST_QUICK takes a tenth. */
 unsigned long test_cases(unsigned long usual);
 
 /* Skips the test, with the reason, unless this host has a /dev/kvm that works. */

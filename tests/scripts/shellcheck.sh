@@ -11,9 +11,10 @@ if ! command -v shellcheck >/dev/null; then
     finish
 fi
 cd "$root" || exit 2
-scripts=$(find . -path './build*' -prune -o -path ./.git -prune -o -type f -print |
-    xargs grep -lE -m 1 '^#!(/bin/(busybox )?(ba)?sh|/usr/bin/env bash)|^# shellcheck shell=' | LC_ALL=C sort)
-# shellcheck disable=SC2086 # one word for each script, none with a space in its name
+scripts=$(find . -path './build*' -prune -o -path ./.git -prune -o -type f -exec \
+    grep -lE -m 1 '^#!(/bin/(busybox )?(ba)?sh|/usr/bin/env bash)|^# shellcheck shell=' {} + | LC_ALL=C sort)
+# One word for each script; no name has a space.
+# shellcheck disable=SC2086
 if output=$(shellcheck -S warning -x -P SCRIPTDIR $scripts 2>&1); then
     report ok $test
 else
