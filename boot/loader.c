@@ -31,7 +31,7 @@ int loader_put_elf(struct loader *loader, const struct elf_file *file)
     int result = 0;
     for (size_t i = 0; i < file->segment_count && !result; i++) {
         const struct elf_segment *segment = &file->segments[i];
-        char what[24];
+        char what[32];
         snprintf(what, sizeof(what), "segment %u", segment->index);
         result = loader_put(loader, what, segment->gpa, segment->len, segment->offset, segment->file_len);
     }
@@ -50,7 +50,7 @@ int loader_enter(struct loader *loader, gpa_t gpa, gpa_t limit)
 static int put_module(struct loader *loader, size_t index)
 {
     const struct boot_image *module = &loader->config->modules[index].image;
-    char what[24];
+    char what[32];
     snprintf(what, sizeof(what), "module %zu", index);
     if (!module->len)
         return error_set(loader->error, -EINVAL, "%s: the module is empty", module->name);
