@@ -1,0 +1,208 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Flat images in the three modes, and the text that chooses them.
+ */
+#include "tests/boot/fixture.h"
+
+#include <sys/mman.h>
+
+static void init_flat(struct fixture *fixture, uint64_t ram_bytes, const char *flat)
+{
+    fixture_init(fixture, ram_bytes);
+    memset(fixture->bytes, 0xf4, 100);
+    fixture->image.len = 100;
+    ck_assert_int_eq(boot_flat_parse(flat, &fixture->config, &fixture->error), 0);
+}
+
+START_TEST(the_mode_is_read_from_text)
+{
+    static const struct {
+        const char *text;
+        enum boot_protocol protocol;
+        bool has_gpa;
+        gpa_t gpa;
+    } good[] = {
+        {"real16", BOOT_FLAT_REAL16, false, 0},
+        {"prot32@4096", BOOT_FLAT_PROT32, true, 4096},
+        {"long64@0x200000", BOOT_FLAT_LONG64, true, 0x200000},
+        {"long64@0XfF", BOOT_FLAT_LONG64, true, 0xff},
+        {"real16@0", BOOT_FLAT_REAL16, true, 0},
+    };
+    static const char *const bad[] = {"",           "real",
+                                      "real166",    "real16@",
+                                      "real16@x",   "real16@0x",
+                                      "real16@-1",  "real16@ 1",
+                                      "real16@1M",  "@0x1000",
+                                      "real16@ff",  "real16@1@2",
+                                      "real16@0xg", "long64@99999999999999999999"};
+    struct boot_config config = {0};
+    struct vmm_error error;
+    for (size_t i = 0; i < ARRAY_COUNT(good); i++) {
+        ck_assert_int_eq(boot_flat_parse(good[i].text, &config, &error), 0);
+        ck_assert_int_eq(config.protocol, good[i].protocol);
+        ck_assert_int_eq(config.has_flat_gpa, good[i].has_gpa);
+        ck_assert(!good[i].has_gpa || config.flat_gpa == good[i].gpa);
+    }
+    for (size_t i = 0; i < ARRAY_COUNT(bad); i++) {
+        ck_assert_msg(boot_flat_parse(bad[i], &config, &error) == -EINVAL, "\"%s\" was taken", bad[i]);
+        ck_assert_ptr_nonnull(strstr(error.message, "give "));
+    }
+}
+END_TEST
+
+START_TEST(real_mode_starts_as_a_boot_sector)
+{
+    struct fixture fixture;
+    init_flat(&fixture, 64 * KIB, "real16");
+    fixture_must_load(&fixture);
+    const struct boot_state *state = &fixture.state;
+    ck_assert_int_eq(state->mode, BOOT_CPU_REAL16);
+    ck_assert_uint_eq(state->cs.base + state->rip, 0x7c00);
+    ck_assert_uint_eq(state->cs.selector, 0);
+    ck_assert_uint_eq(state->cs.limit, 0xffff);
+    ck_assert(!state->cs.size32 && state->cs.present && state->cs.code_or_data);
+    ck_assert_uint_eq(state->cr0 & 1, 0);
+    ck_assert_uint_eq(state->ss.base + state->rsp, 0x7c00);
+    ck_assert_uint_eq(state->idt.limit, 0x3ff);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x7c63, 2), 0x00f4);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(real_mode_beyond_64_kib_uses_a_segment)
+{
+    struct fixture fixture;
+    init_flat(&fixture, MIB, "real16@0x12340");
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture.state.rip, 0);
+    ck_assert_uint_eq(fixture.state.cs.selector, 0x1234);
+    ck_assert_uint_eq(fixture.state.cs.base, 0x12340);
+    ck_assert_uint_eq(fixture.state.ds.base, 0x12340);
+    ck_assert_uint_eq(fixture.state.rsp, 0xfff0);
+    fixture.config.flat_gpa = 0x12341;
+    fixture_must_refuse(&fixture, -EINVAL, "real mode cannot begin at 0x12341");
+    fixture.config.flat_gpa = 0x100000;
+    fixture_must_refuse(&fixture, -EINVAL, "real mode cannot begin at 0x100000");
+    fixture.config.flat_gpa = 0x9fbf0;
+    fixture_must_refuse(&fixture, -ENOSPC, "lies in the reserved 0x9fc00-0xfffff");
+    fixture.config.flat_gpa = 0;
+    fixture_must_load(&fixture);
+    fixture.config.cmdline = "x";
+    fixture_must_refuse(&fixture, -EINVAL, "no way to receive a command line");
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(a_real_mode_image_touches_only_its_own_pages)
+{
+    struct fixture fixture;
+    unsigned char resident[16];
+    init_flat(&fixture, 64 * KIB, "real16");
+    void *ram = guest_mem_ptr(fixture.memory, 0, 64 * KIB);
+    ck_assert_int_eq(madvise(ram, 64 * KIB, MADV_NOHUGEPAGE), 0);
+    fixture_must_load(&fixture);
+    ck_assert_int_eq(mincore(ram, 64 * KIB, resident), 0);
+    for (int i = 0; i < 16; i++)
+        ck_assert_int_eq(resident[i] & 1, i == 7);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(protected_mode_has_a_gdt_a_stack_and_start_info)
+{
+    struct fixture fixture;
+    init_flat(&fixture, 64 * KIB, "prot32@0x1000");
+    fixture.config.cmdline = "hello";
+    fixture_must_load(&fixture);
+    const struct boot_state *state = &fixture.state;
+    ck_assert_int_eq(state->mode, BOOT_CPU_PROT32);
+    ck_assert_uint_eq(state->rip, 0x1000);
+    ck_assert_uint_eq(state->cr0 & 0x80000001, 1);
+    ck_assert_uint_eq(state->rsp % 16, 12); /* as behind a call */
+    ck_assert_uint_ge(state->rsp, 0x2000);
+    ck_assert(guest_mem_is_ram(fixture.memory, state->rsp, 4));
+    ck_assert_uint_eq(fixture_read(&fixture, state->rbx, 4), 0x336ec578);
+    fixture_check_string(&fixture, fixture_read(&fixture, state->rbx + 24, 8), "hello");
+    fixture.config.has_flat_gpa = false;
+    fixture_must_refuse(&fixture, -ENOSPC, "(0x100000-0x100063) lies outside of the guest's RAM");
+    fixture_fini(&fixture);
+}
+END_TEST
+
+/* Walks the page tables as SDM 3A 4.5 says; the physical address, or all ones. */
+static gpa_t walk(const struct fixture *fixture, uint64_t gva)
+{
+    uint64_t entry = fixture->state.cr3 | 3;
+    for (int level = 3; level >= 0; level--) {
+        entry = fixture_read(fixture, (entry & 0xffffffffff000) + 8 * (gva >> (12 + 9 * level) & 511), 8);
+        if ((entry & 3) != 3)
+            return UINT64_MAX;
+        uint64_t mask = (1ull << (12 + 9 * level)) - 1;
+        if (level > 0 && (entry & 0x80))
+            return (entry & 0xffffffffff000 & ~mask) | (gva & mask);
+    }
+    return (entry & 0xffffffffff000) | (gva & 0xfff);
+}
+
+START_TEST(long_mode_maps_memory_to_itself)
+{
+    static const uint64_t low[] = {0, 0xfff, 0x100000, 0x3fffffff, 0x40000000, 0xfee00020, 0xffffffff};
+    for (int gib_pages = 0; gib_pages < 2; gib_pages++) {
+        struct fixture fixture;
+        init_flat(&fixture, 2 * MIB, "long64");
+        fixture.config.gib_pages = gib_pages;
+        fixture_must_load(&fixture);
+        const struct boot_state *state = &fixture.state;
+        ck_assert_int_eq(state->mode, BOOT_CPU_LONG64);
+        ck_assert_uint_eq(state->cr0 & 0x80000001, 0x80000001);
+        ck_assert_uint_eq(state->cr4 & 0x620, 0x620);
+        ck_assert_uint_eq(state->efer, 0x500);
+        ck_assert(state->cs.long_mode && !state->cs.size32 && state->cs.selector == 0x18);
+        ck_assert_uint_eq(state->rsp % 16, 8);
+        ck_assert_uint_eq(state->rdi, state->rbx);
+        for (size_t i = 0; i < ARRAY_COUNT(low); i++)
+            ck_assert_uint_eq(walk(&fixture, low[i]), low[i]);
+        ck_assert_uint_eq(walk(&fixture, 4 * GIB), gib_pages ? 4 * GIB : UINT64_MAX);
+        ck_assert_uint_eq(walk(&fixture, 512 * GIB), UINT64_MAX);
+        fixture_fini(&fixture);
+    }
+}
+END_TEST
+
+START_TEST(long_mode_fits_into_64_kib)
+{
+    struct fixture fixture;
+    init_flat(&fixture, 64 * KIB, "long64@0x1000");
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(walk(&fixture, 0x1000), 0x1000);
+    ck_assert_uint_lt(fixture.state.rbx, 64 * KIB);
+    fixture_fini(&fixture);
+    init_flat(&fixture, 5 * GIB, "long64@0x140000000");
+    fixture_must_refuse(&fixture, -ENOEXEC,
+                        "entry point 0x140000000 lies outside of what it loads below 4 GiB");
+    fixture.config.gib_pages = true;
+    fixture_must_load(&fixture);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(an_address_that_wraps_is_refused)
+{
+    struct fixture fixture;
+    init_flat(&fixture, MIB, "long64@0xffffffffffffffff");
+    fixture_must_refuse(&fixture, -EINVAL, "wrap around the end of the address space");
+    fixture_fini(&fixture);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, the_mode_is_read_from_text);
+    test_add(suite, real_mode_starts_as_a_boot_sector);
+    test_add(suite, real_mode_beyond_64_kib_uses_a_segment);
+    test_add(suite, a_real_mode_image_touches_only_its_own_pages);
+    test_add(suite, protected_mode_has_a_gdt_a_stack_and_start_info);
+    test_add(suite, long_mode_maps_memory_to_itself);
+    test_add(suite, long_mode_fits_into_64_kib);
+    test_add(suite, an_address_that_wraps_is_refused);
+}
