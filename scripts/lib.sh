@@ -6,7 +6,11 @@
 root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
 export root
 
-# A line of progress, with the seconds since the script began.
+# Scripts that run each other count the seconds from the start of the first.
+export VMM_SCRIPT_START=${VMM_SCRIPT_START:-$EPOCHSECONDS}
+SECONDS=$((EPOCHSECONDS - VMM_SCRIPT_START))
+
+# A line of progress, with the seconds since the start.
 say() {
     printf '[%4d s] %s\n' "$SECONDS" "$*"
 }
@@ -54,7 +58,8 @@ build() {
     fi
     mkdir -p "$root/build"
     say "build: preset $preset"
-    if ! (cd "$root" && cmake --preset "$preset") >"$log" 2>&1; then
+    # --fresh: a build tree that was moved, or configured by something else, is of no use.
+    if ! (cd "$root" && { cmake --preset "$preset" || cmake --fresh --preset "$preset"; }) >"$log" 2>&1; then
         tail -n 20 "$log"
         say "build: cannot configure preset $preset; the whole output: $log"
         return 1
