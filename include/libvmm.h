@@ -36,6 +36,250 @@ enum vmm_log_level {
  * the same machine. */
 typedef void vmm_log_fn(void *context, enum vmm_log_level level, const char *line);
 
+/* ---- A machine's life: create, add devices, load an image, run, destroy ----------------------------------
+ */
+
+struct vmm;
+
+/* The interrupt controllers of the machine. */
+enum vmm_irqchip {
+    VMM_IRQCHIP_AUTO,   /* none for one CPU with a flat image, else kernel */
+    VMM_IRQCHIP_KERNEL, /* PIC, IOAPIC, PIT and local APICs in KVM */
+    VMM_IRQCHIP_SPLIT,  /* local APICs in KVM, an IOAPIC here, no PIC and no PIT */
+    VMM_IRQCHIP_NONE,   /* no interrupts: a HLT ends the run */
+};
+
+enum vmm_mem_backing {
+    VMM_MEM_ANONYMOUS, /* private pages */
+    VMM_MEM_HUGE,      /* the host's pool of huge pages */
+    VMM_MEM_SHARED,    /* a memory file that another process can map: vmm_mem_fd */
+};
+
+/* Every zero means its default. The strings and the struct are only read by vmm_create. */
+struct vmm_config {
+    uint64_t ram_bytes; /* from 64 KiB, a multiple of 4096; default 128 MiB */
+    enum vmm_mem_backing mem_backing;
+    unsigned cpu_count; /* from 1 to what the host's KVM allows; default 1 */
+    enum vmm_irqchip irqchip;
+    uint64_t timeout_ms; /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
+    bool measure_time;   /* count the time in and out of the guest: some 20 ns for each exit */
+    /* The signal that takes a vCPU out of the guest. If nobody handles it when a machine is created, it gets
+     * a handler that does nothing. Default SIGRTMIN + 7. */
+    int kick_signal;
+    vmm_log_fn *log; /* default: text is dropped */
+    void *log_context;
+    enum vmm_log_level log_level;
+};
+
+/* Makes a machine without devices. `config` may be NULL. The caller owns *machine. */
+int vmm_create(const struct vmm_config *config, struct vmm **machine, struct vmm_error *error);
+
+/* Undoes everything; NULL is fine. The machine must not be running. */
+void vmm_destroy(struct vmm *machine);
+
+/* ---- Devices ----------------------------------------------------------------------------------------------
+ */
+
+enum vmm_serial_kind {
+    VMM_SERIAL_NONE,        /* output vanishes, no input */
+    VMM_SERIAL_DESCRIPTORS, /* in_fd and out_fd, which stay the caller's; -1 for no input */
+    VMM_SERIAL_FILE,        /* output to the file `path`, made or emptied; no input */
+    VMM_SERIAL_PTY,         /* a new pseudo-terminal, whose name is logged */
+    VMM_SERIAL_SOCKET,      /* listens on the Unix socket `path`; one client at a time */
+};
+
+struct vmm_serial_config {
+    enum vmm_serial_kind kind;
+    int in_fd, out_fd;
+    const char *path;
+    /* With VMM_SERIAL_DESCRIPTORS: Ctrl-A is an escape key. Ctrl-A x calls on_escape, from a thread of the
+     * library; it may call vmm_stop. NULL: every byte goes to the guest. */
+    void (*on_escape)(void *context);
+    void *escape_context;
+};
+
+/* A 16550A UART at port 0x3f8 (IRQ 4) for the first call, then 0x2f8 (3), 0x3e8 (4), 0x2e8 (3). */
+int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, struct vmm_error *error);
+
+/* QEMU's isa-debug-exit: a write of `value` to any of the 4 ports from `port` on ends the run. */
+int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *error);
+
+/* What a PC's kernel expects beside its serial port: CMOS and RTC, the i8042's and port 0x92's reset, the
+ * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
+int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
+
+/* A device of the caller's own. `offset` counts from `base`; `size` is 1, 2, 4 or 8; `offset` + `size` is
+ * inside. Called from vCPU threads, never two at once for one region. */
+struct vmm_region_ops {
+    uint64_t (*read)(void *context, uint64_t offset, unsigned size);
+    void (*write)(void *context, uint64_t offset, unsigned size, uint64_t value);
+};
+
+enum vmm_space {
+    VMM_SPACE_PORTS,  /* I/O ports, 0 to 0xffff */
+    VMM_SPACE_MEMORY, /* guest-physical addresses outside RAM */
+};
+
+/* `ops` and `context` are borrowed until the destroy; `name` is copied. -EEXIST where the region overlaps. */
+int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
+                   const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
+
+/* ---- Images
+ * ------------------------------------------------------------------------------------------------ */
+
+enum vmm_flat_mode {
+    VMM_FLAT_NONE,   /* the format is found by content: ELF with PVH or multiboot */
+    VMM_FLAT_REAL16, /* a flat binary entered in 16-bit real mode */
+    VMM_FLAT_PROT32, /* in flat 32-bit protected mode, no paging */
+    VMM_FLAT_LONG64, /* in 64-bit mode, memory mapped one to one */
+};
+
+struct vmm_module {
+    const char *path;
+    const char *cmdline; /* NULL: none */
+};
+
+struct vmm_image {
+    const char *path;  /* the file; also names the image in messages */
+    const void *bytes; /* or its content, `len` bytes; then `path` is only its name */
+    size_t len;
+    const char *cmdline; /* NULL: none */
+    const struct vmm_module *modules;
+    size_t module_count;
+    enum vmm_flat_mode flat;
+    uint64_t flat_address; /* where a flat binary goes; read where has_flat_address */
+    bool has_flat_address;
+};
+
+/* Puts the image into guest memory; nothing of `image` is needed afterwards. */
+int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error);
+
+/* Guest memory by guest-physical address: -EFAULT, with nothing copied, unless every byte is RAM. Any thread.
+ */
+int vmm_mem_read(const struct vmm *machine, uint64_t gpa, void *to, size_t len);
+int vmm_mem_write(const struct vmm *machine, uint64_t gpa, const void *from, size_t len);
+
+/* The descriptor of VMM_MEM_SHARED, which stays the machine's, or -1. */
+int vmm_mem_fd(const struct vmm *machine);
+
+/* ---- Running
+ * ----------------------------------------------------------------------------------------------- */
+
+/* Why a run ended. None of these is a failure of vmm_run. */
+enum vmm_end_reason {
+    VMM_END_POWER_OFF,    /* the guest switched itself off */
+    VMM_END_RESET,        /* the guest asked for a reset */
+    VMM_END_DEBUG_EXIT,   /* the guest wrote `value` to the debug-exit port */
+    VMM_END_STOPPED,      /* vmm_stop */
+    VMM_END_TIMEOUT,      /* the configuration's timeout_ms is over */
+    VMM_END_HALTED,       /* HLT without an interrupt controller */
+    VMM_END_TRIPLE_FAULT, /* the guest shut down by a triple fault */
+    VMM_END_NOT_EXECUTED, /* KVM could not enter the guest or execute its instruction */
+};
+
+struct vmm_end {
+    enum vmm_end_reason reason;
+    uint32_t value; /* of VMM_END_DEBUG_EXIT */
+    unsigned cpu;   /* the vCPU that ended it */
+};
+
+/* A word for the reason, such as "triple fault". */
+const char *vmm_end_name(enum vmm_end_reason reason);
+
+/* Runs the guest until something ends it. The last three reasons come with a report of registers, code and
+ * last exits, a line at a time, to the log at VMM_LOG_ERROR. A machine runs once. A failure (the host's) is
+ * returned as a negative errno. */
+int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
+
+/* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
+void vmm_stop(struct vmm *machine);
+
+/* Any thread but a callback's. When vmm_pause returns, no vCPU executes until vmm_resume. Pausing twice is
+ * pausing once. */
+void vmm_pause(struct vmm *machine);
+void vmm_resume(struct vmm *machine);
+
+/* ---- What it cost
+ * ------------------------------------------------------------------------------------------ */
+
+enum vmm_phase {
+    VMM_PHASE_HOST,    /* /dev/kvm opened, its capabilities asked */
+    VMM_PHASE_VM,      /* the VM */
+    VMM_PHASE_MEMORY,  /* guest RAM mapped and made a memory slot */
+    VMM_PHASE_DEVICES, /* all vmm_add_* calls */
+    VMM_PHASE_LOAD,    /* the image */
+    VMM_PHASE_IRQCHIP, /* interrupt controllers, where there are any */
+    VMM_PHASE_VCPU,    /* vCPUs, their CPUID and registers, up to the first entry */
+    VMM_PHASE_COUNT
+};
+
+const char *vmm_phase_name(enum vmm_phase phase);
+
+/* One kind of exit, by the name that the KVM API gives it. */
+struct vmm_exit_stat {
+    const char *name;
+    uint64_t count;
+};
+
+struct vmm_region_stat {
+    const char *name;
+    enum vmm_space space;
+    uint64_t base, len;
+    uint64_t read_count, write_count;
+};
+
+struct vmm_stats {
+    uint64_t exit_count;
+    uint64_t guest_ns, host_ns; /* inside and outside KVM_RUN, all vCPUs; 0 unless measure_time */
+    uint64_t miss_count;        /* accesses that no device claimed */
+    uint64_t phase_ns[VMM_PHASE_COUNT];
+    uint64_t peak_private_bytes; /* of the process, without guest RAM */
+};
+
+/* While the machine does not run. The lists are filled up to `capacity` entries; the return value is how many
+ * there are. Names live as long as the machine. */
+void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats);
+size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity);
+size_t vmm_stats_regions(struct vmm *machine, struct vmm_region_stat *list, size_t capacity);
+
+/* ---- The host
+ * ---------------------------------------------------------------------------------------------- */
+
+enum vmm_kvm_flavour {
+    VMM_KVM_UNKNOWN,
+    VMM_KVM_INTEL,    /* VT-x with EPT or without */
+    VMM_KVM_AMD,      /* AMD-V */
+    VMM_KVM_SOFTWARE, /* KVM without hardware virtualization, such as PVM */
+};
+
+/* One thing that was asked of the host's KVM. */
+struct vmm_host_fact {
+    const char *name;    /* as the KVM API spells it, or a plain word */
+    int64_t value;       /* what KVM answered; 0 mostly means no */
+    const char *meaning; /* what follows from this value, a sentence */
+    bool is_problem;     /* something of vmm is missing or slower for it */
+};
+
+#define VMM_HOST_FACT_LIMIT 32
+
+struct vmm_host {
+    bool usable;            /* machines can be made */
+    struct vmm_error error; /* why not */
+    enum vmm_kvm_flavour flavour;
+    char cpu[64];    /* the processor's brand string */
+    char kernel[80]; /* release of the running kernel */
+    bool is_nested;  /* this host is a guest itself */
+    unsigned cpu_count, recommended_cpus, max_cpus;
+    size_t fact_count;
+    struct vmm_host_fact facts[VMM_HOST_FACT_LIMIT];
+};
+
+/* Asks this host's KVM what it can do; never fails, but may find the host unusable. Any thread. */
+void vmm_host_probe(struct vmm_host *host);
+
+/* The library's version, as "0.1.0". */
+const char *vmm_version(void);
+
 #ifdef __cplusplus
 }
 #endif

@@ -1,0 +1,205 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The exit dispatch: a line for every reason that KVM documents for x86, and a function for those that need
+ * work. Values that come from the shared page are KVM's, not the guest's, but what they mean is the guest's.
+ */
+#include "vcpu/exit.h"
+
+#include "base/bytes.h"
+
+/* Newer than the headers that we build with. */
+#define EXIT_MEMORY_FAULT 39
+
+static const char *const reason_names[] = {
+    [KVM_EXIT_UNKNOWN] = "UNKNOWN",
+    [KVM_EXIT_EXCEPTION] = "EXCEPTION",
+    [KVM_EXIT_IO] = "IO",
+    [KVM_EXIT_HYPERCALL] = "HYPERCALL",
+    [KVM_EXIT_DEBUG] = "DEBUG",
+    [KVM_EXIT_HLT] = "HLT",
+    [KVM_EXIT_MMIO] = "MMIO",
+    [KVM_EXIT_IRQ_WINDOW_OPEN] = "IRQ_WINDOW_OPEN",
+    [KVM_EXIT_SHUTDOWN] = "SHUTDOWN",
+    [KVM_EXIT_FAIL_ENTRY] = "FAIL_ENTRY",
+    [KVM_EXIT_INTR] = "INTR",
+    [KVM_EXIT_SET_TPR] = "SET_TPR",
+    [KVM_EXIT_TPR_ACCESS] = "TPR_ACCESS",
+    [KVM_EXIT_NMI] = "NMI",
+    [KVM_EXIT_INTERNAL_ERROR] = "INTERNAL_ERROR",
+    [KVM_EXIT_SYSTEM_EVENT] = "SYSTEM_EVENT",
+    [KVM_EXIT_IOAPIC_EOI] = "IOAPIC_EOI",
+    [KVM_EXIT_HYPERV] = "HYPERV",
+    [KVM_EXIT_X86_RDMSR] = "X86_RDMSR",
+    [KVM_EXIT_X86_WRMSR] = "X86_WRMSR",
+    [KVM_EXIT_DIRTY_RING_FULL] = "DIRTY_RING_FULL",
+    [KVM_EXIT_AP_RESET_HOLD] = "AP_RESET_HOLD",
+    [KVM_EXIT_X86_BUS_LOCK] = "X86_BUS_LOCK",
+    [KVM_EXIT_XEN] = "XEN",
+    [KVM_EXIT_NOTIFY] = "NOTIFY",
+    [EXIT_MEMORY_FAULT] = "MEMORY_FAULT",
+};
+
+const char *vcpu_reason_name(uint32_t reason)
+{
+    if (reason < ARRAY_COUNT(reason_names) && reason_names[reason])
+        return reason_names[reason];
+    return "(not an x86 reason)";
+}
+
+static struct vcpu_exit_record *record_exit(struct vcpu *vcpu, uint32_t reason)
+{
+    uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
+    vcpu->reason_counts[counted]++;
+    struct vcpu_exit_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
+    *record = (struct vcpu_exit_record){.reason = reason, .count = 1};
+    return record;
+}
+
+/* All elements of an IN, OUT, INS or OUTS, with REP or without: KVM hands over up to a page of them. */
+static void exit_port_io(struct vcpu *vcpu, struct vcpu_exit_record *record)
+{
+    struct kvm_run *run = vcpu->run;
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    unsigned size = run->io.size;
+    *record = (struct vcpu_exit_record){.reason = KVM_EXIT_IO,
+                                        .address = run->io.port,
+                                        .count = run->io.count,
+                                        .size = (uint8_t)size,
+                                        .is_write = run->io.direction == KVM_EXIT_IO_OUT};
+    for (uint32_t i = 0; i < run->io.count; i++, data += size) {
+        if (record->is_write)
+            bus_write(vcpu->machine->ports, run->io.port, size, load_le(data, size));
+        else
+            store_le(data, bus_read(vcpu->machine->ports, run->io.port, size), size);
+    }
+    record->value = load_le((uint8_t *)run + run->io.data_offset, size);
+}
+
+/* KVM has decoded the instruction: an access of 1 to 8 bytes inside one page. */
+static void exit_mmio(struct vcpu *vcpu, struct vcpu_exit_record *record)
+{
+    struct kvm_run *run = vcpu->run;
+    unsigned size = run->mmio.len <= 8 ? run->mmio.len : 8;
+    record->address = run->mmio.phys_addr;
+    record->size = (uint8_t)size;
+    record->is_write = run->mmio.is_write;
+    if (run->mmio.is_write) {
+        record->value = load_le(run->mmio.data, size);
+        bus_write(vcpu->machine->memory_bus, run->mmio.phys_addr, size, record->value);
+    } else {
+        record->value = bus_read(vcpu->machine->memory_bus, run->mmio.phys_addr, size);
+        store_le(run->mmio.data, record->value, size);
+    }
+}
+
+static bool exit_system_event(struct vcpu *vcpu, struct vcpu_exit_record *record, enum vcpu_end *end)
+{
+    record->value = vcpu->run->system_event.type;
+    switch (vcpu->run->system_event.type) {
+    case KVM_SYSTEM_EVENT_SHUTDOWN:
+        *end = VCPU_POWER_OFF;
+        return false;
+    case KVM_SYSTEM_EVENT_RESET:
+        *end = VCPU_RESET;
+        return false;
+    case KVM_SYSTEM_EVENT_WAKEUP:
+        return true;
+    }
+    *end = VCPU_CRASHED;
+    return false;
+}
+
+/* An MSR that the guest may not touch, or that nobody knows: #GP, as on hardware. */
+static void exit_msr(struct vcpu *vcpu, struct vcpu_exit_record *record)
+{
+    record->address = vcpu->run->msr.index;
+    record->value = vcpu->run->msr.data;
+    record->is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
+    vcpu->run->msr.error = 1;
+}
+
+/* A hypercall of a kind that we did not announce: what its caller takes for "unknown". */
+static void exit_foreign_hypercall(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    if (run->exit_reason == KVM_EXIT_HYPERCALL)
+        run->hypercall.ret = (uint64_t)-1000; /* KVM_ENOSYS */
+    else if (run->exit_reason == KVM_EXIT_XEN)
+        run->xen.u.hcall.result = (uint64_t)-ENOSYS;
+    else if (run->hyperv.type == KVM_EXIT_HYPERV_HCALL)
+        run->hyperv.u.hcall.result = 2; /* HV_STATUS_INVALID_HYPERCALL_CODE */
+}
+
+static bool exit_ioapic_eoi(struct vcpu *vcpu, struct vcpu_exit_record *record)
+{
+    record->value = vcpu->run->eoi.vector;
+    if (vcpu->machine->ioapic_eoi)
+        vcpu->machine->ioapic_eoi(vcpu->machine->owner, vcpu->run->eoi.vector);
+    return true;
+}
+
+static bool end_with(enum vcpu_end *end, enum vcpu_end why)
+{
+    *end = why;
+    return false;
+}
+
+bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    struct vcpu_exit_record *record = record_exit(vcpu, vcpu->run->exit_reason);
+    if (result) {
+        vcpu->error = -result;
+        return end_with(end, VCPU_HOST_FAILED);
+    }
+    switch (vcpu->run->exit_reason) {
+    case KVM_EXIT_IO:
+        exit_port_io(vcpu, record);
+        return true;
+    case KVM_EXIT_MMIO:
+        exit_mmio(vcpu, record);
+        return true;
+    case KVM_EXIT_X86_RDMSR:
+    case KVM_EXIT_X86_WRMSR:
+        exit_msr(vcpu, record);
+        return true;
+    case KVM_EXIT_HYPERCALL:
+    case KVM_EXIT_HYPERV:
+    case KVM_EXIT_XEN:
+        exit_foreign_hypercall(vcpu);
+        return true;
+    case KVM_EXIT_IOAPIC_EOI:
+        return exit_ioapic_eoi(vcpu, record);
+    case KVM_EXIT_SYSTEM_EVENT:
+        return exit_system_event(vcpu, record, end);
+    case KVM_EXIT_HLT:
+        return end_with(end, VCPU_HALTED);
+    case KVM_EXIT_SHUTDOWN:
+        return end_with(end, VCPU_SHUTDOWN);
+    case KVM_EXIT_DEBUG:           /* a breakpoint of a debugger that has gone */
+    case KVM_EXIT_IRQ_WINDOW_OPEN: /* not asked for: KVM's own controllers inject */
+    case KVM_EXIT_INTR:
+    case KVM_EXIT_SET_TPR:
+    case KVM_EXIT_TPR_ACCESS:
+    case KVM_EXIT_NMI:
+    case KVM_EXIT_AP_RESET_HOLD:
+    case KVM_EXIT_X86_BUS_LOCK:
+        return true;
+    case KVM_EXIT_NOTIFY:
+        if (!(vcpu->run->notify.flags & KVM_NOTIFY_CONTEXT_INVALID))
+            return true;
+        return end_with(end, VCPU_NOT_EXECUTED);
+    case KVM_EXIT_FAIL_ENTRY:
+        record->value = vcpu->run->fail_entry.hardware_entry_failure_reason;
+        return end_with(end, VCPU_NOT_EXECUTED);
+    case KVM_EXIT_INTERNAL_ERROR:
+        record->value = vcpu->run->internal.suberror;
+        return end_with(end, VCPU_NOT_EXECUTED);
+    case KVM_EXIT_UNKNOWN:
+        record->value = vcpu->run->hw.hardware_exit_reason;
+        return end_with(end, VCPU_NOT_EXECUTED);
+    case KVM_EXIT_EXCEPTION:
+    case KVM_EXIT_DIRTY_RING_FULL: /* never asked for */
+    default:
+        return end_with(end, VCPU_NOT_EXECUTED);
+    }
+}

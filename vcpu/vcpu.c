@@ -1,0 +1,105 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A vCPU's life, and its way into the guest and out again. What an exit means is in exit.c.
+ */
+#include "vcpu/vcpu.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+#include <sys/mman.h>
+#include <time.h>
+#include <unistd.h>
+
+#include "vcpu/exit.h"
+
+int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out, struct vmm_error *error)
+{
+    struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
+    if (!vcpu)
+        return error_set(error, -ENOMEM, "vCPU %u: out of memory", index);
+    *vcpu = (struct vcpu){.machine = machine, .index = index, .run = MAP_FAILED};
+    int result = 0;
+    vcpu->fd = ioctl(machine->vm_fd, KVM_CREATE_VCPU, (unsigned long)index);
+    if (vcpu->fd < 0)
+        result = error_set_errno(error, -errno, "vCPU %u: KVM cannot create it", index);
+    if (!result) {
+        vcpu->run = mmap(NULL, machine->run_bytes, PROT_READ | PROT_WRITE, MAP_SHARED, vcpu->fd, 0);
+        if (vcpu->run == MAP_FAILED)
+            result = error_set_errno(error, -errno, "vCPU %u: cannot map its shared page", index);
+    }
+    if (result) {
+        vcpu_destroy(vcpu);
+        return result;
+    }
+    *out = vcpu;
+    return 0;
+}
+
+void vcpu_destroy(struct vcpu *vcpu)
+{
+    if (!vcpu)
+        return;
+    if (vcpu->run != MAP_FAILED)
+        munmap(vcpu->run, vcpu->machine->run_bytes);
+    if (vcpu->fd >= 0)
+        close(vcpu->fd);
+    free(vcpu);
+}
+
+static uint64_t now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+/* KVM_RUN, and where asked the time inside and outside of it. 0 or a negative errno. */
+static int vcpu_enter(struct vcpu *vcpu)
+{
+    if (!vcpu->machine->measure_time)
+        return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+    uint64_t entered = now_ns();
+    if (vcpu->left_at_ns)
+        vcpu->host_ns += entered - vcpu->left_at_ns;
+    int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+    vcpu->left_at_ns = now_ns();
+    vcpu->guest_ns += vcpu->left_at_ns - entered;
+    return result;
+}
+
+enum vcpu_end vcpu_run(struct vcpu *vcpu)
+{
+    for (;;) {
+        int result = vcpu_enter(vcpu);
+        /* -EAGAIN: a vCPU that waits for its start-up IPI was looked at and does not run yet. */
+        if (result == -EINTR || result == -EAGAIN) {
+            if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE))
+                return VCPU_KICKED;
+            continue;
+        }
+        enum vcpu_end end;
+        if (!vcpu_handle_exit(vcpu, result, &end))
+            return end;
+    }
+}
+
+/* The store is a release, and its partner the acquire in vcpu_run and the full barrier of vcpu_clear_kick:
+ * whoever sees the kick also sees what was written before it. */
+void vcpu_kick(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
+}
+
+void vcpu_clear_kick(struct vcpu *vcpu)
+{
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+}
+
+void vcpu_complete_io(struct vcpu *vcpu)
+{
+    uint8_t kicked = __atomic_exchange_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    ioctl(vcpu->fd, KVM_RUN, 0);
+    if (!kicked)
+        vcpu_clear_kick(vcpu);
+}

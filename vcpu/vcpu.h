@@ -1,0 +1,95 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * One virtual CPU: KVM's file descriptor, its shared page, and what is done about each exit. It knows the
+ * buses and guest memory; it knows no device, no file format and no machine.
+ *
+ * Threads: everything is the vCPU's own thread's, but vcpu_kick, which is anybody's, and the statistics,
+ * which are read while the vCPU is out.
+ */
+#ifndef VCPU_VCPU_H
+#define VCPU_VCPU_H
+
+#include <linux/kvm.h>
+
+#include "base/log.h"
+#include "base/types.h"
+#include "ept/memory.h"
+#include "mmio/bus.h"
+
+/* Room for every exit reason that KVM numbers; a higher one is counted as the last. */
+#define VCPU_REASON_LIMIT 64
+
+/* What the machine gives to each of its vCPUs; borrowed until vcpu_destroy. */
+struct vcpu_machine {
+    int vm_fd;
+    size_t run_bytes;     /* of KVM_GET_VCPU_MMAP_SIZE */
+    uint64_t sync_fields; /* of KVM_CAP_SYNC_REGS; 0 where there is none */
+    struct bus *ports, *memory_bus;
+    struct guest_memory *memory;
+    struct log *log;
+    bool measure_time;
+    /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
+    void (*ioapic_eoi)(void *owner, uint8_t vector);
+    void *owner;
+};
+
+/* Why vcpu_run came back. */
+enum vcpu_end {
+    VCPU_KICKED,        /* vcpu_kick: the registers are consistent, and vcpu_run may be called again */
+    VCPU_HALTED,        /* HLT, and there is no interrupt controller that could end it */
+    VCPU_SHUTDOWN,      /* triple fault */
+    VCPU_POWER_OFF,     /* KVM itself reports that the guest switched itself off */
+    VCPU_RESET,         /* ... or asked for a reset */
+    VCPU_CRASHED,       /* ... or reported its own death */
+    VCPU_NOT_EXECUTED,  /* KVM could not enter the guest, or could not execute its instruction */
+    VCPU_HOST_FAILED,   /* KVM_RUN failed with the errno of vcpu_error */
+};
+
+/* One exit, for the report of a guest's end. The meaning of the fields follows the reason. */
+struct vcpu_exit_record {
+    uint64_t address; /* port, guest-physical address, MSR */
+    uint64_t value;   /* the first element's data */
+    uint32_t reason;
+    uint32_t count;
+    uint8_t size;
+    bool is_write;
+};
+
+#define VCPU_HISTORY 16 /* a power of two */
+
+struct vcpu {
+    const struct vcpu_machine *machine;
+    struct kvm_run *run;
+    int fd;
+    unsigned index;
+    int error; /* of VCPU_HOST_FAILED: a positive errno */
+    uint64_t exit_count;
+    uint64_t reason_counts[VCPU_REASON_LIMIT];
+    uint64_t guest_ns, host_ns; /* with measure_time */
+    uint64_t left_at_ns;        /* when KVM_RUN last returned; 0 before */
+    struct vcpu_exit_record history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
+};
+
+/* The vCPU `index` (its APIC ID too) of the machine's VM. */
+int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **vcpu,
+                struct vmm_error *error);
+void vcpu_destroy(struct vcpu *vcpu);
+
+/* Runs the guest, exit after exit, until something needs the machine. */
+enum vcpu_end vcpu_run(struct vcpu *vcpu);
+
+/* Makes the current or the next vcpu_run come back with VCPU_KICKED. The caller also sends the kick signal to
+ * the vCPU's thread, afterwards: a thread on its way into KVM_RUN sees the flag, one inside it the signal. */
+void vcpu_kick(struct vcpu *vcpu);
+
+/* Takes the kick back. To be called before looking at what the kick was for, so that a later one is not lost. */
+void vcpu_clear_kick(struct vcpu *vcpu);
+
+/* One entry that executes nothing of the guest: completes a pending I/O exit, so that the registers are
+ * consistent (KVM API, 5: "the kvm_run structure", immediate_exit). */
+void vcpu_complete_io(struct vcpu *vcpu);
+
+/* The name that the KVM API gives to an exit reason, without its prefix: "IO", "MMIO", ... */
+const char *vcpu_reason_name(uint32_t reason);
+
+#endif
