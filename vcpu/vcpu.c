@@ -12,7 +12,8 @@
 
 #include "vcpu/exit.h"
 
-int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out, struct vmm_error *error)
+int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out,
+                struct vmm_error *error)
 {
     struct vcpu *vcpu = calloc(1, sizeof(*vcpu));
     if (!vcpu)

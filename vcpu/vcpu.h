@@ -35,14 +35,14 @@ struct vcpu_machine {
 
 /* Why vcpu_run came back. */
 enum vcpu_end {
-    VCPU_KICKED,        /* vcpu_kick: the registers are consistent, and vcpu_run may be called again */
-    VCPU_HALTED,        /* HLT, and there is no interrupt controller that could end it */
-    VCPU_SHUTDOWN,      /* triple fault */
-    VCPU_POWER_OFF,     /* KVM itself reports that the guest switched itself off */
-    VCPU_RESET,         /* ... or asked for a reset */
-    VCPU_CRASHED,       /* ... or reported its own death */
-    VCPU_NOT_EXECUTED,  /* KVM could not enter the guest, or could not execute its instruction */
-    VCPU_HOST_FAILED,   /* KVM_RUN failed with the errno of vcpu_error */
+    VCPU_KICKED,       /* vcpu_kick: the registers are consistent, and vcpu_run may be called again */
+    VCPU_HALTED,       /* HLT, and there is no interrupt controller that could end it */
+    VCPU_SHUTDOWN,     /* triple fault */
+    VCPU_POWER_OFF,    /* KVM itself reports that the guest switched itself off */
+    VCPU_RESET,        /* ... or asked for a reset */
+    VCPU_CRASHED,      /* ... or reported its own death */
+    VCPU_NOT_EXECUTED, /* KVM could not enter the guest, or could not execute its instruction */
+    VCPU_HOST_FAILED,  /* KVM_RUN failed with the errno of vcpu_error */
 };
 
 /* One exit, for the report of a guest's end. The meaning of the fields follows the reason. */
@@ -65,8 +65,8 @@ struct vcpu {
     int error; /* of VCPU_HOST_FAILED: a positive errno */
     uint64_t exit_count;
     uint64_t reason_counts[VCPU_REASON_LIMIT];
-    uint64_t guest_ns, host_ns; /* with measure_time */
-    uint64_t left_at_ns;        /* when KVM_RUN last returned; 0 before */
+    uint64_t guest_ns, host_ns;                    /* with measure_time */
+    uint64_t left_at_ns;                           /* when KVM_RUN last returned; 0 before */
     struct vcpu_exit_record history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
 };
 
@@ -82,7 +82,8 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu);
  * the vCPU's thread, afterwards: a thread on its way into KVM_RUN sees the flag, one inside it the signal. */
 void vcpu_kick(struct vcpu *vcpu);
 
-/* Takes the kick back. To be called before looking at what the kick was for, so that a later one is not lost. */
+/* Takes the kick back. To be called before looking at what the kick was for, so that a later one is not lost.
+ */
 void vcpu_clear_kick(struct vcpu *vcpu);
 
 /* One entry that executes nothing of the guest: completes a pending I/O exit, so that the registers are

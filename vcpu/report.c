@@ -1,0 +1,214 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The report on a vCPU that cannot go on, a line at a time.
+ */
+#include "vcpu/report.h"
+
+#include <stdio.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/disassembly.h"
+#include "vcpu/state.h"
+
+#define LINE(...)  log_line(vcpu->machine->log, VMM_LOG_ERROR, __VA_ARGS__)
+#define U64(value) ((unsigned long long)(value))
+
+#define CODE_BEFORE 16
+#define CODE_AFTER  32
+#define INSNS_SHOWN 6
+
+static const char *suberror_name(uint32_t suberror)
+{
+    switch (suberror) {
+    case KVM_INTERNAL_ERROR_EMULATION:
+        return "KVM's emulator does not know the instruction";
+    case KVM_INTERNAL_ERROR_SIMUL_EX:
+        return "simultaneous exceptions";
+    case KVM_INTERNAL_ERROR_DELIVERY_EV:
+        return "an exit while an event was delivered";
+    case KVM_INTERNAL_ERROR_UNEXPECTED_EXIT_REASON:
+        return "the processor left the guest for a reason that KVM does not know";
+    }
+    return "a suberror that we do not know";
+}
+
+/* The sentence for a vCPU that could not be executed. */
+static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_bytes)
+{
+    const struct kvm_run *run = vcpu->run;
+    switch (run->exit_reason) {
+    case KVM_EXIT_FAIL_ENTRY:
+        snprintf(text, text_bytes,
+                 "the processor refused to enter the guest: hardware_entry_failure_reason %#llx on CPU %u",
+                 U64(run->fail_entry.hardware_entry_failure_reason), run->fail_entry.cpu);
+        break;
+    case KVM_EXIT_INTERNAL_ERROR:
+        snprintf(text, text_bytes, "KVM internal error, suberror %u: %s", run->internal.suberror,
+                 suberror_name(run->internal.suberror));
+        break;
+    case KVM_EXIT_UNKNOWN:
+        snprintf(text, text_bytes, "KVM does not know the hardware's exit reason %#llx",
+                 U64(run->hw.hardware_exit_reason));
+        break;
+    default:
+        snprintf(text, text_bytes, "KVM left the guest with %s (%u), which was not asked for",
+                 vcpu_reason_name(run->exit_reason), run->exit_reason);
+    }
+}
+
+static void report_reason(struct vcpu *vcpu, enum vcpu_end end)
+{
+    char text[200];
+    switch (end) {
+    case VCPU_HALTED:
+        LINE("vCPU %u: halted (HLT), and the machine has no interrupt controller that could wake it",
+             vcpu->index);
+        return;
+    case VCPU_SHUTDOWN:
+        LINE("vCPU %u: triple fault: an exception could not be delivered, nor the double fault after it",
+             vcpu->index);
+        return;
+    case VCPU_CRASHED:
+        LINE("vCPU %u: KVM reports that the guest crashed (system event %u)", vcpu->index,
+             vcpu->run->system_event.type);
+        return;
+    case VCPU_HOST_FAILED:
+        LINE("vCPU %u: KVM_RUN failed: %s", vcpu->index, strerror(vcpu->error));
+        return;
+    case VCPU_NOT_EXECUTED:
+        describe_not_executed(vcpu, text, sizeof(text));
+        LINE("vCPU %u: %s", vcpu->index, text);
+        return;
+    case VCPU_KICKED:
+    case VCPU_POWER_OFF:
+    case VCPU_RESET:
+        LINE("vCPU %u: was told to leave the guest", vcpu->index);
+    }
+}
+
+static unsigned code_mode(const struct cpu_state *cpu)
+{
+    if (cpu_is_64bit(cpu))
+        return 64;
+    return cpu->segments[CPU_CS].attributes & SEGMENT_DB ? 32 : 16;
+}
+
+static void report_registers(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
+                                        "r8 ", "r9 ", "r10", "r11", "r12", "r13", "r14", "r15"};
+    for (unsigned i = 0; i < CPU_GPR_COUNT; i += 4)
+        LINE("  %s %016llx  %s %016llx  %s %016llx  %s %016llx", names[i], U64(cpu->gpr[i]), names[i + 1],
+             U64(cpu->gpr[i + 1]), names[i + 2], U64(cpu->gpr[i + 2]), names[i + 3], U64(cpu->gpr[i + 3]));
+    uint64_t flags = cpu->rflags;
+    LINE("  rip %016llx  rflags %08llx [%c%c%c%c%c%c%c%c%c]  cpl %u  %u-bit code", U64(cpu->rip), U64(flags),
+         flags & FLAG_OF ? 'O' : '-', flags & FLAG_DF ? 'D' : '-', flags & FLAG_IF ? 'I' : '-',
+         flags & FLAG_TF ? 'T' : '-', flags & FLAG_SF ? 'S' : '-', flags & FLAG_ZF ? 'Z' : '-',
+         flags & FLAG_AF ? 'A' : '-', flags & FLAG_PF ? 'P' : '-', flags & FLAG_CF ? 'C' : '-', cpu->cpl,
+         code_mode(cpu));
+}
+
+static void report_segment(struct vcpu *vcpu, const char *name, const struct cpu_segment *segment)
+{
+    LINE("  %-3s %04x  base %016llx  limit %08x  attributes %04x%s", name, segment->selector,
+         U64(segment->base), segment->limit, segment->attributes,
+         segment->attributes & SEGMENT_PRESENT ? "" : "  (unusable)");
+}
+
+static void report_system(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    static const char *const names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
+    for (unsigned i = 0; i < CPU_SEGMENT_COUNT; i++)
+        report_segment(vcpu, names[i], &cpu->segments[i]);
+    report_segment(vcpu, "ldt", &cpu->ldt);
+    report_segment(vcpu, "tr", &cpu->tr);
+    LINE("  gdt base %016llx  limit %04x    idt base %016llx  limit %04x", U64(cpu->gdt.base), cpu->gdt.limit,
+         U64(cpu->idt.base), cpu->idt.limit);
+    LINE("  cr0 %08llx  cr2 %016llx  cr3 %016llx  cr4 %08llx  cr8 %llx  efer %llx", U64(cpu->cr0),
+         U64(cpu->cr2), U64(cpu->cr3), U64(cpu->cr4), U64(cpu->cr8), U64(cpu->efer));
+}
+
+/* Guest code as far as it can be read, by KVM's own walk of the page tables. Returns how many bytes. */
+static size_t read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        struct kvm_translation walk = {.linear_address = from + done};
+        size_t span = PAGE_BYTES - (from + done) % PAGE_BYTES;
+        if (span > len - done)
+            span = len - done;
+        if (ioctl(vcpu->fd, KVM_TRANSLATE, &walk) || !walk.valid ||
+            guest_mem_read(vcpu->machine->memory, walk.physical_address, bytes + done, span))
+            break;
+        done += span;
+    }
+    return done;
+}
+
+static void report_hex(struct vcpu *vcpu, const char *what, gva_t at, const uint8_t *bytes, size_t len)
+{
+    char text[3 * CODE_AFTER + 1] = "";
+    for (size_t i = 0; i < len; i++)
+        snprintf(text + 3 * i, 4, " %02x", bytes[i]);
+    LINE("  %s %016llx:%s", what, U64(at), len ? text : " (no RAM there)");
+}
+
+static void report_code(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    gva_t rip = cpu->rip + (code_mode(cpu) == 64 ? 0 : cpu->segments[CPU_CS].base);
+    uint8_t before[CODE_BEFORE], code[CODE_AFTER];
+    if (rip >= CODE_BEFORE && read_code(vcpu, rip - CODE_BEFORE, before, CODE_BEFORE) == CODE_BEFORE)
+        report_hex(vcpu, "before rip", rip - CODE_BEFORE, before, CODE_BEFORE);
+    size_t len = read_code(vcpu, rip, code, sizeof(code));
+    report_hex(vcpu, "at rip    ", rip, code, len);
+    char text[160];
+    for (size_t at = 0, i = 0; at < len && i < INSNS_SHOWN; i++) {
+        size_t used = disassemble(code_mode(cpu), code + at, len - at, rip + at, text, sizeof(text));
+        LINE("  %s %016llx: %s", i ? "   " : "-> ", U64(rip + at), text);
+        if (!used)
+            break;
+        at += used;
+    }
+}
+
+static void report_exit(struct vcpu *vcpu, uint64_t number, const struct vcpu_exit_record *record)
+{
+    const char *name = vcpu_reason_name(record->reason);
+    const char *direction = record->is_write ? "write" : "read";
+    if (record->reason == KVM_EXIT_IO && record->count != 1)
+        LINE("  #%llu %s %s port %#llx, %u bytes %u times, first %#llx", U64(number), name, direction,
+             U64(record->address), record->size, record->count, U64(record->value));
+    else if (record->reason == KVM_EXIT_IO || record->reason == KVM_EXIT_MMIO)
+        LINE("  #%llu %s %s %s %#llx, %u bytes, %#llx", U64(number), name, direction,
+             record->reason == KVM_EXIT_IO ? "port" : "address", U64(record->address), record->size,
+             U64(record->value));
+    else if (record->address)
+        LINE("  #%llu %s %s %#llx, %#llx", U64(number), name, direction, U64(record->address),
+             U64(record->value));
+    else
+        LINE("  #%llu %s %#llx", U64(number), name, U64(record->value));
+}
+
+static void report_history(struct vcpu *vcpu)
+{
+    uint64_t count = vcpu->exit_count < VCPU_HISTORY ? vcpu->exit_count : VCPU_HISTORY;
+    LINE("  the last %llu of %llu exits, the newest last:", U64(count), U64(vcpu->exit_count));
+    for (uint64_t number = vcpu->exit_count - count; number < vcpu->exit_count; number++)
+        report_exit(vcpu, number, &vcpu->history[number % VCPU_HISTORY]);
+}
+
+void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
+{
+    report_reason(vcpu, end);
+    struct cpu_state cpu;
+    int result = vcpu_load_state(vcpu, &cpu);
+    if (result) {
+        LINE("  KVM does not give its registers: %s", strerror(-result));
+    } else {
+        report_registers(vcpu, &cpu);
+        report_system(vcpu, &cpu);
+        report_code(vcpu, &cpu);
+    }
+    report_history(vcpu);
+}

@@ -1,0 +1,14 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a kernel developer wants to know of a vCPU that cannot go on.
+ */
+#ifndef VCPU_REPORT_H
+#define VCPU_REPORT_H
+
+#include "vcpu/vcpu.h"
+
+/* Writes to the machine's log, at VMM_LOG_ERROR: the reason, the registers, the code at rip with its
+ * disassembly, and the last exits. The vCPU's own thread, after vcpu_run has returned `end`. */
+void vcpu_report(struct vcpu *vcpu, enum vcpu_end end);
+
+#endif

@@ -1,0 +1,200 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Between KVM's registers and struct cpu_state: by the shared page where there is KVM_CAP_SYNC_REGS, by an
+ * ioctl for each part where there is not.
+ */
+#include "vcpu/state.h"
+
+#include <sys/ioctl.h>
+
+static void segment_from_kvm(struct cpu_segment *to, const struct kvm_segment *from)
+{
+    unsigned attributes = (from->type & 15u) | (from->s ? SEGMENT_S : 0) |
+                          ((from->dpl & 3u) << SEGMENT_DPL_SHIFT) | (from->present ? SEGMENT_PRESENT : 0) |
+                          (from->avl ? SEGMENT_AVL : 0) | (from->l ? SEGMENT_L : 0) |
+                          (from->db ? SEGMENT_DB : 0) | (from->g ? SEGMENT_G : 0);
+    *to = (struct cpu_segment){.base = from->base,
+                               .limit = from->limit,
+                               .selector = from->selector,
+                               .attributes = from->unusable ? attributes & ~SEGMENT_PRESENT : attributes};
+}
+
+static void segment_to_kvm(struct kvm_segment *to, const struct cpu_segment *from)
+{
+    unsigned attributes = from->attributes;
+    *to = (struct kvm_segment){.base = from->base,
+                               .limit = from->limit,
+                               .selector = from->selector,
+                               .type = attributes & SEGMENT_TYPE,
+                               .present = !!(attributes & SEGMENT_PRESENT),
+                               .dpl = (attributes & SEGMENT_DPL) >> SEGMENT_DPL_SHIFT,
+                               .db = !!(attributes & SEGMENT_DB),
+                               .s = !!(attributes & SEGMENT_S),
+                               .l = !!(attributes & SEGMENT_L),
+                               .g = !!(attributes & SEGMENT_G),
+                               .avl = !!(attributes & SEGMENT_AVL),
+                               .unusable = !(attributes & SEGMENT_PRESENT)};
+}
+
+/* Which field of struct kvm_sregs holds which segment register. */
+static struct kvm_segment *kvm_segment_of(struct kvm_sregs *sregs, enum cpu_segment_name name)
+{
+    struct kvm_segment *const segments[CPU_SEGMENT_COUNT] = {
+        [CPU_ES] = &sregs->es, [CPU_CS] = &sregs->cs, [CPU_SS] = &sregs->ss,
+        [CPU_DS] = &sregs->ds, [CPU_FS] = &sregs->fs, [CPU_GS] = &sregs->gs,
+    };
+    return segments[name];
+}
+
+/* KVM names the general registers; the processor numbers them. */
+#define EACH_GPR(DO)                                                                                 \
+    DO(0, rax)                                                                                       \
+    DO(1, rcx) DO(2, rdx) DO(3, rbx) DO(4, rsp) DO(5, rbp) DO(6, rsi) DO(7, rdi) DO(8, r8) DO(9, r9) \
+        DO(10, r10) DO(11, r11) DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
+
+static void regs_from_kvm(struct cpu_state *cpu, const struct kvm_regs *regs)
+{
+#define FROM(number, name) cpu->gpr[number] = regs->name;
+    EACH_GPR(FROM)
+#undef FROM
+    cpu->rip = regs->rip;
+    cpu->rflags = regs->rflags;
+}
+
+static void regs_to_kvm(struct kvm_regs *regs, const struct cpu_state *cpu)
+{
+#define TO(number, name) regs->name = cpu->gpr[number];
+    EACH_GPR(TO)
+#undef TO
+    regs->rip = cpu->rip;
+    regs->rflags = cpu->rflags | FLAG_FIXED;
+}
+
+static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
+{
+    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
+        segment_from_kvm(&cpu->segments[name], kvm_segment_of(sregs, name));
+    segment_from_kvm(&cpu->ldt, &sregs->ldt);
+    segment_from_kvm(&cpu->tr, &sregs->tr);
+    cpu->gdt = (struct cpu_table){.base = sregs->gdt.base, .limit = sregs->gdt.limit};
+    cpu->idt = (struct cpu_table){.base = sregs->idt.base, .limit = sregs->idt.limit};
+    cpu->cr0 = sregs->cr0;
+    cpu->cr2 = sregs->cr2;
+    cpu->cr3 = sregs->cr3;
+    cpu->cr4 = sregs->cr4;
+    cpu->cr8 = sregs->cr8;
+    cpu->efer = sregs->efer;
+}
+
+/* apic_base and interrupt_bitmap stay what KVM said. */
+static void sregs_to_kvm(struct kvm_sregs *sregs, const struct cpu_state *cpu)
+{
+    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
+        segment_to_kvm(kvm_segment_of(sregs, name), &cpu->segments[name]);
+    segment_to_kvm(&sregs->ldt, &cpu->ldt);
+    segment_to_kvm(&sregs->tr, &cpu->tr);
+    sregs->gdt = (struct kvm_dtable){.base = cpu->gdt.base, .limit = cpu->gdt.limit};
+    sregs->idt = (struct kvm_dtable){.base = cpu->idt.base, .limit = cpu->idt.limit};
+    sregs->cr0 = cpu->cr0;
+    sregs->cr2 = cpu->cr2;
+    sregs->cr3 = cpu->cr3;
+    sregs->cr4 = cpu->cr4;
+    sregs->cr8 = cpu->cr8;
+    sregs->efer = cpu->efer;
+}
+
+/* Reads one part into the shared page's copy, unless it is there already: KVM has put it there at the exit
+ * (kvm_valid_regs), or we have and KVM has not taken it yet (kvm_dirty_regs). */
+static int fetch_part(struct vcpu *vcpu, uint64_t field, unsigned long request, void *to)
+{
+    uint64_t there = vcpu->run->kvm_valid_regs | vcpu->run->kvm_dirty_regs;
+    if (there & field)
+        return 0;
+    return ioctl(vcpu->fd, request, to) ? -errno : 0;
+}
+
+int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    struct kvm_sync_regs *page = &vcpu->run->s.regs;
+    struct kvm_debugregs debug;
+    int result = fetch_part(vcpu, KVM_SYNC_X86_REGS, KVM_GET_REGS, &page->regs);
+    if (!result)
+        result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, &page->sregs);
+    if (!result)
+        result = fetch_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, &page->events);
+    if (!result && ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &debug))
+        result = -errno;
+    if (result)
+        return result;
+    *cpu = (struct cpu_state){0};
+    regs_from_kvm(cpu, &page->regs);
+    sregs_from_kvm(cpu, &page->sregs);
+    cpu->interrupt_shadow = page->events.interrupt.shadow;
+    cpu->nmi_masked = page->events.nmi.masked;
+    for (unsigned i = 0; i < 4; i++)
+        cpu->dr[i] = debug.db[i];
+    cpu->dr6 = debug.dr6;
+    cpu->dr7 = debug.dr7;
+    /* SS.DPL is the current privilege level in every mode of both vendors but real mode, where it is 0. */
+    cpu->cpl = cpu_is_protected(cpu) ? page->sregs.ss.dpl & 3 : cpu->rflags & FLAG_VM ? 3 : 0;
+    return 0;
+}
+
+/* Leaves the part in the shared page for the next entry, or writes it at once. */
+static int put_part(struct vcpu *vcpu, uint64_t field, unsigned long request, const void *from)
+{
+    if (vcpu->machine->sync_fields & field) {
+        vcpu->run->kvm_dirty_regs |= field;
+        return 0;
+    }
+    return ioctl(vcpu->fd, request, from) ? -errno : 0;
+}
+
+static int put_debug(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    struct kvm_debugregs debug = {.dr6 = cpu->dr6, .dr7 = cpu->dr7};
+    for (unsigned i = 0; i < 4; i++)
+        debug.db[i] = cpu->dr[i];
+    return ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &debug) ? -errno : 0;
+}
+
+int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned parts)
+{
+    struct kvm_sync_regs *page = &vcpu->run->s.regs;
+    int result = 0;
+    if (parts & VCPU_REGS) {
+        regs_to_kvm(&page->regs, cpu);
+        result = put_part(vcpu, KVM_SYNC_X86_REGS, KVM_SET_REGS, &page->regs);
+    }
+    if (!result && (parts & VCPU_SREGS)) {
+        sregs_to_kvm(&page->sregs, cpu);
+        result = put_part(vcpu, KVM_SYNC_X86_SREGS, KVM_SET_SREGS, &page->sregs);
+    }
+    if (!result && (parts & VCPU_EVENTS)) {
+        page->events.interrupt.shadow = cpu->interrupt_shadow;
+        page->events.nmi.masked = cpu->nmi_masked;
+        page->events.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+        result = put_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_SET_VCPU_EVENTS, &page->events);
+    }
+    if (!result && (parts & VCPU_DEBUG))
+        result = put_debug(vcpu, cpu);
+    return result;
+}
+
+void cpu_reset(struct cpu_state *cpu)
+{
+    const struct cpu_segment data = {.limit = 0xffff, .attributes = SEGMENT_PRESENT | SEGMENT_S | 3};
+    *cpu = (struct cpu_state){.rflags = FLAG_FIXED, .rip = 0xfff0};
+    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
+        cpu->segments[name] = data;
+    cpu->segments[CPU_CS] = (struct cpu_segment){.base = 0xffff0000,
+                                                 .limit = 0xffff,
+                                                 .selector = 0xf000,
+                                                 .attributes = SEGMENT_PRESENT | SEGMENT_S | 0xb};
+    cpu->ldt = (struct cpu_segment){.limit = 0xffff, .attributes = SEGMENT_PRESENT | 2};
+    cpu->tr = (struct cpu_segment){.limit = 0xffff, .attributes = SEGMENT_PRESENT | 0xb};
+    cpu->gdt.limit = cpu->idt.limit = 0xffff;
+    cpu->cr0 = CR0_ET | CR0_CD | CR0_NW;
+    cpu->dr6 = DR6_FIXED;
+    cpu->dr7 = 0x400;
+}
