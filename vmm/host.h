@@ -1,0 +1,27 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The host's KVM: /dev/kvm and what it can do. Asked once for each machine, never assumed.
+ */
+#ifndef VMM_HOST_H
+#define VMM_HOST_H
+
+#include "base/error.h"
+#include "base/types.h"
+
+/* What a machine needs to know of its host. */
+struct host {
+    int kvm_fd;
+    size_t run_bytes;     /* of the page that KVM shares for each vCPU */
+    uint64_t sync_fields; /* of KVM_CAP_SYNC_REGS */
+    unsigned max_cpus;
+    bool irqchip, split_irqchip, pit2, signal_msi;
+};
+
+/* Opens /dev/kvm and asks what a machine needs. The message of a failure says what to do. */
+int host_open(struct host *host, struct vmm_error *error);
+void host_close(struct host *host);
+
+/* Whether KVM runs on VT-x, which needs three pages of guest-physical address space in real mode. */
+bool host_is_intel(void);
+
+#endif
