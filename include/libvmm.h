@@ -17,6 +17,7 @@
 #ifdef __cplusplus
 extern "C" {
 #endif
+#pragma GCC visibility push(default)
 
 /* Why a call failed. `code` is the negative errno that the call returned; `message` names the thing, what
  * was wrong with it, and what to do, without a final newline. */
@@ -233,7 +234,7 @@ struct vmm_stats {
     uint64_t guest_ns, host_ns; /* inside and outside KVM_RUN, all vCPUs; 0 unless measure_time */
     uint64_t miss_count;        /* accesses that no device claimed */
     uint64_t phase_ns[VMM_PHASE_COUNT];
-    uint64_t peak_private_bytes; /* of the process, without guest RAM */
+    uint64_t private_bytes; /* pages that only this process has, without guest RAM */
 };
 
 /* While the machine does not run. The lists are filled up to `capacity` entries; the return value is how many
@@ -280,6 +281,7 @@ void vmm_host_probe(struct vmm_host *host);
 /* The library's version, as "0.1.0". */
 const char *vmm_version(void);
 
+#pragma GCC visibility pop
 #ifdef __cplusplus
 }
 #endif

@@ -202,7 +202,7 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
 {
     report_reason(vcpu, end);
     struct cpu_state cpu;
-    int result = vcpu_load_state(vcpu, &cpu);
+    int result = vcpu_load_state(vcpu, &cpu, VCPU_REGS | VCPU_SREGS);
     if (result) {
         LINE("  KVM does not give its registers: %s", strerror(-result));
     } else {

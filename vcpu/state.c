@@ -47,10 +47,11 @@ static struct kvm_segment *kvm_segment_of(struct kvm_sregs *sregs, enum cpu_segm
 }
 
 /* KVM names the general registers; the processor numbers them. */
-#define EACH_GPR(DO)                                                                                 \
-    DO(0, rax)                                                                                       \
-    DO(1, rcx) DO(2, rdx) DO(3, rbx) DO(4, rsp) DO(5, rbp) DO(6, rsi) DO(7, rdi) DO(8, r8) DO(9, r9) \
-        DO(10, r10) DO(11, r11) DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
+#define EACH_GPR(DO)                                                                                  \
+    DO(0, rax)                                                                                        \
+    DO(1, rcx)                                                                                        \
+    DO(2, rdx) DO(3, rbx) DO(4, rsp) DO(5, rbp) DO(6, rsi) DO(7, rdi) DO(8, r8) DO(9, r9) DO(10, r10) \
+        DO(11, r11) DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
 
 static void regs_from_kvm(struct cpu_state *cpu, const struct kvm_regs *regs)
 {
@@ -113,31 +114,71 @@ static int fetch_part(struct vcpu *vcpu, uint64_t field, unsigned long request, 
     return ioctl(vcpu->fd, request, to) ? -errno : 0;
 }
 
-int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu)
+static int load_regs(struct vcpu *vcpu, struct cpu_state *cpu)
 {
-    struct kvm_sync_regs *page = &vcpu->run->s.regs;
-    struct kvm_debugregs debug;
-    int result = fetch_part(vcpu, KVM_SYNC_X86_REGS, KVM_GET_REGS, &page->regs);
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    int result = fetch_part(vcpu, KVM_SYNC_X86_REGS, KVM_GET_REGS, regs);
     if (!result)
-        result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, &page->sregs);
+        regs_from_kvm(cpu, regs);
+    return result;
+}
+
+static int load_sregs(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
+    int result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, sregs);
     if (!result)
-        result = fetch_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, &page->events);
-    if (!result && ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &debug))
-        result = -errno;
+        sregs_from_kvm(cpu, sregs);
+    return result;
+}
+
+static int load_events(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    int result = fetch_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, events);
     if (result)
         return result;
-    *cpu = (struct cpu_state){0};
-    regs_from_kvm(cpu, &page->regs);
-    sregs_from_kvm(cpu, &page->sregs);
-    cpu->interrupt_shadow = page->events.interrupt.shadow;
-    cpu->nmi_masked = page->events.nmi.masked;
+    cpu->interrupt_shadow = events->interrupt.shadow;
+    cpu->nmi_masked = events->nmi.masked;
+    return 0;
+}
+
+static int load_debug(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    struct kvm_debugregs debug;
+    if (ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &debug))
+        return -errno;
     for (unsigned i = 0; i < 4; i++)
         cpu->dr[i] = debug.db[i];
     cpu->dr6 = debug.dr6;
     cpu->dr7 = debug.dr7;
-    /* SS.DPL is the current privilege level in every mode of both vendors but real mode, where it is 0. */
-    cpu->cpl = cpu_is_protected(cpu) ? page->sregs.ss.dpl & 3 : cpu->rflags & FLAG_VM ? 3 : 0;
     return 0;
+}
+
+/* SS.DPL is the privilege level in every mode of both vendors but real mode, where it is 0. */
+static uint8_t find_cpl(const struct cpu_state *cpu)
+{
+    if (cpu->rflags & FLAG_VM)
+        return 3;
+    if (!(cpu->cr0 & CR0_PE))
+        return 0;
+    return (cpu->segments[CPU_SS].attributes & SEGMENT_DPL) >> SEGMENT_DPL_SHIFT;
+}
+
+int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts)
+{
+    int result = 0;
+    *cpu = (struct cpu_state){0};
+    if (parts & VCPU_REGS)
+        result = load_regs(vcpu, cpu);
+    if (!result && (parts & VCPU_SREGS))
+        result = load_sregs(vcpu, cpu);
+    if (!result && (parts & VCPU_EVENTS))
+        result = load_events(vcpu, cpu);
+    if (!result && (parts & VCPU_DEBUG))
+        result = load_debug(vcpu, cpu);
+    cpu->cpl = find_cpl(cpu);
+    return result;
 }
 
 /* Leaves the part in the shared page for the next entry, or writes it at once. */
@@ -179,22 +220,4 @@ int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned pa
     if (!result && (parts & VCPU_DEBUG))
         result = put_debug(vcpu, cpu);
     return result;
-}
-
-void cpu_reset(struct cpu_state *cpu)
-{
-    const struct cpu_segment data = {.limit = 0xffff, .attributes = SEGMENT_PRESENT | SEGMENT_S | 3};
-    *cpu = (struct cpu_state){.rflags = FLAG_FIXED, .rip = 0xfff0};
-    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
-        cpu->segments[name] = data;
-    cpu->segments[CPU_CS] = (struct cpu_segment){.base = 0xffff0000,
-                                                 .limit = 0xffff,
-                                                 .selector = 0xf000,
-                                                 .attributes = SEGMENT_PRESENT | SEGMENT_S | 0xb};
-    cpu->ldt = (struct cpu_segment){.limit = 0xffff, .attributes = SEGMENT_PRESENT | 2};
-    cpu->tr = (struct cpu_segment){.limit = 0xffff, .attributes = SEGMENT_PRESENT | 0xb};
-    cpu->gdt.limit = cpu->idt.limit = 0xffff;
-    cpu->cr0 = CR0_ET | CR0_CD | CR0_NW;
-    cpu->dr6 = DR6_FIXED;
-    cpu->dr7 = 0x400;
 }

@@ -98,7 +98,7 @@ static enum vmm_kvm_flavour find_flavour(void)
     unsigned eax, ebx, ecx, edx;
     if (module_is_loaded("kvm_pvm"))
         return VMM_KVM_SOFTWARE;
-    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & bit_VMX))
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)))
         return VMM_KVM_INTEL;
     if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 2)))
         return VMM_KVM_AMD;
@@ -149,11 +149,11 @@ static void ask_all(struct vmm_host *host, int kvm_fd)
 {
     for (size_t i = 0; i < ARRAY_COUNT(questions); i++) {
         int answer = ask(kvm_fd, questions[i].capability);
-        host->facts[host->fact_count++] =
-            (struct vmm_host_fact){.name = questions[i].name,
-                                   .value = answer,
-                                   .meaning = answer ? questions[i].if_there : questions[i].if_not,
-                                   .is_problem = !answer};
+        host->facts[host->fact_count++] = (struct vmm_host_fact){.name = questions[i].name,
+                                                                 .value = answer,
+                                                                 .meaning = answer ? questions[i].if_there
+                                                                                   : questions[i].if_not,
+                                                                 .is_problem = !answer};
     }
     host->recommended_cpus = (unsigned)ask(kvm_fd, KVM_CAP_NR_VCPUS);
     host->max_cpus = (unsigned)ask(kvm_fd, KVM_CAP_MAX_VCPUS);

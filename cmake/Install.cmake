@@ -1,0 +1,30 @@
+# SPDX-License-Identifier: MIT
+# What `cmake --install` gives: the program, the library in both kinds, its header, its pkg-config file and the
+# manual page.
+add_library(vmm_shared SHARED)
+target_sources(vmm_shared PRIVATE $<TARGET_OBJECTS:vmm_objects>)
+target_link_libraries(vmm_shared PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
+target_link_options(vmm_shared PRIVATE -Wl,-z,relro -Wl,-z,now -Wl,-z,defs
+  "-Wl,--version-script=${CMAKE_SOURCE_DIR}/vmm/libvmm.map")
+set_target_properties(vmm_shared PROPERTIES OUTPUT_NAME vmm LINKER_LANGUAGE C VERSION ${PROJECT_VERSION}
+  SOVERSION 0 LINK_DEPENDS "${CMAKE_SOURCE_DIR}/vmm/libvmm.map")
+
+# The archive to install is one object whose internal names are local: a program that has a bus_read of its own
+# can link it.
+set(VMM_ARCHIVE "${CMAKE_BINARY_DIR}/install/libvmm.a")
+file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/install")
+add_custom_command(OUTPUT "${VMM_ARCHIVE}"
+  COMMAND ${CMAKE_COMMAND} -E rm -f "${VMM_ARCHIVE}"
+  COMMAND ${CMAKE_LINKER} -r --whole-archive $<TARGET_FILE:vmm_static> -o libvmm.o
+  COMMAND ${CMAKE_OBJCOPY} --localize-hidden libvmm.o
+  COMMAND ${CMAKE_AR} rcs "${VMM_ARCHIVE}" libvmm.o
+  DEPENDS vmm_static WORKING_DIRECTORY "${CMAKE_BINARY_DIR}/install" VERBATIM)
+add_custom_target(vmm_archive ALL DEPENDS "${VMM_ARCHIVE}")
+
+configure_file(cmake/libvmm.pc.in "${CMAKE_BINARY_DIR}/libvmm.pc" @ONLY)
+install(TARGETS vmm RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
+install(TARGETS vmm_shared LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(FILES "${VMM_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
+install(FILES include/libvmm.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
+install(FILES "${CMAKE_BINARY_DIR}/libvmm.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
+install(FILES docs/vmm.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")

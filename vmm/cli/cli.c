@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Messages, options, sizes and times: what the commands have in common.
+ */
+#include "vmm/cli/cli.h"
+
+#include <stdarg.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+static void print_message(const char *format, va_list arguments)
+{
+    fflush(stdout);
+    fputs("vmm: ", stderr);
+    vfprintf(stderr, format, arguments);
+    fputc('\n', stderr);
+}
+
+void cli_message(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message(format, arguments);
+    va_end(arguments);
+}
+
+int cli_usage(const char *command, const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message(format, arguments);
+    va_end(arguments);
+    fprintf(stderr, "Try 'vmm %s%s--help'.\n", command, *command ? " " : "");
+    return CLI_USAGE;
+}
+
+#define WORD_LIMIT 40
+
+static unsigned least(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
+/* The number of insertions, deletions, replacements and swaps of neighbours from one word to the other. */
+static unsigned distance(const char *from, const char *to)
+{
+    unsigned rows[3][WORD_LIMIT + 1];
+    size_t from_len = strlen(from), to_len = strlen(to);
+    if (from_len > WORD_LIMIT || to_len > WORD_LIMIT)
+        return WORD_LIMIT;
+    for (size_t column = 0; column <= to_len; column++)
+        rows[0][column] = (unsigned)column;
+    for (size_t row = 1; row <= from_len; row++) {
+        unsigned *now = rows[row % 3], *before = rows[(row + 2) % 3], *earlier = rows[(row + 1) % 3];
+        now[0] = (unsigned)row;
+        for (size_t column = 1; column <= to_len; column++) {
+            unsigned best = before[column - 1] + (from[row - 1] != to[column - 1]);
+            best = least(best, least(before[column], now[column - 1]) + 1);
+            if (row > 1 && column > 1 && from[row - 1] == to[column - 2] && from[row - 2] == to[column - 1])
+                best = least(best, earlier[column - 2] + 1);
+            now[column] = best;
+        }
+    }
+    return rows[from_len % 3][to_len];
+}
+
+const char *cli_nearest(const char *word, const char *const *words)
+{
+    const char *nearest = NULL;
+    size_t len = strlen(word);
+    unsigned best = (unsigned)len / 3 + 2; /* further away is no help */
+    for (; *words; words++) {
+        unsigned far = len >= 3 && strncmp(*words, word, len) == 0 ? 1 : distance(word, *words);
+        if (far < best) {
+            best = far;
+            nearest = *words;
+        }
+    }
+    return nearest;
+}
+
+#define OPTION_LIMIT 64
+
+/* The long names of a table and of the tables it includes. */
+static size_t collect_names(const struct poptOption *options, const char **names, size_t count)
+{
+    for (; options->longName || options->shortName || options->arg; options++) {
+        if ((options->argInfo & POPT_ARG_MASK) == POPT_ARG_INCLUDE_TABLE)
+            count = collect_names(options->arg, names, count);
+        else if (options->longName && count < OPTION_LIMIT - 1)
+            names[count++] = options->longName;
+    }
+    names[count] = NULL;
+    return count;
+}
+
+int cli_bad_option(const char *command, poptContext context, int code, const struct poptOption *options)
+{
+    const char *option = poptBadOption(context, POPT_BADOPTION_NOALIAS);
+    const char *names[OPTION_LIMIT];
+    if (code != POPT_ERROR_BADOPT)
+        return cli_usage(command, "%s: %s", option, poptStrerror(code));
+    collect_names(options, names, 0);
+    char word[WORD_LIMIT + 1];
+    const char *bare = option + strspn(option, "-");
+    snprintf(word, sizeof(word), "%.*s", (int)strcspn(bare, "="), bare);
+    const char *nearest = strncmp(option, "--", 2) == 0 ? cli_nearest(word, names) : NULL;
+    if (nearest)
+        return cli_usage(command, "there is no option %s; did you mean --%s?", option, nearest);
+    return cli_usage(command, "there is no option %s", option);
+}
+
+/* A multiplier such as K, KiB, M, MB; false where it is none. */
+static bool parse_unit(const char *text, uint64_t *unit)
+{
+    static const char letters[] = "KMGT";
+    *unit = 1;
+    const char *letter = *text ? strchr(letters, *text & ~0x20) : NULL;
+    if (letter) {
+        *unit = 1ull << 10 * (letter - letters + 1);
+        text++;
+        if (*text == 'i')
+            text++;
+    }
+    if (*text == 'B' || *text == 'b')
+        text++;
+    return !*text;
+}
+
+bool cli_parse_size(const char *text, uint64_t *bytes)
+{
+    char *end;
+    uint64_t unit;
+    if (*text < '0' || *text > '9')
+        return false;
+    bool is_hex = text[0] == '0' && (text[1] | 0x20) == 'x';
+    long double value = is_hex ? (long double)strtoull(text, &end, 16) : strtold(text, &end);
+    if (!parse_unit(end, &unit))
+        return false;
+    value *= (long double)unit;
+    if (!(value < 18446744073709551616.0L) || value != (long double)(uint64_t)value)
+        return false;
+    *bytes = (uint64_t)value;
+    return true;
+}
+
+bool cli_parse_time(const char *text, uint64_t *ms)
+{
+    static const struct {
+        const char *name;
+        double ms;
+    } units[] = {{"ms", 1}, {"s", 1000}, {"", 1000}, {"m", 60000}, {"h", 3600000}};
+    char *end;
+    if (*text < '0' || *text > '9')
+        return false;
+    double value = strtod(text, &end);
+    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+        if (strcmp(end, units[i].name))
+            continue;
+        value *= units[i].ms;
+        if (!(value >= 1 && value < 1e15))
+            return false;
+        *ms = (uint64_t)value;
+        return true;
+    }
+    return false;
+}

@@ -1,0 +1,62 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The program: which command.
+ */
+#include <stdio.h>
+#include <string.h>
+
+#include "vmm/cli/cli.h"
+
+static const struct command {
+    const char *name, *title; /* popt's help wants the whole "vmm run" for a program's name */
+    int (*run)(int argc, const char **argv);
+    const char *summary;
+} commands[] = {
+    {"run", "vmm run", cmd_run, "boot an image"},
+    {"doctor", "vmm doctor", cmd_doctor, "say what this host's KVM can do"},
+};
+
+#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+
+static void print_help(void)
+{
+    printf("vmm %s: run x86 guests on Linux KVM\n\nUsage: vmm COMMAND [OPTION...]\n\nCommands:\n",
+           vmm_version());
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+    printf("\n'vmm COMMAND --help' explains a command; the manual page is vmm(1).\n");
+}
+
+static int unknown_command(const char *word)
+{
+    const char *names[COMMAND_COUNT + 1] = {NULL};
+    for (size_t i = 0; i < COMMAND_COUNT; i++)
+        names[i] = commands[i].name;
+    const char *nearest = cli_nearest(word, names);
+    if (nearest)
+        return cli_usage("", "there is no command '%s'; did you mean '%s'?", word, nearest);
+    return cli_usage("", "there is no command '%s'", word);
+}
+
+int main(int argc, char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    if (!word)
+        return cli_usage("", "which command? None was given");
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
+        print_help();
+        return CLI_OK;
+    }
+    if (strcmp(word, "--version") == 0) {
+        printf("vmm %s\n", vmm_version());
+        return CLI_OK;
+    }
+    const char **arguments = (const char **)argv + 1;
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(word, commands[i].name))
+            continue;
+        arguments[0] = commands[i].title;
+        return commands[i].run(argc - 1, arguments);
+    }
+    return unknown_command(word);
+}

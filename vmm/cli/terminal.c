@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Raw mode. The handlers only make async-signal-safe calls (tcsetattr is one, signal-safety(7)).
+ */
+#include "vmm/cli/terminal.h"
+
+#include <signal.h>
+#include <stdlib.h>
+#include <termios.h>
+#include <unistd.h>
+
+static struct termios saved;
+static int raw_fd = -1;
+static volatile sig_atomic_t is_raw;
+
+void terminal_restore(void)
+{
+    if (is_raw)
+        tcsetattr(raw_fd, TCSANOW, &saved);
+    is_raw = 0;
+}
+
+static void set_raw(void)
+{
+    struct termios raw = saved;
+    cfmakeraw(&raw);
+    raw.c_oflag |= OPOST | ONLCR; /* our own messages come here too */
+    if (tcsetattr(raw_fd, TCSANOW, &raw) == 0)
+        is_raw = 1;
+}
+
+static void die(int number)
+{
+    terminal_restore();
+    signal(number, SIG_DFL);
+    raise(number);
+}
+
+/* From outside (the key itself reaches the guest): give the terminal back, stop, and take it again. */
+static void suspend(int number)
+{
+    (void)number;
+    terminal_restore();
+    raise(SIGSTOP);
+    set_raw();
+}
+
+void terminal_make_raw(int fd)
+{
+    static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    if (!isatty(fd) || tcgetattr(fd, &saved))
+        return;
+    raw_fd = fd;
+    for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+        signal(deadly[i], die);
+    signal(SIGTSTP, suspend);
+    atexit(terminal_restore);
+    set_raw();
+}

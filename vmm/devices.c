@@ -1,0 +1,251 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What a machine can be given: each vmm_add_* makes a device, hands it its lines, and puts its regions on the
+ * bus.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "devices/cmos/cmos.h"
+#include "devices/debug-exit/debug_exit.h"
+#include "devices/fwcfg/fwcfg.h"
+#include "devices/i8042/i8042.h"
+#include "devices/port92/port92.h"
+#include "devices/post/post.h"
+#include "devices/serial/serial.h"
+#include "vmm/machine.h"
+
+static void request_power(void *owner, enum power_request what, uint32_t value)
+{
+    static const enum vmm_end_reason reasons[] = {[POWER_RESET] = VMM_END_RESET,
+                                                  [POWER_OFF] = VMM_END_POWER_OFF,
+                                                  [POWER_DEBUG_EXIT] = VMM_END_DEBUG_EXIT};
+    machine_end(owner, reasons[what], value);
+}
+
+static struct power_line machine_power_line(struct vmm *machine)
+{
+    return (struct power_line){.request = request_power, .owner = machine};
+}
+
+/* `destroy` functions take their own type; a part is destroyed by way of a void pointer. */
+#define DESTROYER(type)                    \
+    static void destroy_##type(void *part) \
+    {                                      \
+        type##_destroy(part);              \
+    }
+DESTROYER(char_backend)
+DESTROYER(cmos)
+DESTROYER(debug_exit)
+DESTROYER(fwcfg)
+DESTROYER(i8042)
+DESTROYER(port92)
+DESTROYER(post)
+DESTROYER(serial)
+
+static const enum char_kind char_kinds[] = {[VMM_SERIAL_NONE] = CHAR_NONE,
+                                            [VMM_SERIAL_DESCRIPTORS] = CHAR_DESCRIPTORS,
+                                            [VMM_SERIAL_FILE] = CHAR_FILE,
+                                            [VMM_SERIAL_PTY] = CHAR_PTY,
+                                            [VMM_SERIAL_SOCKET] = CHAR_SOCKET};
+
+static int add_backend(struct vmm *machine, const struct vmm_serial_config *config,
+                       struct char_backend **backend, struct vmm_error *error)
+{
+    if ((unsigned)config->kind >= ARRAY_COUNT(char_kinds))
+        return error_set(error, -EINVAL, "serial: there is no backend %d", (int)config->kind);
+    const struct char_config char_config = {.kind = char_kinds[config->kind],
+                                            .loop = machine->loop,
+                                            .in_fd = config->in_fd,
+                                            .out_fd = config->out_fd,
+                                            .path = config->path,
+                                            .escape = config->on_escape != NULL,
+                                            .on_escape = config->on_escape,
+                                            .context = config->escape_context};
+    int result = char_backend_create(&char_config, backend, error);
+    if (!result)
+        result = machine_own(machine, *backend, destroy_char_backend, error);
+    return result;
+}
+
+static int add_uart(struct vmm *machine, struct char_backend *backend, struct vmm_error *error)
+{
+    static const struct {
+        uint16_t port;
+        uint8_t irq;
+    } places[SERIAL_LIMIT] = {{0x3f8, 4}, {0x2f8, 3}, {0x3e8, 4}, {0x2e8, 3}};
+    unsigned number = machine->serial_count;
+    struct serial *serial;
+    const struct serial_config config = {.base = places[number].port,
+                                         .irq = machine_irq_line(machine, places[number].irq),
+                                         .backend = backend,
+                                         .loop = machine->loop,
+                                         .out2_gates_irq = true};
+    int result = serial_create(&config, &serial, error);
+    if (!result)
+        result = machine_own(machine, serial, destroy_serial, error);
+    if (!result)
+        result = bus_add(machine->ports, serial_region(serial), error);
+    return result;
+}
+
+int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, struct vmm_error *error)
+{
+    uint64_t since_ns = event_now_ns();
+    struct char_backend *backend;
+    if (machine->serial_count == SERIAL_LIMIT)
+        return error_set(error, -ENOSPC, "serial: a PC has at most %d serial ports", SERIAL_LIMIT);
+    int result = add_backend(machine, config, &backend, error);
+    if (!result)
+        result = add_uart(machine, backend, error);
+    if (!result && char_backend_name(backend))
+        log_line(&machine->log, VMM_LOG_INFO, "serial port %u is at %s", machine->serial_count + 1,
+                 char_backend_name(backend));
+    if (!result)
+        machine->serial_backends[machine->serial_count++] = backend;
+    machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
+    return result;
+}
+
+int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *error)
+{
+    uint64_t since_ns = event_now_ns();
+    struct debug_exit *debug_exit;
+    const struct debug_exit_config config = {.base = port, .power = machine_power_line(machine)};
+    int result = debug_exit_create(&config, &debug_exit, error);
+    if (!result)
+        result = machine_own(machine, debug_exit, destroy_debug_exit, error);
+    if (!result)
+        result = bus_add(machine->ports, debug_exit_region(debug_exit), error);
+    machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
+    return result;
+}
+
+static int add_cmos(struct vmm *machine, struct vmm_error *error)
+{
+    uint64_t ram = machine->config.ram_bytes;
+    struct cmos *cmos;
+    const struct cmos_config config = {.irq = machine_irq_line(machine, CMOS_IRQ),
+                                       .loop = machine->loop,
+                                       .ram_below_4g_bytes = ram < PCI_HOLE_GPA ? ram : PCI_HOLE_GPA,
+                                       .ram_above_4g_bytes = ram < PCI_HOLE_GPA ? 0 : ram - PCI_HOLE_GPA,
+                                       .cpu_count = machine->config.cpu_count};
+    int result = cmos_create(&config, &cmos, error);
+    if (!result)
+        result = machine_own(machine, cmos, destroy_cmos, error);
+    return result ? result : bus_add(machine->ports, cmos_region(cmos), error);
+}
+
+static int add_i8042(struct vmm *machine, struct vmm_error *error)
+{
+    struct i8042 *i8042;
+    const struct i8042_config config = {.irq = machine_irq_line(machine, I8042_IRQ),
+                                        .power = machine_power_line(machine)};
+    int result = i8042_create(&config, &i8042, error);
+    if (!result)
+        result = machine_own(machine, i8042, destroy_i8042, error);
+    if (!result)
+        result = bus_add(machine->ports, i8042_data_region(i8042), error);
+    return result ? result : bus_add(machine->ports, i8042_command_region(i8042), error);
+}
+
+static int add_port92(struct vmm *machine, struct vmm_error *error)
+{
+    struct port92 *port92;
+    const struct port92_config config = {.power = machine_power_line(machine)};
+    int result = port92_create(&config, &port92, error);
+    if (!result)
+        result = machine_own(machine, port92, destroy_port92, error);
+    return result ? result : bus_add(machine->ports, port92_region(port92), error);
+}
+
+static int add_post(struct vmm *machine, struct vmm_error *error)
+{
+    struct post *post;
+    const struct post_config config = {.base = POST_PORT};
+    int result = post_create(&config, &post, error);
+    if (!result)
+        result = machine_own(machine, post, destroy_post, error);
+    return result ? result : bus_add(machine->ports, post_region(post), error);
+}
+
+static int add_fwcfg(struct vmm *machine, struct vmm_error *error)
+{
+    struct fwcfg *fwcfg;
+    const struct fwcfg_config config = {.ram_bytes = machine->config.ram_bytes,
+                                        .cpu_count = machine->config.cpu_count};
+    int result = fwcfg_create(&config, &fwcfg, error);
+    if (!result)
+        result = machine_own(machine, fwcfg, destroy_fwcfg, error);
+    return result ? result : bus_add(machine->ports, fwcfg_region(fwcfg), error);
+}
+
+int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)
+{
+    static int (*const steps[])(struct vmm *, struct vmm_error *) = {add_cmos, add_i8042, add_port92,
+                                                                     add_post, add_fwcfg};
+    uint64_t since_ns = event_now_ns();
+    int result = 0;
+    for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
+        result = steps[i](machine, error);
+    machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
+    return result;
+}
+
+/* A region of the program's own. */
+struct foreign_region {
+    struct bus_region region;
+    pthread_mutex_t lock;
+    const struct vmm_region_ops *ops;
+    void *context;
+    char name[];
+};
+
+static uint64_t foreign_read(void *device, uint64_t offset, unsigned size)
+{
+    struct foreign_region *foreign = device;
+    return foreign->ops->read ? foreign->ops->read(foreign->context, offset, size) : UINT64_MAX;
+}
+
+static void foreign_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct foreign_region *foreign = device;
+    if (foreign->ops->write)
+        foreign->ops->write(foreign->context, offset, size, value);
+}
+
+static void foreign_destroy(void *part)
+{
+    struct foreign_region *foreign = part;
+    pthread_mutex_destroy(&foreign->lock);
+    free(foreign);
+}
+
+int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
+                   const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
+{
+    static const struct bus_ops foreign_ops = {.read = foreign_read, .write = foreign_write};
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
+    for (size_t i = 0; space == VMM_SPACE_MEMORY && i < count; i++)
+        if (ranges_overlap(base, len, ranges[i].gpa, ranges[i].len))
+            return error_set(error, -EEXIST, "%s: %#llx bytes at %#llx overlap RAM at %#llx", name,
+                             (unsigned long long)len, (unsigned long long)base,
+                             (unsigned long long)ranges[i].gpa);
+    struct foreign_region *foreign = calloc(1, sizeof(*foreign) + strlen(name) + 1);
+    if (!foreign)
+        return error_set(error, -ENOMEM, "%s: out of memory", name);
+    strcpy(foreign->name, name);
+    pthread_mutex_init(&foreign->lock, NULL);
+    foreign->ops = ops;
+    foreign->context = context;
+    foreign->region = (struct bus_region){.name = foreign->name,
+                                          .base = base,
+                                          .len = len,
+                                          .ops = &foreign_ops,
+                                          .device = foreign,
+                                          .lock = &foreign->lock};
+    int result = machine_own(machine, foreign, foreign_destroy, error);
+    struct bus *bus = space == VMM_SPACE_PORTS ? machine->ports : machine->memory_bus;
+    return result ? result : bus_add(bus, &foreign->region, error);
+}

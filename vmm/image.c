@@ -1,0 +1,135 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The guest's image: from a path or bytes to boot/, and from boot's plain state to the first vCPU's
+ * registers.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "vcpu/state.h"
+#include "vmm/machine.h"
+
+#define EXT1_EDX_GIB_PAGES (1u << 26)
+
+static const enum boot_protocol protocols[] = {[VMM_FLAT_NONE] = BOOT_AUTO,
+                                               [VMM_FLAT_REAL16] = BOOT_FLAT_REAL16,
+                                               [VMM_FLAT_PROT32] = BOOT_FLAT_PROT32,
+                                               [VMM_FLAT_LONG64] = BOOT_FLAT_LONG64};
+
+/* Only page tables ask for it, so a flat image without any does not have to wait for KVM's answer. */
+static bool has_gib_pages(struct vmm *machine, const struct vmm_image *image)
+{
+    const struct cpuid_table *table;
+    if (image->flat != VMM_FLAT_LONG64 || machine_cpuid(machine, &table, NULL))
+        return false;
+    const struct kvm_cpuid_entry2 *extended = cpuid_find(table, 0x80000001, 0);
+    return extended && (extended->edx & EXT1_EDX_GIB_PAGES);
+}
+
+/* Opens the modules' files; `opened` counts those to close, on failure too. */
+static int open_modules(const struct vmm_image *image, struct boot_module *modules, size_t *opened,
+                        struct vmm_error *error)
+{
+    for (*opened = 0; *opened < image->module_count; (*opened)++) {
+        const struct vmm_module *module = &image->modules[*opened];
+        int result = boot_image_open(module->path, &modules[*opened].image, error);
+        if (result)
+            return result;
+        modules[*opened].cmdline = module->cmdline;
+    }
+    return 0;
+}
+
+static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
+                             const struct boot_image *file, struct vmm_error *error)
+{
+    struct boot_module *modules = calloc(image->module_count + 1, sizeof(*modules));
+    if (!modules)
+        return error_set(error, -ENOMEM, "%s: out of memory", file->name);
+    size_t opened;
+    int result = open_modules(image, modules, &opened, error);
+    if (!result) {
+        const struct boot_config config = {.protocol = protocols[image->flat],
+                                           .has_flat_gpa = image->has_flat_address,
+                                           .flat_gpa = image->flat_address,
+                                           .cmdline = image->cmdline,
+                                           .modules = modules,
+                                           .module_count = image->module_count,
+                                           .gib_pages = has_gib_pages(machine, image)};
+        result = boot_load(file, &config, machine->memory, &machine->start, error);
+    }
+    while (opened)
+        boot_image_close(&modules[--opened].image);
+    free(modules);
+    return result;
+}
+
+int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error)
+{
+    uint64_t since_ns = event_now_ns();
+    struct boot_image file = {
+        .bytes = image->bytes, .len = image->len, .name = image->path ? image->path : "image"};
+    if ((unsigned)image->flat >= ARRAY_COUNT(protocols))
+        return error_set(error, -EINVAL, "%s: there is no flat mode %d", file.name, (int)image->flat);
+    if (machine->loaded)
+        return error_set(error, -EALREADY, "%s: the machine has an image already", file.name);
+    int result = image->bytes ? 0 : boot_image_open(image->path, &file, error);
+    if (!result) {
+        result = load_with_modules(machine, image, &file, error);
+        if (!image->bytes)
+            boot_image_close(&file);
+    }
+    if (!result) {
+        machine->loaded = true;
+        machine->is_flat = image->flat != VMM_FLAT_NONE;
+        log_line(&machine->log, VMM_LOG_INFO, "%s: %s, entered at %#llx", file.name,
+                 machine->start.protocol_name, (unsigned long long)machine->start.rip);
+    }
+    machine_count_phase(machine, VMM_PHASE_LOAD, since_ns);
+    return result;
+}
+
+static struct cpu_segment segment_of(const struct boot_segment *from)
+{
+    unsigned attributes = (from->type & SEGMENT_TYPE) | (from->code_or_data ? SEGMENT_S : 0) |
+                          (unsigned)from->dpl << SEGMENT_DPL_SHIFT | (from->present ? SEGMENT_PRESENT : 0) |
+                          (from->long_mode ? SEGMENT_L : 0) | (from->size32 ? SEGMENT_DB : 0) |
+                          (from->granular ? SEGMENT_G : 0);
+    return (struct cpu_segment){.base = from->base,
+                                .limit = from->limit,
+                                .selector = from->selector,
+                                .attributes = (uint16_t)attributes};
+}
+
+static void apply_start(struct cpu_state *cpu, const struct boot_state *start)
+{
+    const uint64_t gpr[] = {start->rax, start->rcx, start->rdx, start->rbx,
+                            start->rsp, start->rbp, start->rsi, start->rdi};
+    const struct boot_segment *segments[] = {
+        [CPU_ES] = &start->es, [CPU_CS] = &start->cs, [CPU_SS] = &start->ss,
+        [CPU_DS] = &start->ds, [CPU_FS] = &start->fs, [CPU_GS] = &start->gs,
+    };
+    memcpy(cpu->gpr, gpr, sizeof(gpr));
+    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
+        cpu->segments[name] = segment_of(segments[name]);
+    cpu->tr = segment_of(&start->tr);
+    cpu->ldt = segment_of(&start->ldt);
+    cpu->gdt = (struct cpu_table){.base = start->gdt.base, .limit = start->gdt.limit};
+    cpu->idt = (struct cpu_table){.base = start->idt.base, .limit = start->idt.limit};
+    cpu->rip = start->rip;
+    cpu->rflags = start->rflags;
+    cpu->cr0 = start->cr0;
+    cpu->cr3 = start->cr3;
+    cpu->cr4 = start->cr4;
+    cpu->efer = start->efer;
+}
+
+int machine_start_state(struct vmm *machine, struct vcpu *vcpu)
+{
+    struct cpu_state cpu;
+    int result = vcpu_load_state(vcpu, &cpu, VCPU_SREGS);
+    if (result)
+        return result;
+    apply_start(&cpu, &machine->start);
+    return vcpu_store_state(vcpu, &cpu, VCPU_REGS | VCPU_SREGS);
+}

@@ -1,0 +1,134 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Interrupts: from a device's line to the controllers in KVM, to our IOAPIC, or to nobody.
+ *
+ * Threads: machine_irq_line's lines are set from any thread; the rest while nothing runs.
+ */
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "vmm/machine.h"
+
+static void set_line(void *owner, unsigned gsi, bool level)
+{
+    struct vmm *machine = owner;
+    struct kvm_irq_level line = {.irq = gsi, .level = level};
+    switch (machine->irqchip) {
+    case VMM_IRQCHIP_KERNEL:
+        ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
+        return;
+    case VMM_IRQCHIP_SPLIT:
+        ioapic_set(machine->ioapic, gsi, level);
+        return;
+    case VMM_IRQCHIP_AUTO:
+    case VMM_IRQCHIP_NONE:
+        return;
+    }
+}
+
+struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi)
+{
+    return (struct irq_line){.set = set_line, .owner = machine, .number = gsi};
+}
+
+void machine_ioapic_eoi(void *owner, uint8_t vector)
+{
+    struct vmm *machine = owner;
+    if (machine->ioapic)
+        ioapic_end_of_interrupt(machine->ioapic, vector);
+}
+
+static int create_kernel_irqchip(struct vmm *machine, struct vmm_error *error)
+{
+    /* The speaker's port 0x61 too: guests calibrate their clocks by it. */
+    struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
+    if (!machine->host.irqchip)
+        return error_set(error, -ENOTSUP, "this host's KVM has no interrupt controllers: use --irqchip none");
+    if (ioctl(machine->vm_fd, KVM_CREATE_IRQCHIP, 0))
+        return error_set_errno(error, -errno, "/dev/kvm: cannot create the interrupt controllers");
+    if (machine->host.pit2 && ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit))
+        return error_set_errno(error, -errno, "/dev/kvm: cannot create the PIT");
+    return 0;
+}
+
+static void send_msi(void *owner, uint64_t address, uint32_t data)
+{
+    struct vmm *machine = owner;
+    struct kvm_msi msi = {
+        .address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
+    ioctl(machine->vm_fd, KVM_SIGNAL_MSI, &msi);
+}
+
+/* KVM reports an end of interrupt only for vectors that it finds in its routing table, so the table follows
+ * the IOAPIC's redirection table. */
+static void change_route(void *owner, unsigned pin, uint64_t address, uint32_t data, bool masked)
+{
+    struct vmm *machine = owner;
+    struct kvm_irq_routing_entry *entries = machine->routing->entries;
+    unsigned at = 0;
+    while (at < machine->routing->nr && entries[at].gsi != pin)
+        at++;
+    if (masked) {
+        if (at < machine->routing->nr)
+            entries[at] = entries[--machine->routing->nr];
+    } else {
+        entries[at] = (struct kvm_irq_routing_entry){.gsi = pin, .type = KVM_IRQ_ROUTING_MSI};
+        entries[at].u.msi.address_lo = (uint32_t)address;
+        entries[at].u.msi.address_hi = (uint32_t)(address >> 32);
+        entries[at].u.msi.data = data;
+        machine->routing->nr += at == machine->routing->nr;
+    }
+    ioctl(machine->vm_fd, KVM_SET_GSI_ROUTING, machine->routing);
+}
+
+static int create_split_irqchip(struct vmm *machine, struct vmm_error *error)
+{
+    struct kvm_enable_cap enable = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {IOAPIC_PIN_COUNT}};
+    const struct ioapic_config config = {
+        .base = IOAPIC_BASE,
+        .output = {.msi_send = send_msi, .route_changed = change_route, .owner = machine}};
+    if (!machine->host.split_irqchip || !machine->host.signal_msi)
+        return error_set(error, -ENOTSUP,
+                         "this host's KVM has no split interrupt controller: use "
+                         "--irqchip kernel");
+    if (ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable))
+        return error_set_errno(error, -errno, "/dev/kvm: cannot create the local APICs");
+    machine->routing = calloc(1, sizeof(*machine->routing) +
+                                     IOAPIC_PIN_COUNT * sizeof(machine->routing->entries[0]));
+    if (!machine->routing)
+        return error_set(error, -ENOMEM, "machine: out of memory");
+    int result = ioapic_create(&config, &machine->ioapic, error);
+    return result ? result : bus_add(machine->memory_bus, ioapic_region(machine->ioapic), error);
+}
+
+/* Making controllers and giving them up again costs milliseconds on some hosts: a lone CPU with a flat image,
+ * which mostly wants none, gets none unless it was asked for. */
+static enum vmm_irqchip choose_irqchip(const struct vmm *machine)
+{
+    if (machine->config.irqchip != VMM_IRQCHIP_AUTO)
+        return machine->config.irqchip;
+    return machine->is_flat && machine->config.cpu_count == 1 ? VMM_IRQCHIP_NONE : VMM_IRQCHIP_KERNEL;
+}
+
+int machine_create_irqchip(struct vmm *machine, struct vmm_error *error)
+{
+    machine->irqchip = choose_irqchip(machine);
+    switch (machine->irqchip) {
+    case VMM_IRQCHIP_KERNEL:
+        return create_kernel_irqchip(machine, error);
+    case VMM_IRQCHIP_SPLIT:
+        return create_split_irqchip(machine, error);
+    case VMM_IRQCHIP_AUTO:
+    case VMM_IRQCHIP_NONE:
+        break;
+    }
+    return 0;
+}
+
+void machine_destroy_irqchip(struct vmm *machine)
+{
+    if (machine->ioapic)
+        bus_remove(machine->memory_bus, ioapic_region(machine->ioapic));
+    ioapic_destroy(machine->ioapic);
+    free(machine->routing);
+}

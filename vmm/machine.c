@@ -1,0 +1,261 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A machine's life: what every machine consists of, and in which order. Devices come by vmm_add_*
+ * (devices.c), vCPUs and interrupt controllers when the run begins (run.c), since the image has a say in
+ * them.
+ */
+#include "vmm/machine.h"
+
+#include <sched.h>
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/ioctl.h>
+#include <unistd.h>
+
+uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns)
+{
+    uint64_t now_ns = event_now_ns();
+    machine->phase_ns[phase] += now_ns - since_ns;
+    return now_ns;
+}
+
+int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error)
+{
+    struct machine_part *entry = malloc(sizeof(*entry));
+    if (!entry) {
+        destroy(part);
+        return error_set(error, -ENOMEM, "machine: out of memory");
+    }
+    *entry = (struct machine_part){.next = machine->parts, .destroy = destroy, .part = part};
+    machine->parts = entry;
+    return 0;
+}
+
+static int check_config(struct vmm_config *config, struct vmm_error *error)
+{
+    if (!config->ram_bytes)
+        config->ram_bytes = RAM_BYTES_DEFAULT;
+    if (!config->cpu_count)
+        config->cpu_count = 1;
+    if (!config->kick_signal)
+        config->kick_signal = KICK_SIGNAL_DEFAULT;
+    if (config->ram_bytes < RAM_BYTES_MIN || config->ram_bytes % PAGE_BYTES)
+        return error_set(error, -EINVAL,
+                         "memory: a guest cannot have %llu bytes of RAM: give a multiple of 4K, from 64K on",
+                         (unsigned long long)config->ram_bytes);
+    if (config->irqchip == VMM_IRQCHIP_NONE && config->cpu_count > 1)
+        return error_set(error, -EINVAL,
+                         "%u CPUs without an interrupt controller cannot be started: use --irqchip kernel",
+                         config->cpu_count);
+    return 0;
+}
+
+static void kick_handler(int number)
+{
+    (void)number;
+}
+
+/* The signal only has to interrupt KVM_RUN; a handler that the program has installed does that as well. */
+static int prepare_kick_signal(int number, struct vmm_error *error)
+{
+    struct sigaction action;
+    if (sigaction(number, NULL, &action))
+        return error_set_errno(error, -errno, "kick signal %d", number);
+    if ((action.sa_flags & SA_SIGINFO) || (action.sa_handler != SIG_DFL && action.sa_handler != SIG_IGN))
+        return 0;
+    action = (struct sigaction){.sa_handler = kick_handler};
+    if (sigaction(number, &action, NULL))
+        return error_set_errno(error, -errno, "kick signal %d", number);
+    return 0;
+}
+
+static int create_vm(struct vmm *machine, struct vmm_error *error)
+{
+    do
+        machine->vm_fd = ioctl(machine->host.kvm_fd, KVM_CREATE_VM, 0);
+    while (machine->vm_fd < 0 && errno == EINTR);
+    if (machine->vm_fd < 0)
+        return error_set_errno(error, -errno, "/dev/kvm: cannot create a VM");
+    if (machine->config.cpu_count > machine->host.max_cpus)
+        return error_set(error, -EINVAL, "%u CPUs are more than this host's KVM allows, which is %u",
+                         machine->config.cpu_count, machine->host.max_cpus);
+    if (!host_is_intel())
+        return 0;
+    uint64_t identity_map = IDENTITY_MAP_GPA;
+    if (ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) ||
+        ioctl(machine->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_GPA))
+        return error_set_errno(error, -errno, "/dev/kvm: cannot place what VT-x needs for real mode");
+    return 0;
+}
+
+static int set_memory_slots(struct vmm *machine, struct vmm_error *error)
+{
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
+    for (size_t i = 0; i < count; i++) {
+        struct kvm_userspace_memory_region slot = {.slot = (uint32_t)i,
+                                                   .flags = ranges[i].read_only ? KVM_MEM_READONLY : 0,
+                                                   .guest_phys_addr = ranges[i].gpa,
+                                                   .memory_size = ranges[i].len,
+                                                   .userspace_addr = (uintptr_t)ranges[i].hva};
+        if (ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
+            return error_set_errno(error, -errno, "memory: KVM refuses the slot of %#llx bytes at %#llx",
+                                   (unsigned long long)ranges[i].len, (unsigned long long)ranges[i].gpa);
+    }
+    return 0;
+}
+
+static int create_memory(struct vmm *machine, struct vmm_error *error)
+{
+    static const enum memory_backing backings[] = {[VMM_MEM_ANONYMOUS] = MEMORY_ANONYMOUS,
+                                                   [VMM_MEM_HUGE] = MEMORY_HUGE,
+                                                   [VMM_MEM_SHARED] = MEMORY_SHARED};
+    if ((unsigned)machine->config.mem_backing >= ARRAY_COUNT(backings))
+        return error_set(error, -EINVAL, "memory: there is no backing %d", (int)machine->config.mem_backing);
+    int result = guest_memory_create(machine->config.ram_bytes, backings[machine->config.mem_backing],
+                                     &machine->memory, error);
+    return result ? result : set_memory_slots(machine, error);
+}
+
+static void *query_cpuid(void *argument)
+{
+    struct cpuid_query *query = argument;
+    query->result = cpuid_load(query->kvm_fd, query->table);
+    return NULL;
+}
+
+static int start_cpuid_query(struct vmm *machine, struct vmm_error *error)
+{
+    struct cpuid_query *query = &machine->cpuid;
+    cpu_set_t cpus;
+    query->kvm_fd = machine->host.kvm_fd;
+    query->table = malloc(sizeof(*query->table));
+    if (!query->table)
+        return error_set(error, -ENOMEM, "machine: out of memory");
+    bool alone = sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) < 2;
+    query->pending = !alone && pthread_create(&query->thread, NULL, query_cpuid, query) == 0;
+    if (!query->pending)
+        query_cpuid(query);
+    return 0;
+}
+
+static void finish_cpuid_query(struct cpuid_query *query)
+{
+    if (query->pending)
+        pthread_join(query->thread, NULL);
+    query->pending = false;
+}
+
+int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct vmm_error *error)
+{
+    struct cpuid_query *query = &machine->cpuid;
+    finish_cpuid_query(query);
+    *table = query->table;
+    if (query->result)
+        return error_set_errno(error, query->result, "/dev/kvm: does not say which CPUID it supports");
+    return 0;
+}
+
+/* What every machine has: KVM's VM, memory, two buses, an event loop that sleeps until it is needed. */
+static int machine_init(struct vmm *machine, struct vmm_error *error)
+{
+    uint64_t since_ns = event_now_ns();
+    int result = check_config(&machine->config, error);
+    if (!result)
+        result = prepare_kick_signal(machine->config.kick_signal, error);
+    if (!result)
+        result = host_open(&machine->host, error);
+    if (!result)
+        result = start_cpuid_query(machine, error);
+    since_ns = machine_count_phase(machine, VMM_PHASE_HOST, since_ns);
+    if (!result)
+        result = create_vm(machine, error);
+    since_ns = machine_count_phase(machine, VMM_PHASE_VM, since_ns);
+    if (!result)
+        result = create_memory(machine, error);
+    since_ns = machine_count_phase(machine, VMM_PHASE_MEMORY, since_ns);
+    if (!result)
+        result = bus_create(BUS_PORTS, &machine->ports, error);
+    if (!result)
+        result = bus_create(BUS_MEMORY, &machine->memory_bus, error);
+    if (!result)
+        result = event_loop_create(&machine->loop, error);
+    machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
+    return result;
+}
+
+int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_error *error)
+{
+    struct vmm *machine = calloc(1, sizeof(*machine));
+    if (!machine)
+        return error_set(error, -ENOMEM, "machine: out of memory");
+    if (config)
+        machine->config = *config;
+    machine->vm_fd = machine->host.kvm_fd = -1;
+    log_init(&machine->log, machine->config.log, machine->config.log_context, machine->config.log_level);
+    pthread_mutex_init(&machine->run.lock, NULL);
+    pthread_condattr_t monotonic;
+    pthread_condattr_init(&monotonic);
+    pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
+    pthread_cond_init(&machine->run.changed, &monotonic);
+    pthread_condattr_destroy(&monotonic);
+    int result = machine_init(machine, error);
+    if (result) {
+        vmm_destroy(machine);
+        return result;
+    }
+    *out = machine;
+    return 0;
+}
+
+void vmm_destroy(struct vmm *machine)
+{
+    if (!machine)
+        return;
+    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++)
+        vcpu_destroy(machine->cpus[i].vcpu);
+    free(machine->cpus);
+    if (machine->loop)
+        event_loop_stop(machine->loop);
+    while (machine->parts) {
+        struct machine_part *entry = machine->parts;
+        machine->parts = entry->next;
+        entry->destroy(entry->part);
+        free(entry);
+    }
+    machine_destroy_irqchip(machine);
+    event_loop_destroy(machine->loop);
+    bus_destroy(machine->memory_bus);
+    bus_destroy(machine->ports);
+    if (machine->vm_fd >= 0)
+        close(machine->vm_fd);
+    guest_memory_destroy(machine->memory);
+    finish_cpuid_query(&machine->cpuid);
+    free(machine->cpuid.table);
+    host_close(&machine->host);
+    pthread_cond_destroy(&machine->run.changed);
+    pthread_mutex_destroy(&machine->run.lock);
+    log_fini(&machine->log);
+    free(machine);
+}
+
+int vmm_mem_read(const struct vmm *machine, uint64_t gpa, void *to, size_t len)
+{
+    return guest_mem_read(machine->memory, gpa, to, len);
+}
+
+int vmm_mem_write(const struct vmm *machine, uint64_t gpa, const void *from, size_t len)
+{
+    return guest_mem_write(machine->memory, gpa, from, len);
+}
+
+int vmm_mem_fd(const struct vmm *machine)
+{
+    return guest_memory_fd(machine->memory);
+}
+
+const char *vmm_version(void)
+{
+    return VMM_VERSION;
+}

@@ -1,0 +1,118 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The machine behind `struct vmm`, for the files of this folder: machine.c makes it and takes it apart,
+ * devices.c gives it devices, image.c its guest, run.c runs it, irq.c routes its interrupts, stats.c counts.
+ *
+ * Threads: what run control says below; everything else is the creating thread's, while nothing runs.
+ */
+#ifndef VMM_MACHINE_H
+#define VMM_MACHINE_H
+
+#include <pthread.h>
+
+#include "base/event_loop.h"
+#include "base/lines.h"
+#include "base/log.h"
+#include "boot/boot.h"
+#include "devices/ioapic/ioapic.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/vcpu.h"
+#include "vmm/host.h"
+
+/* Where KVM keeps what VT-x needs in real mode, three pages and one: below the firmware's flash, where no
+ * guest of ours has anything. */
+#define TSS_GPA          0xfffbd000u
+#define IDENTITY_MAP_GPA 0xfffbc000u
+
+#define RAM_BYTES_DEFAULT   (128 * MIB)
+#define RAM_BYTES_MIN       (64 * KIB)
+#define KICK_SIGNAL_DEFAULT (SIGRTMIN + 7)
+
+/* One vCPU and its thread. */
+struct machine_cpu {
+    struct vmm *machine;
+    struct vcpu *vcpu;
+    pthread_t thread;
+    bool has_thread; /* under run.lock */
+};
+
+/* What KVM answers to KVM_GET_SUPPORTED_CPUID. It takes as long as making a VM, and needs none: where there
+ * is a second CPU the two are done at the same time. */
+struct cpuid_query {
+    struct cpuid_table *table;
+    int kvm_fd;
+    int result; /* valid when nothing is pending */
+    pthread_t thread;
+    bool pending;
+};
+
+/* Anything that was added: how it is taken away again, in the opposite order. */
+struct machine_part {
+    struct machine_part *next;
+    void (*destroy)(void *part);
+    void *part;
+};
+
+/* Run control, shared by the caller of vmm_run, the vCPU threads and whoever stops or pauses. */
+struct run_control {
+    pthread_mutex_t lock; /* a leaf: nothing is called while it is held */
+    pthread_cond_t changed;
+    unsigned executing; /* vCPU threads that are not parked */
+    bool paused;
+    bool ended; /* `end` and `error` are final */
+    struct vmm_end end;
+    int failure; /* negative errno: the host failed, `error` says how */
+    struct vmm_error error;
+};
+
+#define SERIAL_LIMIT 4
+
+struct vmm {
+    struct vmm_config config; /* defaults filled in */
+    struct log log;
+    struct host host;
+    int vm_fd;
+    struct cpuid_query cpuid;
+    struct guest_memory *memory;
+    struct bus *ports, *memory_bus;
+    struct event_loop *loop;
+    struct machine_part *parts; /* the newest first */
+    struct char_backend *serial_backends[SERIAL_LIMIT];
+    unsigned serial_count;
+
+    enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
+    struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
+    struct kvm_irq_routing *routing;
+
+    bool loaded, is_flat, has_run;
+    struct boot_state start;
+
+    struct vcpu_machine vcpu_machine;
+    struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
+    struct run_control run;
+    uint64_t phase_ns[VMM_PHASE_COUNT];
+};
+
+/* Remembers how to destroy what was added. On failure `part` is destroyed at once. */
+int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error);
+
+/* Adds what passed since `since_ns` to the phase; returns the time now. */
+uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns);
+
+/* The CPUID that KVM supports, waiting for it where it is still asked. A borrow. */
+int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct vmm_error *error);
+
+/* run.c: ends the run, unless it has ended before. Any thread. */
+void machine_end(struct vmm *machine, enum vmm_end_reason reason, uint32_t value);
+
+/* irq.c: makes the interrupt controllers that the machine is to have. */
+int machine_create_irqchip(struct vmm *machine, struct vmm_error *error);
+void machine_destroy_irqchip(struct vmm *machine);
+/* The line of a GSI, for a device. */
+struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
+void machine_ioapic_eoi(void *machine, uint8_t vector);
+
+/* image.c: the registers of the first vCPU where the image wants to be entered. */
+int machine_start_state(struct vmm *machine, struct vcpu *vcpu);
+
+#endif

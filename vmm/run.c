@@ -1,0 +1,307 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Run control: the vCPU threads, and stopping and pausing them from outside.
+ *
+ * A vCPU thread asks run_enter before every stay in the guest, and is parked there while the machine is
+ * paused. Whoever changes the state kicks every vCPU afterwards; a vCPU takes its kick back before it looks
+ * at the state, so that no change is lost.
+ */
+#include <signal.h>
+#include <stdlib.h>
+#include <string.h>
+#include <time.h>
+
+#include "devices/char/char_backend.h"
+#include "vcpu/report.h"
+#include "vmm/machine.h"
+
+/* With run.lock held. */
+static void kick_all(struct vmm *machine)
+{
+    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++) {
+        if (!machine->cpus[i].has_thread)
+            continue;
+        vcpu_kick(machine->cpus[i].vcpu);
+        if (!pthread_equal(machine->cpus[i].thread, pthread_self()))
+            pthread_kill(machine->cpus[i].thread, machine->config.kick_signal);
+    }
+}
+
+/* The vCPU whose thread this is; 0 for a thread that is none. With run.lock held. */
+static unsigned current_cpu(const struct vmm *machine)
+{
+    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++)
+        if (machine->cpus[i].has_thread && pthread_equal(machine->cpus[i].thread, pthread_self()))
+            return i;
+    return 0;
+}
+
+static void end_locked(struct vmm *machine, enum vmm_end_reason reason, uint32_t value)
+{
+    struct run_control *run = &machine->run;
+    if (run->ended)
+        return;
+    run->ended = true;
+    run->end = (struct vmm_end){.reason = reason, .value = value, .cpu = current_cpu(machine)};
+    kick_all(machine);
+    pthread_cond_broadcast(&run->changed);
+}
+
+void machine_end(struct vmm *machine, enum vmm_end_reason reason, uint32_t value)
+{
+    pthread_mutex_lock(&machine->run.lock);
+    end_locked(machine, reason, value);
+    pthread_mutex_unlock(&machine->run.lock);
+}
+
+/* Ends the run as a failure of the host. */
+static void machine_fail(struct vmm *machine, int code, const char *what)
+{
+    struct run_control *run = &machine->run;
+    pthread_mutex_lock(&run->lock);
+    if (!run->ended)
+        run->failure = error_set_errno(&run->error, code, "vCPU %u: %s", current_cpu(machine), what);
+    end_locked(machine, VMM_END_STOPPED, 0);
+    pthread_mutex_unlock(&run->lock);
+}
+
+void vmm_stop(struct vmm *machine)
+{
+    machine_end(machine, VMM_END_STOPPED, 0);
+}
+
+void vmm_pause(struct vmm *machine)
+{
+    struct run_control *run = &machine->run;
+    pthread_mutex_lock(&run->lock);
+    run->paused = true;
+    kick_all(machine);
+    while (run->executing && run->paused)
+        pthread_cond_wait(&run->changed, &run->lock);
+    pthread_mutex_unlock(&run->lock);
+}
+
+void vmm_resume(struct vmm *machine)
+{
+    pthread_mutex_lock(&machine->run.lock);
+    machine->run.paused = false;
+    pthread_cond_broadcast(&machine->run.changed);
+    pthread_mutex_unlock(&machine->run.lock);
+}
+
+/* Waits while the machine is paused. Whether the vCPU may go into the guest: false at the end of the run. */
+static bool run_enter(struct run_control *run)
+{
+    pthread_mutex_lock(&run->lock);
+    while (run->paused && !run->ended)
+        pthread_cond_wait(&run->changed, &run->lock);
+    bool may_enter = !run->ended;
+    run->executing += may_enter;
+    pthread_mutex_unlock(&run->lock);
+    return may_enter;
+}
+
+static void run_leave(struct run_control *run)
+{
+    pthread_mutex_lock(&run->lock);
+    run->executing--;
+    pthread_cond_broadcast(&run->changed);
+    pthread_mutex_unlock(&run->lock);
+}
+
+/* A vCPU has come back for good. */
+static void handle_end(struct machine_cpu *cpu, enum vcpu_end end)
+{
+    struct vmm *machine = cpu->machine;
+    switch (end) {
+    case VCPU_KICKED:
+        return;
+    case VCPU_POWER_OFF:
+        machine_end(machine, VMM_END_POWER_OFF, 0);
+        return;
+    case VCPU_RESET:
+        machine_end(machine, VMM_END_RESET, 0);
+        return;
+    case VCPU_HALTED:
+        vcpu_report(cpu->vcpu, end);
+        machine_end(machine, VMM_END_HALTED, 0);
+        return;
+    case VCPU_SHUTDOWN:
+        vcpu_report(cpu->vcpu, end);
+        machine_end(machine, VMM_END_TRIPLE_FAULT, 0);
+        return;
+    case VCPU_CRASHED:
+    case VCPU_NOT_EXECUTED:
+        vcpu_report(cpu->vcpu, end);
+        machine_end(machine, VMM_END_NOT_EXECUTED, 0);
+        return;
+    case VCPU_HOST_FAILED:
+        vcpu_report(cpu->vcpu, end);
+        machine_fail(machine, -cpu->vcpu->error, "KVM_RUN");
+    }
+}
+
+static void *cpu_main(void *argument)
+{
+    struct machine_cpu *cpu = argument;
+    struct run_control *run = &cpu->machine->run;
+    int result = cpu->vcpu->index ? 0 : machine_start_state(cpu->machine, cpu->vcpu);
+    if (result)
+        machine_fail(cpu->machine, result, "cannot set its registers");
+    while (run_enter(run)) {
+        enum vcpu_end end = vcpu_run(cpu->vcpu);
+        handle_end(cpu, end);
+        vcpu_clear_kick(cpu->vcpu);
+        run_leave(run);
+    }
+    return NULL;
+}
+
+/* Every signal but the kick stays with the program's own threads. */
+static int start_thread(struct machine_cpu *cpu)
+{
+    sigset_t all, before;
+    sigfillset(&all);
+    sigdelset(&all, cpu->machine->config.kick_signal);
+    pthread_sigmask(SIG_SETMASK, &all, &before);
+    pthread_mutex_lock(&cpu->machine->run.lock);
+    int result = pthread_create(&cpu->thread, NULL, cpu_main, cpu);
+    cpu->has_thread = !result;
+    pthread_mutex_unlock(&cpu->machine->run.lock);
+    pthread_sigmask(SIG_SETMASK, &before, NULL);
+    return -result;
+}
+
+static int set_cpuid(struct vmm *machine, struct vmm_error *error)
+{
+    const struct cpuid_table *cpuid;
+    bool has_apic = machine->irqchip != VMM_IRQCHIP_NONE;
+    unsigned count = machine->config.cpu_count;
+    int result = machine_cpuid(machine, &cpuid, error);
+    for (unsigned i = 0; !result && i < count; i++)
+        result = cpuid_set(machine->cpus[i].vcpu, cpuid, count, has_apic, error);
+    return result;
+}
+
+static int create_cpus(struct vmm *machine, struct vmm_error *error)
+{
+    unsigned count = machine->config.cpu_count;
+    machine->vcpu_machine = (struct vcpu_machine){.vm_fd = machine->vm_fd,
+                                                  .run_bytes = machine->host.run_bytes,
+                                                  .sync_fields = machine->host.sync_fields,
+                                                  .ports = machine->ports,
+                                                  .memory_bus = machine->memory_bus,
+                                                  .memory = machine->memory,
+                                                  .log = &machine->log,
+                                                  .measure_time = machine->config.measure_time,
+                                                  .ioapic_eoi = machine_ioapic_eoi,
+                                                  .owner = machine};
+    machine->cpus = calloc(count, sizeof(*machine->cpus));
+    if (!machine->cpus)
+        return error_set(error, -ENOMEM, "machine: out of memory");
+    int result = 0;
+    for (unsigned i = 0; !result && i < count; i++) {
+        machine->cpus[i].machine = machine;
+        result = vcpu_create(&machine->vcpu_machine, i, &machine->cpus[i].vcpu, error);
+    }
+    return result ? result : set_cpuid(machine, error);
+}
+
+static void deadline_after(struct timespec *deadline, uint64_t ms)
+{
+    clock_gettime(CLOCK_MONOTONIC, deadline);
+    uint64_t ns = (uint64_t)deadline->tv_nsec + ms % 1000 * 1000000;
+    deadline->tv_sec += (time_t)(ms / 1000 + ns / 1000000000);
+    deadline->tv_nsec = (long)(ns % 1000000000);
+}
+
+static void wait_for_end(struct vmm *machine)
+{
+    struct run_control *run = &machine->run;
+    struct timespec deadline;
+    uint64_t timeout_ms = machine->config.timeout_ms;
+    deadline_after(&deadline, timeout_ms);
+    pthread_mutex_lock(&run->lock);
+    while (!run->ended) {
+        if (!timeout_ms)
+            pthread_cond_wait(&run->changed, &run->lock);
+        else if (pthread_cond_timedwait(&run->changed, &run->lock, &deadline) == ETIMEDOUT)
+            end_locked(machine, VMM_END_TIMEOUT, 0);
+    }
+    pthread_mutex_unlock(&run->lock);
+}
+
+static void join_cpus(struct vmm *machine)
+{
+    for (unsigned i = 0; i < machine->config.cpu_count; i++) {
+        if (!machine->cpus[i].has_thread)
+            continue;
+        pthread_join(machine->cpus[i].thread, NULL);
+        pthread_mutex_lock(&machine->run.lock);
+        machine->cpus[i].has_thread = false;
+        pthread_mutex_unlock(&machine->run.lock);
+    }
+}
+
+/* What is made only now, because the image has a say in it. */
+static int prepare(struct vmm *machine, struct vmm_error *error)
+{
+    if (!machine->loaded)
+        return error_set(error, -EINVAL, "machine: there is no image to run: call vmm_load first");
+    if (machine->has_run)
+        return error_set(error, -EALREADY, "machine: has run already; a machine runs once");
+    machine->has_run = true;
+    uint64_t since_ns = event_now_ns();
+    int result = machine_create_irqchip(machine, error);
+    since_ns = machine_count_phase(machine, VMM_PHASE_IRQCHIP, since_ns);
+    if (!result)
+        result = create_cpus(machine, error);
+    if (!result)
+        result = event_loop_start(machine->loop, error);
+    machine_count_phase(machine, VMM_PHASE_VCPU, since_ns);
+    return result;
+}
+
+int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
+{
+    int result = prepare(machine, error);
+    if (result)
+        return result;
+    for (unsigned i = 0; i < machine->config.cpu_count; i++) {
+        result = start_thread(&machine->cpus[i]);
+        if (result)
+            machine_fail(machine, result, "cannot start its thread");
+    }
+    wait_for_end(machine);
+    join_cpus(machine);
+    event_loop_stop(machine->loop);
+    for (unsigned i = 0; i < machine->serial_count; i++)
+        char_backend_flush(machine->serial_backends[i]);
+    *end = machine->run.end;
+    if (machine->run.failure && error)
+        *error = machine->run.error;
+    return machine->run.failure;
+}
+
+const char *vmm_end_name(enum vmm_end_reason reason)
+{
+    switch (reason) {
+    case VMM_END_POWER_OFF:
+        return "power-off";
+    case VMM_END_RESET:
+        return "reset";
+    case VMM_END_DEBUG_EXIT:
+        return "debug exit";
+    case VMM_END_STOPPED:
+        return "stopped";
+    case VMM_END_TIMEOUT:
+        return "timeout";
+    case VMM_END_HALTED:
+        return "halted for good";
+    case VMM_END_TRIPLE_FAULT:
+        return "triple fault";
+    case VMM_END_NOT_EXECUTED:
+        return "not executed";
+    }
+    return "unknown";
+}
