@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * libvmm as its users write it: create, add, load, run, destroy, and what is refused on the way.
+ */
+#include <errno.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "tests/api/guests.h"
+
+START_TEST(a_guest_ends_with_its_value)
+{
+    test_need_kvm();
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x2a"), 4);
+    struct vmm_end end = guest_run(machine);
+    ck_assert_int_eq(end.reason, VMM_END_DEBUG_EXIT);
+    ck_assert_uint_eq(end.value, 0x2a);
+    ck_assert_uint_eq(end.cpu, 0);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(null_config_is_the_default_machine)
+{
+    test_need_kvm();
+    struct vmm *machine;
+    ck_assert_int_eq(vmm_create(NULL, &machine, NULL), 0);
+    uint8_t byte;
+    ck_assert_int_eq(vmm_mem_read(machine, (128 << 20) - 1, &byte, 1), 0);
+    ck_assert_int_eq(vmm_mem_read(machine, 128 << 20, &byte, 1), -EFAULT);
+    ck_assert_int_eq(vmm_mem_fd(machine), -1);
+    vmm_destroy(machine);
+    vmm_destroy(NULL);
+}
+END_TEST
+
+START_TEST(serial_output_reaches_the_descriptor)
+{
+    test_need_kvm();
+    /* mov si, 0x7c00+text; lodsb; test al,al; jz done; mov dx,0x3f8; out dx,al; jmp lodsb; done: debug exit 1
+     */
+    static const char code[] = "\xbe\x12\x7c\xac\x84\xc0\x74\x06\xba\xf8\x03\xee\xeb\xf5" DEBUG_EXIT(
+        "\x01") "hello\n";
+    int pipe_fds[2];
+    char text[32] = "";
+    ck_assert_int_eq(pipe(pipe_fds), 0);
+    struct vmm *machine = guest_create(NULL, code, sizeof(code));
+    struct vmm_serial_config serial = {.kind = VMM_SERIAL_DESCRIPTORS, .in_fd = -1, .out_fd = pipe_fds[1]};
+    ck_assert_int_eq(vmm_add_serial(machine, &serial, NULL), 0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    vmm_destroy(machine);
+    ck_assert_int_eq(read(pipe_fds[0], text, sizeof(text) - 1), 6);
+    ck_assert_str_eq(text, "hello\n");
+}
+END_TEST
+
+/* A device of the program's own: reads give 0x5a00 + offset, writes are remembered. */
+static uint64_t seen_offset, seen_value;
+static unsigned seen_size;
+
+static uint64_t own_read(void *context, uint64_t offset, unsigned size)
+{
+    (void)size;
+    return *(uint64_t *)context + offset;
+}
+
+static void own_write(void *context, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)context;
+    seen_offset = offset;
+    seen_size = size;
+    seen_value = value;
+}
+
+static const struct vmm_region_ops own_ops = {.read = own_read, .write = own_write};
+
+START_TEST(ports_of_the_programs_own)
+{
+    test_need_kvm();
+    /* mov dx,0x502; in ax,dx; mov dx,0x504; out dx,ax; debug exit 0 */
+    static const char code[] = "\xba\x02\x05\xed\xba\x04\x05\xef" DEBUG_EXIT("\x00");
+    uint64_t base_value = 0x5a00;
+    struct vmm *machine = guest_create(NULL, code, sizeof(code));
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, "own", 0x500, 16, &own_ops, &base_value, NULL),
+                     0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert_uint_eq(seen_offset, 4);
+    ck_assert_uint_eq(seen_size, 2);
+    ck_assert_uint_eq(seen_value, 0x5a02);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(memory_of_the_programs_own)
+{
+    test_need_kvm();
+    /* RAM ends at 64K; mov ax,0xffff; mov ds,ax; mov eax,[0x14]: address 0x100004; mov [0x18],ax */
+    static const char code[] = "\xb8\xff\xff\x8e\xd8\x66\xa1\x14\x00\xa3\x18\x00" DEBUG_EXIT("\x00");
+    uint64_t base_value = 0x5a00;
+    struct vmm_config config = {.ram_bytes = 64 << 10};
+    struct vmm *machine = guest_create(&config, code, sizeof(code));
+    ck_assert_int_eq(
+        vmm_add_region(machine, VMM_SPACE_MEMORY, "own", 0x100000, 4096, &own_ops, &base_value, NULL), 0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert_uint_eq(seen_offset, 8);
+    ck_assert_uint_eq(seen_size, 2);
+    ck_assert_uint_eq(seen_value, 0x5a04);
+    struct vmm_stats stats;
+    vmm_stats_get(machine, &stats);
+    ck_assert_uint_ge(stats.exit_count, 3);
+    struct vmm_region_stat regions[8];
+    ck_assert_uint_eq(vmm_stats_regions(machine, regions, 8), 2);
+    ck_assert_uint_eq(regions[1].read_count, 1);
+    ck_assert_uint_eq(regions[1].write_count, 1);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(regions_do_not_overlap)
+{
+    test_need_kvm();
+    struct vmm_error error;
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x00"), 4);
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, "own", 0xf6, 4, &own_ops, NULL, &error),
+                     -EEXIST);
+    ck_assert_ptr_nonnull(strstr(error.message, "own: 0x4 bytes at 0xf6 overlap"));
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_MEMORY, "own", 0xff000, 8192, &own_ops, NULL, &error),
+                     -EEXIST);
+    ck_assert_ptr_nonnull(strstr(error.message, "RAM"));
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(bad_configurations_are_refused_with_a_reason)
+{
+    test_need_kvm();
+    static const struct {
+        struct vmm_config config;
+        const char *message;
+    } cases[] = {
+        {{.ram_bytes = 4096}, "4096 bytes"},
+        {{.ram_bytes = (1 << 20) + 1}, "1048577 bytes"},
+        {{.cpu_count = 4, .irqchip = VMM_IRQCHIP_NONE}, "4 CPUs without an interrupt controller"},
+        {{.cpu_count = 1000000}, "1000000 CPUs are more than"},
+        {{.mem_backing = (enum vmm_mem_backing)7}, "no backing 7"},
+        {{.kick_signal = 9999}, "kick signal 9999"},
+    };
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct vmm *machine = NULL;
+        struct vmm_error error = {0};
+        ck_assert_int_lt(vmm_create(&cases[i].config, &machine, &error), 0);
+        ck_assert_msg(strstr(error.message, cases[i].message) != NULL, "%s", error.message);
+        ck_assert_int_lt(error.code, 0);
+    }
+}
+END_TEST
+
+START_TEST(a_machine_needs_an_image_and_runs_once)
+{
+    test_need_kvm();
+    struct vmm *machine;
+    struct vmm_end end;
+    struct vmm_error error;
+    ck_assert_int_eq(vmm_create(NULL, &machine, NULL), 0);
+    ck_assert_int_eq(vmm_run(machine, &end, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "machine: there is no image to run: call vmm_load first");
+    vmm_destroy(machine);
+    machine = guest_create(NULL, DEBUG_EXIT("\x00"), 4);
+    guest_run(machine);
+    ck_assert_int_eq(vmm_run(machine, &end, &error), -EALREADY);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(guest_memory_is_reached_within_its_bounds)
+{
+    test_need_kvm();
+    struct vmm_config config = {.ram_bytes = 1 << 20, .mem_backing = VMM_MEM_SHARED};
+    struct vmm *machine = guest_create(&config, DEBUG_EXIT("\x00"), 4);
+    char bytes[4];
+    ck_assert_int_eq(vmm_mem_read(machine, 0x7c00, bytes, 4), 0);
+    ck_assert_mem_eq(bytes, DEBUG_EXIT("\x00"), 4);
+    ck_assert_int_eq(vmm_mem_write(machine, (1 << 20) - 3, bytes, 4), -EFAULT);
+    ck_assert_int_eq(vmm_mem_read(machine, UINT64_MAX, bytes, 4), -EFAULT);
+    char *shared = mmap(NULL, 1 << 20, PROT_READ, MAP_SHARED, vmm_mem_fd(machine), 0);
+    ck_assert_ptr_ne(shared, MAP_FAILED);
+    ck_assert_mem_eq(shared + 0x7c00, DEBUG_EXIT("\x00"), 4);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(a_dead_guest_is_reported)
+{
+    test_need_kvm();
+    static struct guest_log log;
+    struct vmm_config config = {
+        .log = guest_log_line, .log_context = &log, .log_level = VMM_LOG_ERROR, .irqchip = VMM_IRQCHIP_NONE};
+    /* mov ax,0x1234; cli; hlt */
+    struct vmm *machine = guest_create(&config, "\xb8\x34\x12\xfa\xf4", 5);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_HALTED);
+    static const char *const parts[] = {"halted (HLT)",
+                                        "rax 0000000000001234",
+                                        "rip 0000000000007c05",
+                                        "16-bit code",
+                                        "cr0 ",
+                                        "the last 1 of 1 exits",
+                                        "#0 HLT",
+                                        "before rip"};
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        ck_assert_msg(strstr(log.text, parts[i]) != NULL, "no '%s' in\n%s", parts[i], log.text);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(the_host_can_be_asked)
+{
+    struct vmm_host host;
+    vmm_host_probe(&host);
+    ck_assert(host.usable || host.error.message[0]);
+    ck_assert(!host.usable || host.fact_count > 5);
+    ck_assert_str_eq(vmm_end_name(VMM_END_TRIPLE_FAULT), "triple fault");
+    ck_assert_ptr_nonnull(vmm_version());
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, a_guest_ends_with_its_value);
+    test_add(suite, null_config_is_the_default_machine);
+    test_add(suite, serial_output_reaches_the_descriptor);
+    test_add(suite, ports_of_the_programs_own);
+    test_add(suite, memory_of_the_programs_own);
+    test_add(suite, regions_do_not_overlap);
+    test_add(suite, bad_configurations_are_refused_with_a_reason);
+    test_add(suite, a_machine_needs_an_image_and_runs_once);
+    test_add(suite, guest_memory_is_reached_within_its_bounds);
+    test_add(suite, a_dead_guest_is_reported);
+    test_add(suite, the_host_can_be_asked);
+}
