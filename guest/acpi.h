@@ -1,0 +1,13 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * As much of ACPI as says how many CPUs there are.
+ */
+#ifndef GUEST_ACPI_H
+#define GUEST_ACPI_H
+
+#include "guest/kernel.h"
+
+/* The enabled processors of the MADT; 0 where there are no tables. */
+uint32_t acpi_cpus(void);
+
+#endif

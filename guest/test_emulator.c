@@ -1,0 +1,65 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Instructions in ring 0 that a KVM without hardware virtualization gives up on. They run only by name: with
+ * a processor they always work, without one they need a VMM that finishes them itself.
+ */
+#include "guest/cpu.h"
+#include "guest/probe.h"
+#include "guest/test.h"
+
+void test_kernel_int3(void)
+{
+    struct trap trap = trap_catch(probe_int3, 0, 0);
+    CHECK(trap.caught);
+    CHECK_EQUAL(trap.frame.vector, VECTOR_BP);
+    CHECK_EQUAL(trap.frame.rip, (uint64_t)probe_int3 + 1);
+}
+
+void test_kernel_int_n(void)
+{
+    struct trap trap = trap_catch(probe_int_n, 0, 0);
+    CHECK(trap.caught);
+    CHECK_EQUAL(trap.frame.vector, VECTOR_USER_EXIT);
+    CHECK_EQUAL(trap.frame.rip, (uint64_t)probe_int_n + 2);
+}
+
+void test_kernel_popcnt(void)
+{
+    uint64_t value = 0x8000000000000f01, count;
+    __asm__ volatile("popcnt %1, %0" : "=r"(count) : "m"(value));
+    CHECK_EQUAL(count, 6);
+}
+
+void test_kernel_sse(void)
+{
+    static uint32_t terms[8] __attribute__((aligned(16))) = {1, 2, 3, 4, 10, 20, 30, 40};
+    static uint32_t sums[4] __attribute__((aligned(16)));
+    static const uint32_t expected[4] = {11, 22, 33, 44};
+    cr4_write(cr4_read() | CR4_OSFXSR | CR4_OSXMMEXCPT);
+    __asm__ volatile("movdqa (%0), %%xmm0; paddd 16(%0), %%xmm0; movdqa %%xmm0, (%1)"
+                     :
+                     : "r"(terms), "r"(sums)
+                     : "memory");
+    cr4_write(cr4_read() & ~(CR4_OSFXSR | CR4_OSXMMEXCPT));
+    CHECK_EQUAL(memcmp(sums, expected, sizeof(sums)), 0);
+}
+
+void test_kernel_cmpxchg16b(void)
+{
+    static uint64_t pair[2] __attribute__((aligned(16))) = {1, 2};
+    uint64_t low = 1, high = 2;
+    uint8_t is_equal;
+    __asm__ volatile("lock cmpxchg16b %0; sete %3"
+                     : "+m"(*(uint64_t(*)[2])pair), "+a"(low), "+d"(high), "=q"(is_equal)
+                     : "b"(3ull), "c"(4ull)
+                     : "memory");
+    CHECK_EQUAL(is_equal, 1);
+    CHECK_EQUAL(pair[0], 3);
+    CHECK_EQUAL(pair[1], 4);
+}
+
+void test_kernel_fence(void)
+{
+    __asm__ volatile("mfence; lfence; sfence" : : : "memory");
+    CHECK(!test_has_failed());
+}
