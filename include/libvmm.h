@@ -187,9 +187,10 @@ struct vmm_end {
 /* A word for the reason, such as "triple fault". */
 const char *vmm_end_name(enum vmm_end_reason reason);
 
-/* Runs the guest until something ends it. The last three reasons come with a report of registers, code and
- * last exits, a line at a time, to the log at VMM_LOG_ERROR. A machine runs once. A failure (the host's) is
- * returned as a negative errno. */
+/* Runs the guest until something ends it. The calling thread is the first vCPU's, the others have threads of
+ * their own; the kick signal is unblocked meanwhile. The last three reasons come with a report of registers,
+ * code and last exits, a line at a time, to the log at VMM_LOG_ERROR. A machine runs once. A failure (the
+ * host's) is returned as a negative errno. */
 int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
