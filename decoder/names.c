@@ -2,9 +2,10 @@
  *
  * What is kept out of the decoder's way: names, flags and classes, by number.
  */
-#include "decoder/names.inc"
 #include "decoder/insn.h"
 #include "decoder/mnemonic.h"
+
+#include "decoder/names.inc"
 
 static const char *const isa_names[] = {
 #define ISA(name, class) #name,
