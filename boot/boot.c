@@ -109,9 +109,12 @@ int boot_load(const struct boot_image *image, const struct boot_config *config,
     int result = check_config(&loader);
     if (!result)
         result = memory_map_build(memory, config->reserved, config->reserved_count, &loader.map, error);
+    if (!result)
+        result = memory_map_build_backed(memory, config->reserved, config->reserved_count, &loader.backed,
+                                         error);
     if (result)
         return result;
-    placement_init(&loader.placement, &loader.map);
+    placement_init(&loader.placement, &loader.map, &loader.backed);
     switch (config->protocol) {
     case BOOT_AUTO:
     case BOOT_MULTIBOOT:

@@ -17,7 +17,7 @@ struct loader {
     const struct guest_memory *memory;
     struct boot_state *state;
     struct vmm_error *error;
-    struct memory_map map;
+    struct memory_map map, backed;
     struct placement placement;
     gpa_t module_gpa[BOOT_MODULE_LIMIT];
 };

@@ -72,23 +72,47 @@ static void merge_neighbours(struct memory_map *map)
     }
 }
 
-int memory_map_build(const struct guest_memory *memory, const struct memory_map_entry *reserved,
-                     size_t reserved_count, struct memory_map *map, struct vmm_error *error)
+static int paint_all(struct memory_map *map, const struct memory_map_entry *coats, size_t count,
+                     struct vmm_error *error)
 {
-    size_t range_count;
-    const struct memory_range *ranges = guest_memory_ranges(memory, &range_count);
+    int result = 0;
+    for (size_t i = 0; i < count && !result; i++)
+        result = paint(map, coats[i], error);
+    return result;
+}
+
+static int paint_ranges(struct memory_map *map, const struct guest_memory *memory, struct vmm_error *error)
+{
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(memory, &count);
     int result = 0;
     map->count = 0;
-    for (size_t i = 0; i < range_count && !result; i++) {
+    for (size_t i = 0; i < count && !result; i++) {
         enum memory_kind kind = ranges[i].read_only ? MEMORY_KIND_RESERVED : MEMORY_KIND_RAM;
         result = paint(map, (struct memory_map_entry){ranges[i].gpa, ranges[i].len, kind}, error);
     }
-    if (!result && memory_map_ram_from(map, EBDA_GPA)) {
-        struct memory_map_entry firmware = {EBDA_GPA, HIGH_MEMORY - EBDA_GPA, MEMORY_KIND_RESERVED};
+    return result;
+}
+
+int memory_map_build(const struct guest_memory *memory, const struct memory_map_entry *reserved,
+                     size_t reserved_count, struct memory_map *map, struct vmm_error *error)
+{
+    static const struct memory_map_entry firmware = {EBDA_GPA, HIGH_MEMORY - EBDA_GPA, MEMORY_KIND_RESERVED};
+    int result = paint_ranges(map, memory, error);
+    if (!result && memory_map_ram_from(map, EBDA_GPA))
         result = paint(map, firmware, error);
-    }
-    for (size_t i = 0; i < reserved_count && !result; i++)
-        result = paint(map, reserved[i], error);
+    if (!result)
+        result = paint_all(map, reserved, reserved_count, error);
+    merge_neighbours(map);
+    return result;
+}
+
+int memory_map_build_backed(const struct guest_memory *memory, const struct memory_map_entry *reserved,
+                            size_t reserved_count, struct memory_map *map, struct vmm_error *error)
+{
+    int result = paint_ranges(map, memory, error);
+    if (!result)
+        result = paint_all(map, reserved, reserved_count, error);
     merge_neighbours(map);
     return result;
 }

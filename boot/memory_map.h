@@ -47,6 +47,11 @@ struct memory_map {
 int memory_map_build(const struct guest_memory *memory, const struct memory_map_entry *reserved,
                      size_t reserved_count, struct memory_map *map, struct vmm_error *error);
 
+/* The same without the firmware's place below 1 MiB: where an image may be loaded. There is memory, and a
+ * kernel that is linked to 1 MiB often has its ELF headers in the page before. */
+int memory_map_build_backed(const struct guest_memory *memory, const struct memory_map_entry *reserved,
+                            size_t reserved_count, struct memory_map *map, struct vmm_error *error);
+
 /* How far RAM goes from `gpa` on, in bytes; 0 where that is no RAM. */
 uint64_t memory_map_ram_from(const struct memory_map *map, gpa_t gpa);
 

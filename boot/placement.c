@@ -6,9 +6,11 @@
 
 #include <stdio.h>
 
-void placement_init(struct placement *placement, const struct memory_map *map)
+void placement_init(struct placement *placement, const struct memory_map *map,
+                    const struct memory_map *backed)
 {
     placement->map = map;
+    placement->backed = backed;
     placement->taken_count = 0;
 }
 
@@ -46,9 +48,9 @@ int placement_take(struct placement *placement, const char *owner, const char *w
                    struct vmm_error *error)
 {
     unsigned long long first = gpa, last = gpa + len - 1;
-    if (!memory_map_is_ram(placement->map, gpa, len)) {
-        const struct memory_map_entry *entries = placement->map->entries;
-        for (size_t i = 0; i < placement->map->count; i++)
+    if (!memory_map_is_ram(placement->backed, gpa, len)) {
+        const struct memory_map_entry *entries = placement->backed->entries;
+        for (size_t i = 0; i < placement->backed->count; i++)
             if (entries[i].kind != MEMORY_KIND_RAM &&
                 ranges_overlap(gpa, len, entries[i].gpa, entries[i].len))
                 return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies in the reserved %#llx-%#llx",

@@ -24,12 +24,14 @@ struct placement_taken {
 };
 
 struct placement {
-    const struct memory_map *map; /* borrowed */
+    const struct memory_map *map;    /* the guest's: what is placed where there is room */
+    const struct memory_map *backed; /* what the image may have; both are borrowed */
     size_t taken_count;
     struct placement_taken taken[PLACEMENT_LIMIT];
 };
 
-void placement_init(struct placement *placement, const struct memory_map *map);
+void placement_init(struct placement *placement, const struct memory_map *map,
+                    const struct memory_map *backed);
 
 /* Takes [gpa, gpa + len), len not 0, for the image. `owner` begins each message: the image's name. -ENOSPC
  * where that is not RAM, -ENOEXEC where something has a part of it already. */

@@ -111,6 +111,21 @@ START_TEST(the_memory_map_has_sizes_and_high_memory)
 }
 END_TEST
 
+START_TEST(headers_in_the_page_below_1_mib_are_loaded)
+{
+    /* As `ld -Ttext=0x100000` links. The memory map still says that the page is the firmware's. */
+    struct fixture fixture;
+    struct test_elf elf = images_default_elf(false, true, false);
+    elf.segments[0] = (struct test_segment){0xff000, 0xff000, 0x40, 0x40, 0x55};
+    elf.entry = 0x10101000;
+    init_elf(&fixture, 16 * MIB, &elf);
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture_read(&fixture, 0xff000, 1), 0x55);
+    ck_assert_uint_eq(fixture_read(&fixture, fixture.state.rbx + 4, 4), 639);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(elf64_is_loaded_by_multiboot_too)
 {
     struct fixture fixture;
@@ -220,6 +235,7 @@ void test_suite(Suite *suite)
     test_add(suite, the_information_is_what_qemu_gives);
     test_add(suite, the_command_line_is_never_absent);
     test_add(suite, the_memory_map_has_sizes_and_high_memory);
+    test_add(suite, headers_in_the_page_below_1_mib_are_loaded);
     test_add(suite, elf64_is_loaded_by_multiboot_too);
     test_add(suite, the_addresses_of_the_header_come_first);
     test_add(suite, the_header_is_found_in_the_first_8_kib_only);

@@ -43,10 +43,11 @@ static const struct damage elf_damages[] = {
     {SEGMENT(0, p_filesz), 0xc1, "more bytes in the file (0xc1) than in memory (0xc0)", -ENOEXEC},
     {SEGMENT(1, p_memsz), 0x3f, "segment 1 has more bytes in the file", -ENOEXEC},
     {SEGMENT(1, p_memsz), UINT64_MAX, "segment 1 at 0x101000 with 0xffffffffffffffff bytes wraps", -ENOEXEC},
-    {SEGMENT(1, p_memsz), 0xff001, "segment 1 (0x101000-0x200000) lies outside of the guest's RAM", -ENOSPC},
+    {SEGMENT(1, p_paddr), 0x1fe000, "segment 1 (0x1fe000-0x200fff) lies outside of the guest's RAM", -ENOSPC},
     {SEGMENT(1, p_paddr), 0x80000000, "segment 1 (0x80000000-0x80002fff) lies outside of the guest's RAM",
      -ENOSPC},
-    {SEGMENT(1, p_paddr), 0x9e000, "lies in the reserved 0x9fc00-0xfffff", -ENOSPC},
+    {SEGMENT(1, p_paddr), 0x180fff, "segment 1 (0x180fff-0x183ffe) lies in the reserved 0x181000-0x181fff",
+     -ENOSPC},
     {SEGMENT(1, p_paddr), 0x1000bf, "segment 1 (0x1000bf-0x1030be) overlaps segment 0 (0x100000-0x1000bf)",
      -ENOEXEC},
     {SEGMENT(2, p_offset), 0x380, "segment 2 needs 0x18 bytes", -ENOEXEC},
@@ -72,8 +73,11 @@ static void check_damage(struct fixture *fixture, const struct damage *damage)
 
 START_TEST(a_damaged_elf_file_is_refused_precisely)
 {
+    static const struct memory_map_entry reserved = {0x181000, 0x1000, MEMORY_KIND_ACPI};
     struct fixture fixture;
     fixture_init(&fixture, 2 * MIB);
+    fixture.config.reserved = &reserved;
+    fixture.config.reserved_count = 1;
     struct test_elf elf = images_default_elf(true, false, true);
     fixture.image.len = images_elf(&elf, fixture.bytes);
     fixture_must_load(&fixture);
@@ -135,7 +139,7 @@ static const struct {
      -ENOEXEC},
     {{0x100020, 0x100000, 0, 0x1000ff, 0x100000}, "ends the .bss at 0x1000ff", -ENOEXEC},
     {{0x100020, 0x100000, 0, 0xf0000000, 0x100000}, "the image (0x100000-0xefffffff) lies outside", -ENOSPC},
-    {{0xa0020, 0xa0000, 0, 0, 0xa0000}, "lies in the reserved", -ENOSPC},
+    {{0x1ffff20, 0x1ffff00, 0, 0x2000001, 0x1ffff00}, "lies outside of the guest's RAM", -ENOSPC},
     {{0x100020, 0x100000, 0, 0, 0x100100}, "entry point 0x100100 lies outside", -ENOEXEC},
 };
 
