@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "decoder/layout.h"
+
 #include "decoder/tables.inc"
 
 /* What is known so far, beyond the result itself. */
