@@ -47,12 +47,15 @@ static struct kvm_segment *kvm_segment_of(struct kvm_sregs *sregs, enum cpu_segm
 }
 
 /* KVM names the general registers; the processor numbers them. */
-#define EACH_GPR(DO)                                                                                   \
-    DO(0, rax)                                                                                         \
-    DO(1, rcx)                                                                                         \
-    DO(2, rdx)                                                                                         \
-    DO(3, rbx) DO(4, rsp) DO(5, rbp) DO(6, rsi) DO(7, rdi) DO(8, r8) DO(9, r9) DO(10, r10) DO(11, r11) \
-        DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
+#define EACH_GPR(DO) \
+    DO(0, rax)       \
+    DO(1, rcx)       \
+    DO(2, rdx)       \
+    DO(3, rbx)       \
+    DO(4, rsp)       \
+    DO(5, rbp)       \
+    DO(6, rsi)       \
+    DO(7, rdi) DO(8, r8) DO(9, r9) DO(10, r10) DO(11, r11) DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
 
 static void regs_from_kvm(struct cpu_state *cpu, const struct kvm_regs *regs)
 {
