@@ -1,0 +1,152 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The devices of a register or two: debug-exit, POST, port 0x92, fwcfg.
+ */
+#include "devices/debug-exit/debug_exit.h"
+#include "devices/fwcfg/fwcfg.h"
+#include "devices/port92/port92.h"
+#include "devices/post/post.h"
+#include "tests/devices/fake.h"
+
+START_TEST(debug_exit_asks_with_the_value)
+{
+    struct fake_power power = {0};
+    struct debug_exit *device;
+    struct debug_exit_config config = {.base = DEBUG_EXIT_PORT, .power = fake_power_line(&power)};
+    ck_assert_int_eq(debug_exit_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, debug_exit_region(device));
+    ck_assert_uint_eq(bus_read(bus, DEBUG_EXIT_PORT, 1), 0);
+    ck_assert_int_eq(power.count, 0);
+    static const uint32_t values[] = {0x10, 0x1234, 0, 0x89abcdef};
+    static const unsigned sizes[] = {1, 2, 1, 4};
+    for (int i = 0; i < 4; i++) {
+        bus_write(bus, DEBUG_EXIT_PORT, sizes[i], values[i]);
+        ck_assert_int_eq(power.count, i + 1);
+        ck_assert_int_eq(power.what, POWER_DEBUG_EXIT);
+        ck_assert_uint_eq(power.value, values[i]);
+    }
+    bus_destroy(bus);
+    debug_exit_destroy(device);
+    debug_exit_destroy(NULL);
+}
+END_TEST
+
+START_TEST(post_remembers_the_last_code)
+{
+    struct post *device;
+    struct post_config config = {.base = POST_PORT};
+    ck_assert_int_eq(post_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, post_region(device));
+    ck_assert_int_eq(post_code(device), -1);
+    ck_assert_uint_eq(bus_read(bus, POST_PORT, 1), 0xff);
+    for (int code = 0; code < 256; code++) {
+        bus_write(bus, POST_PORT, 1, (uint64_t)code);
+        ck_assert_int_eq(post_code(device), code);
+        ck_assert_uint_eq(bus_read(bus, POST_PORT, 1), code);
+    }
+    bus_destroy(bus);
+    post_destroy(device);
+    post_destroy(NULL);
+}
+END_TEST
+
+START_TEST(port92_resets_on_a_rising_bit)
+{
+    struct fake_power power = {0};
+    struct port92 *device;
+    struct port92_config config = {.power = fake_power_line(&power)};
+    ck_assert_int_eq(port92_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, port92_region(device));
+    ck_assert_uint_eq(bus_read(bus, PORT92_PORT, 1), 0x02);
+    for (uint64_t value = 0; value < 256; value += 2) {
+        bus_write(bus, PORT92_PORT, 1, value);
+        ck_assert_uint_eq(bus_read(bus, PORT92_PORT, 1), value);
+    }
+    ck_assert_int_eq(power.count, 0);
+    bus_write(bus, PORT92_PORT, 1, 0x03);
+    ck_assert_int_eq(power.count, 1);
+    ck_assert_int_eq(power.what, POWER_RESET);
+    bus_write(bus, PORT92_PORT, 1, 0x01);
+    ck_assert_int_eq(power.count, 1);
+    bus_write(bus, PORT92_PORT, 1, 0x00);
+    bus_write(bus, PORT92_PORT, 1, 0x01);
+    ck_assert_int_eq(power.count, 2);
+    bus_destroy(bus);
+    port92_destroy(device);
+    port92_destroy(NULL);
+}
+END_TEST
+
+static struct fwcfg *fwcfg;
+static struct bus *fwcfg_bus;
+
+static void fwcfg_set_up(unsigned cpu_count, unsigned cpu_count_max)
+{
+    struct fwcfg_config config = {
+        .ram_bytes = 0x123456789000, .cpu_count = cpu_count, .cpu_count_max = cpu_count_max};
+    ck_assert_int_eq(fwcfg_create(&config, &fwcfg, NULL), 0);
+    fwcfg_bus = fake_bus(BUS_PORTS, fwcfg_region(fwcfg));
+}
+
+static void fwcfg_tear_down(void)
+{
+    bus_destroy(fwcfg_bus);
+    fwcfg_destroy(fwcfg);
+}
+
+/* The first eight bytes of an item. */
+static uint64_t fwcfg_item(uint16_t item)
+{
+    uint64_t value = 0;
+    bus_write(fwcfg_bus, FWCFG_PORT, 2, item);
+    for (int i = 0; i < 8; i++)
+        value |= bus_read(fwcfg_bus, FWCFG_PORT + 1, 1) << (8 * i);
+    return value;
+}
+
+START_TEST(fwcfg_items_are_read_byte_by_byte)
+{
+    fwcfg_set_up(3, 7);
+    ck_assert_uint_eq(fwcfg_item(0x00), 0x554d4551); /* QEMU */
+    ck_assert_uint_eq(fwcfg_item(0x01), 1);
+    ck_assert_uint_eq(fwcfg_item(0x02), 0);
+    ck_assert_uint_eq(fwcfg_item(0x03), 0x123456789000);
+    ck_assert_uint_eq(fwcfg_item(0x05), 3);
+    ck_assert_uint_eq(fwcfg_item(0x0f), 7);
+    ck_assert_uint_eq(fwcfg_item(0x19), 0);
+    fwcfg_tear_down();
+    fwcfg_set_up(0, 0);
+    ck_assert_uint_eq(fwcfg_item(0x05), 1);
+    ck_assert_uint_eq(fwcfg_item(0x0f), 1);
+    fwcfg_tear_down();
+}
+END_TEST
+
+START_TEST(fwcfg_misuse_reads_zeros_or_ones)
+{
+    fwcfg_set_up(1, 1);
+    for (unsigned item = 0x20; item < 0x10000; item += 0x1fd)
+        ck_assert_uint_eq(fwcfg_item((uint16_t)item), 0);
+    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
+    for (int i = 0; i < 1000; i++)
+        ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), i < 4 ? (uint64_t) "QEMU"[i] : 0);
+    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 2), 0xffff);
+    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 1), 0xff);
+    /* neither a byte to the selector nor one to the data changes anything */
+    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
+    bus_write(fwcfg_bus, FWCFG_PORT, 1, 0x03);
+    bus_write(fwcfg_bus, FWCFG_PORT + 1, 1, 0x03);
+    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), 'Q');
+    fwcfg_tear_down();
+    fwcfg_destroy(NULL);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, debug_exit_asks_with_the_value);
+    test_add(suite, post_remembers_the_last_code);
+    test_add(suite, port92_resets_on_a_rising_bit);
+    test_add(suite, fwcfg_items_are_read_byte_by_byte);
+    test_add(suite, fwcfg_misuse_reads_zeros_or_ones);
+}
