@@ -175,7 +175,7 @@ size_t char_backend_read(struct char_backend *backend, void *bytes, size_t len)
     pthread_mutex_lock(&input->lock);
     if (input->state == CHAR_INPUT_UNASKED)
         char_input_start(backend, NULL);
-    if (input->state == CHAR_INPUT_DIRECT && !byte_fifo_len(&input->fifo))
+    if (input->state == CHAR_INPUT_DIRECT && byte_fifo_len(&input->fifo) < len)
         input_read_direct(input);
     size_t taken = byte_fifo_pop(&input->fifo, bytes, len);
     if (input->state == CHAR_INPUT_PAUSED && byte_fifo_len(&input->fifo) <= CHAR_INPUT_BYTES / 2) {

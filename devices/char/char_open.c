@@ -6,6 +6,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <sys/socket.h>
+#include <sys/stat.h>
 #include <sys/un.h>
 #include <termios.h>
 #include <unistd.h>
@@ -71,9 +72,13 @@ static int char_open_pty(struct char_backend *backend, struct vmm_error *error)
     return 0;
 }
 
-/* A socket that nobody listens on is left over from a run that was killed. */
+/* A socket that nobody listens on is left over from a run that was killed. (Connecting to what is no socket at
+ * all is refused as well.) */
 static bool socket_is_stale(const struct sockaddr_un *address)
 {
+    struct stat status;
+    if (lstat(address->sun_path, &status) || !S_ISSOCK(status.st_mode))
+        return false;
     int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC | SOCK_NONBLOCK, 0);
     if (fd < 0)
         return false;

@@ -1,0 +1,285 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Random accesses to the serial port, each compared with a model that is written the other way round: it
+ * keeps the received bytes as a list in the order of time and derives every register from scratch. Input
+ * comes from a file, which is read at known moments, and there is no event loop, so that the character
+ * timeout is immediate.
+ */
+#include <fcntl.h>
+#include <stdlib.h>
+#include <unistd.h>
+
+#include "devices/serial/serial.h"
+#include "tests/devices/fake.h"
+
+#define INPUT_BYTES 4096
+
+struct model {
+    unsigned ier, lcr, mcr, scr, divisor;
+    bool fifo_on;
+    unsigned trigger;
+    unsigned char queue[16];
+    int queued;
+    bool overrun, sent, listening;
+    unsigned deltas;
+    unsigned char input[INPUT_BYTES];
+    int input_at;
+    unsigned char output[1 << 20];
+    int output_len;
+};
+
+static struct model *model;
+
+static int model_capacity(void)
+{
+    return model->fifo_on ? 16 : 1;
+}
+
+static void model_receive(unsigned char byte)
+{
+    if (model->queued == model_capacity())
+        model->overrun = true;
+    if (model->queued == model_capacity() && model->fifo_on)
+        return;
+    if (!model->fifo_on)
+        model->queued = 0;
+    model->queue[model->queued++] = byte;
+}
+
+static void model_fill(void)
+{
+    while (model->listening && !(model->mcr & 16) && model->queued < model_capacity() &&
+           model->input_at < INPUT_BYTES)
+        model_receive(model->input[model->input_at++]);
+}
+
+/* The guest looks: an empty receiver is filled. */
+static void model_listen(void)
+{
+    model->listening = true;
+    if (!model->queued)
+        model_fill();
+}
+
+static unsigned model_lines(unsigned mcr)
+{
+    if (!(mcr & 16))
+        return 0xb0;
+    return (mcr & 1) << 5 | (mcr & 2) << 3 | (mcr & 4) << 4 | (mcr & 8) << 4;
+}
+
+static unsigned model_pending(void)
+{
+    static const int levels[] = {1, 4, 8, 14};
+    int wanted = model->fifo_on ? levels[model->trigger] : 1;
+    if (model->ier & 4 && model->overrun)
+        return 6;
+    if (model->ier & 1 && model->queued >= wanted)
+        return 4;
+    if (model->ier & 1 && model->fifo_on && model->queued)
+        return 12;
+    if (model->ier & 2 && model->sent)
+        return 2;
+    if (model->ier & 8 && model->deltas)
+        return 0;
+    return 1;
+}
+
+static unsigned model_read_rbr(void)
+{
+    model_listen();
+    if (!model->queued)
+        return 0;
+    unsigned char byte = model->queue[0];
+    memmove(model->queue, model->queue + 1, 15);
+    model->queued--;
+    model_listen();
+    return byte;
+}
+
+static unsigned model_read(unsigned offset)
+{
+    unsigned value;
+    switch (offset) {
+    case 0:
+        return model->lcr & 0x80 ? model->divisor & 0xff : model_read_rbr();
+    case 1:
+        return model->lcr & 0x80 ? model->divisor >> 8 : model->ier;
+    case 2:
+        value = model_pending();
+        if (value == 2)
+            model->sent = false;
+        return value | (model->fifo_on ? 0xc0 : 0);
+    case 3:
+        return model->lcr;
+    case 4:
+        return model->mcr;
+    case 5:
+        model_listen();
+        value = 0x60 | (model->queued > 0) | (model->overrun ? 2 : 0);
+        model->overrun = false;
+        return value;
+    case 6:
+        value = model_lines(model->mcr) | model->deltas;
+        model->deltas = 0;
+        return value;
+    default:
+        return model->scr;
+    }
+}
+
+static void model_write_thr(unsigned value)
+{
+    if (model->mcr & 16)
+        model_receive((unsigned char)value);
+    else
+        model->output[model->output_len++] = (unsigned char)value;
+    model->sent = true;
+}
+
+static void model_write_ier(unsigned value)
+{
+    bool received_starts = !(model->ier & 1) && value & 1;
+    model->sent |= !(model->ier & 2) && value & 2;
+    model->ier = value & 15;
+    if (received_starts)
+        model_listen();
+}
+
+static void model_write_fcr(unsigned value)
+{
+    bool on = value & 1;
+    if (on != model->fifo_on || (on && value & 2))
+        model->queued = 0;
+    model->fifo_on = on;
+    if (on)
+        model->trigger = value >> 6;
+    model_fill();
+}
+
+static void model_write_mcr(unsigned value)
+{
+    unsigned before = model_lines(model->mcr), after = model_lines(value);
+    model->deltas |= ((before ^ after) & 0xb0) >> 4 | (before & ~after & 0x40) >> 4;
+    model->mcr = value & 31;
+    model_fill();
+}
+
+static void model_write(unsigned offset, unsigned value)
+{
+    if (offset == 0 && model->lcr & 0x80)
+        model->divisor = (model->divisor & 0xff00) | value;
+    else if (offset == 1 && model->lcr & 0x80)
+        model->divisor = (model->divisor & 0xff) | value << 8;
+    else if (offset == 0)
+        model_write_thr(value);
+    else if (offset == 1)
+        model_write_ier(value);
+    else if (offset == 2)
+        model_write_fcr(value);
+    else if (offset == 3)
+        model->lcr = value;
+    else if (offset == 4)
+        model_write_mcr(value);
+    else if (offset == 7)
+        model->scr = value;
+}
+
+static struct event_loop *loop; /* never started: the backend wants one to look for input */
+static struct char_backend *backend;
+static struct serial *serial;
+static struct bus *bus;
+static struct fake_irq irq;
+static int in_fd, out_fd;
+
+static int temporary_file(void)
+{
+    char path[] = "/tmp/vmm-serial-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    unlink(path);
+    return fd;
+}
+
+static void set_up(uint64_t *seed)
+{
+    model = calloc(1, sizeof(*model));
+    model->divisor = 12;
+    for (int i = 0; i < INPUT_BYTES; i++)
+        model->input[i] = (unsigned char)fake_random(seed);
+    in_fd = temporary_file();
+    out_fd = temporary_file();
+    ck_assert_int_eq(pwrite(in_fd, model->input, INPUT_BYTES, 0), INPUT_BYTES);
+    ck_assert_int_eq(event_loop_create(&loop, NULL), 0);
+    struct char_config char_config = {
+        .kind = CHAR_DESCRIPTORS, .loop = loop, .in_fd = in_fd, .out_fd = out_fd};
+    ck_assert_int_eq(char_backend_create(&char_config, &backend, NULL), 0);
+    memset(&irq, 0, sizeof(irq));
+    struct serial_config config = {
+        .base = SERIAL_COM1_PORT, .irq = fake_irq_line(&irq, SERIAL_COM1_IRQ), .backend = backend};
+    ck_assert_int_eq(serial_create(&config, &serial, NULL), 0);
+    bus = fake_bus(BUS_PORTS, serial_region(serial));
+}
+
+static void tear_down(void)
+{
+    static unsigned char written[1 << 20];
+    bus_destroy(bus);
+    serial_destroy(serial);
+    char_backend_destroy(backend);
+    event_loop_destroy(loop);
+    ck_assert_int_eq(pread(out_fd, written, sizeof(written), 0), model->output_len);
+    ck_assert_mem_eq(written, model->output, (size_t)model->output_len);
+    close(in_fd);
+    close(out_fd);
+    free(model);
+}
+
+/* A hostile guest uses every bit; a driver seldom touches the modes. Half of the runs are like one, half like
+ * the other. */
+static unsigned choose_value(uint64_t random, unsigned offset, bool hostile)
+{
+    unsigned value = random >> 16 & 0xff;
+    if (hostile)
+        return value;
+    if (offset == 3)
+        return random >> 40 & 15 ? value & 0x7f : value;
+    if (offset == 4)
+        return random >> 40 & 15 ? value & 0x0f : value;
+    if (offset == 2)
+        return random >> 40 & 15 ? (value & 0xc0) | 1 : value;
+    return value;
+}
+
+START_TEST(random_accesses_agree_with_the_model)
+{
+    uint64_t seed = test_seed() | 1;
+    for (int run = 0; run < 40; run++) {
+        set_up(&seed);
+        for (unsigned long i = 0; i < test_cases(10000) && model->output_len < 1 << 20; i++) {
+            uint64_t random = fake_random(&seed);
+            unsigned offset = random & 7;
+            if (random & 8) {
+                unsigned value = choose_value(random, offset, run & 1);
+                bus_write(bus, SERIAL_COM1_PORT + offset, 1, value);
+                model_write(offset, value);
+            } else {
+                unsigned expected = model_read(offset);
+                unsigned value = (unsigned)bus_read(bus, SERIAL_COM1_PORT + offset, 1);
+                ck_assert_msg(value == expected, "run %d, access %lu: register %u is %#x, expected %#x", run,
+                              i, offset, value, expected);
+            }
+            ck_assert_msg(fake_irq_is_up(&irq) == (model_pending() != 1), "run %d, access %lu: interrupt",
+                          run, i);
+        }
+        ck_assert_int_gt(model->output_len, 0);
+        ck_assert_int_gt(model->input_at, 0);
+        tear_down();
+    }
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, random_accesses_agree_with_the_model);
+}
