@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The same instruction with [register] as its memory operand, for 64-bit mode. It is built from the decoded
- * fields alone, never from the guest's bytes, and decoded again before anyone may run it.
+ * The same instruction for 64-bit mode, with [register] as its memory operand or with registers alone. It is
+ * built from the decoded fields, never from the guest's bytes, and decoded again before anyone may run it.
  */
 #include <string.h>
 
@@ -27,11 +27,19 @@ static unsigned mandatory(const struct insn *insn)
                                                 : 0;
 }
 
-/* The bits that a vector prefix stores inverted: R, X, B; X is free, for [reg] has no index. */
+/* B, as it extends `reg` or, where that is INSN_REG_NONE, the register that ModRM.rm names. */
+static unsigned rex_b(const struct insn *insn, unsigned reg)
+{
+    return reg == INSN_REG_NONE ? insn->rex & INSN_REX_B : reg >= 8 ? INSN_REX_B : 0;
+}
+
+/* The bits that a vector prefix stores inverted: R, X, B. [reg] has no index; of a register X is bit 4. */
 static unsigned rxb(const struct insn *insn, unsigned reg)
 {
     unsigned bits = insn->rex & INSN_REX_R ? 0x80 : 0;
-    return (bits | (reg >= 8 ? 0x20 : 0)) ^ 0xe0;
+    if (reg == INSN_REG_NONE && insn->rex & INSN_REX_B4)
+        bits |= 0x40;
+    return (bits | (rex_b(insn, reg) ? 0x20 : 0)) ^ 0xe0;
 }
 
 static void put_vex(struct writer *writer, const struct insn *insn, unsigned reg)
@@ -45,17 +53,20 @@ static void put_vex(struct writer *writer, const struct insn *insn, unsigned reg
 static void put_evex(struct writer *writer, const struct insn *insn, unsigned reg)
 {
     unsigned length = insn->vector_length == 64 ? 2 : insn->vector_length == 32;
+    if (insn->attributes & INSN_ROUNDING)
+        length = insn_rounding(insn);
+    bool b = insn->attributes & (INSN_BROADCAST | INSN_ROUNDING | INSN_SAE);
     put(writer, 0x62);
     put(writer, rxb(insn, reg) | (insn->rex & INSN_REX_R4 ? 0 : 0x10) | insn->map);
     put(writer, (insn->rex & INSN_REX_W ? 0x80u : 0) | (~insn->vvvv & 15u) << 3 | 4 | mandatory(insn));
-    put(writer, (insn->attributes & INSN_ZEROING ? 0x80u : 0) | length << 5 |
-                    (insn->attributes & INSN_BROADCAST ? 0x10 : 0) | (insn->vvvv & 16 ? 0 : 8) | insn->mask);
+    put(writer, (insn->attributes & INSN_ZEROING ? 0x80u : 0) | length << 5 | (b ? 0x10 : 0) |
+                    (insn->vvvv & 16 ? 0 : 8) | insn->mask);
 }
 
 /* 66 as an operand size that selects 16 bits, F2 and F3, LOCK; REX; 0F and what follows it. */
 static void put_legacy(struct writer *writer, const struct insn *insn, unsigned reg)
 {
-    unsigned rex = (insn->rex & (INSN_REX_W | INSN_REX_R)) | (reg >= 8 ? INSN_REX_B : 0);
+    unsigned rex = (insn->rex & (INSN_REX_W | INSN_REX_R)) | rex_b(insn, reg);
     bool narrow = insn->operand_size == 2 && mandatory(insn) != 1;
     if (insn->prefixes & INSN_PREFIX_LOCK)
         put(writer, 0xf0);
@@ -77,6 +88,10 @@ static void put_legacy(struct writer *writer, const struct insn *insn, unsigned 
 static void put_modrm(struct writer *writer, const struct insn *insn, unsigned reg)
 {
     unsigned low = reg & 7;
+    if (reg == INSN_REG_NONE) {
+        put(writer, insn->modrm);
+        return;
+    }
     put(writer, (insn->modrm & 0x38) | low | (low == 5 ? 0x40 : 0));
     if (low == 4)
         put(writer, 0x24);
@@ -104,13 +119,10 @@ static bool same(const struct insn *insn, const struct insn *again, unsigned reg
     return true;
 }
 
-size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
+static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
 {
     struct writer writer = {bytes, 0};
     struct insn again;
-    if (!insn_modrm_memory(insn) || insn->attributes & INSN_VSIB || reg > 15 ||
-        (insn->bits == 64 && insn->rex & (INSN_REX_B4 | INSN_REX_X4)))
-        return 0;
     if (insn->encoding == INSN_LEGACY || insn->encoding == INSN_3DNOW)
         put_legacy(&writer, insn, reg);
     else if (insn->encoding == INSN_EVEX)
@@ -119,11 +131,27 @@ size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t by
         put_vex(&writer, insn, reg);
     if (insn->encoding != INSN_3DNOW)
         put(&writer, insn->opcode);
-    put_modrm(&writer, insn, reg);
+    if (insn->attributes & INSN_HAS_MODRM)
+        put_modrm(&writer, insn, reg);
     if (insn->encoding == INSN_3DNOW)
         put(&writer, insn->opcode);
     put_immediate(&writer, insn);
     if (writer.len > INSN_BYTES_MAX || insn_decode(bytes, writer.len, insn_mode(64), &again) != INSN_OK)
         return 0;
     return again.length == writer.len && same(insn, &again, reg) ? writer.len : 0;
+}
+
+size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
+{
+    if (!insn_modrm_memory(insn) || insn->attributes & INSN_VSIB || reg > 15 ||
+        (insn->bits == 64 && insn->rex & (INSN_REX_B4 | INSN_REX_X4)))
+        return 0;
+    return encode(insn, reg, bytes);
+}
+
+size_t insn_encode_registers(const struct insn *insn, uint8_t bytes[INSN_BYTES_MAX])
+{
+    if (insn->attributes & INSN_HAS_MEMORY)
+        return 0;
+    return encode(insn, INSN_REG_NONE, bytes);
 }

@@ -303,4 +303,7 @@ enum insn_segment insn_load_far_segment(const struct insn *insn);
  * is checked). Other operands stay as they are; LOCK and REP prefixes in force too. */
 size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX]);
 
+/* The same for an instruction without a memory operand. */
+size_t insn_encode_registers(const struct insn *insn, uint8_t bytes[INSN_BYTES_MAX]);
+
 #endif
