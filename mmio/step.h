@@ -15,6 +15,8 @@
 #include "mmio/bus.h"
 #include "mmio/cpu_state.h"
 
+struct simd_code;
+
 enum step_result {
     STEP_DONE,        /* executed; rip is at the next one */
     STEP_AGAIN,       /* a part of a long REP is done: the registers say how far, rip is kept. Call again */
@@ -96,6 +98,7 @@ struct step_machine {
     /* Held during a LOCKed instruction that no single atomic operation of the host can do: across pages, and
      * on devices. One for all vCPUs of a machine. NULL: there is one vCPU. */
     pthread_mutex_t *bus_lock;
+    struct simd_code *simd; /* the vCPU's own; NULL: x87 and vector instructions are STEP_UNSUPPORTED */
     const struct step_ops *ops;
     void *owner;
     uint8_t physical_address_bits; /* MAXPHYADDR of the guest's CPUID; 0 means 48 */

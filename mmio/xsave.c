@@ -15,6 +15,14 @@ static uint64_t xcr0_read(void)
     return (uint64_t)high << 32 | low;
 }
 
+static uint32_t mxcsr_mask_read(void)
+{
+    _Alignas(16) uint8_t area[512] = {0};
+    __asm__ volatile("fxsave %0" : "=m"(area));
+    uint32_t mask = load_le32(area + XSAVE_MXCSR_MASK);
+    return mask ? mask : 0xffbf;
+}
+
 void xsave_layout_host(struct xsave_layout *layout)
 {
     unsigned a, b, c, d;
@@ -22,6 +30,7 @@ void xsave_layout_host(struct xsave_layout *layout)
     if (!__get_cpuid(1, &a, &b, &c, &d) || !(c & bit_OSXSAVE))
         return;
     layout->components = xcr0_read();
+    layout->mxcsr_mask = mxcsr_mask_read();
     layout->len[0] = 160;
     layout->offset[1] = XSAVE_XMM;
     layout->len[1] = 256;
@@ -106,4 +115,32 @@ uint64_t xsave_mask_read(const uint8_t *area, const struct xsave_layout *layout,
 void xsave_mask_write(uint8_t *area, const struct xsave_layout *layout, unsigned index, uint64_t value)
 {
     store_le64(area + layout->offset[5] + 8 * index, value);
+}
+
+unsigned xsave_x87_top(const uint8_t *area)
+{
+    return load_le16(area + XSAVE_FSW) >> 11 & 7;
+}
+
+void xsave_x87_rotate(uint8_t *area, unsigned top)
+{
+    uint8_t old[128];
+    unsigned by = top - xsave_x87_top(area);
+    memcpy(old, area + XSAVE_ST, sizeof(old));
+    for (unsigned i = 0; i < 8; i++)
+        memcpy(area + XSAVE_ST + 16 * i, old + 16 * ((i + by) & 7), 16);
+    store_le16(area + XSAVE_FSW, (uint16_t)((load_le16(area + XSAVE_FSW) & ~0x3800u) | top << 11));
+}
+
+void xsave_x87_summarize(uint8_t *image)
+{
+    uint16_t fsw = load_le16(image + XSAVE_FSW);
+    bool is_pending = fsw & ~load_le16(image + XSAVE_FCW) & 0x3f;
+    fsw &= (uint16_t) ~(XSAVE_FSW_PENDING);
+    store_le16(image + XSAVE_FSW, is_pending ? fsw | XSAVE_FSW_PENDING : fsw);
+    store_le16(image + XSAVE_FOP, load_le16(image + XSAVE_FOP) & 0x7ff);
+    store_le16(image + XSAVE_FCW, (load_le16(image + XSAVE_FCW) & 0x1f7f) | 0x40);
+    image[XSAVE_FTW + 1] = 0;
+    for (unsigned i = 0; i < 8; i++)
+        memset(image + XSAVE_ST + 16 * i + 10, 0, 6);
 }

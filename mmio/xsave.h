@@ -35,6 +35,7 @@
 #define XSAVE_COMPACTED  (1ull << 63)
 
 #define XSAVE_COMPONENTS        20u
+#define XSAVE_IMAGE_MAX         (12 * KIB) /* with the tiles of AMX 10 752 bytes */
 #define XCR0_X87                0x01u
 #define XCR0_SSE                0x02u
 #define XCR0_AVX                0x04u
@@ -46,12 +47,14 @@
 /* What instructions executed in software read and write. */
 #define XSAVE_VECTOR_COMPONENTS (XCR0_X87 | XCR0_SSE | XCR0_AVX | XCR0_AVX512)
 
-#define MXCSR_DEFAULT 0x1f80u
-#define FCW_DEFAULT   0x037fu
+#define XSAVE_FSW_PENDING 0x8080u /* ES and B */
+#define MXCSR_DEFAULT     0x1f80u
+#define FCW_DEFAULT       0x037fu
 
 struct xsave_layout {
     uint64_t components; /* of XCR0 that this host knows and its kernel has enabled; 0 without XSAVE */
     uint32_t len_standard;
+    uint32_t mxcsr_mask; /* the bits of MXCSR that may be set */
     uint32_t offset[XSAVE_COMPONENTS], len[XSAVE_COMPONENTS];
     uint32_t is_aligned; /* a bit for each component that begins at a multiple of 64 when compacted */
 };
@@ -74,5 +77,13 @@ void xsave_vector_write(uint8_t *area, const struct xsave_layout *layout, unsign
                         unsigned len);
 uint64_t xsave_mask_read(const uint8_t *area, const struct xsave_layout *layout, unsigned index);
 void xsave_mask_write(uint8_t *area, const struct xsave_layout *layout, unsigned index, uint64_t value);
+
+/* The x87 unit of an expanded area. The area holds ST0 to ST7; what stays where it is when TOP moves are the
+ * physical registers, so a new TOP rotates them. */
+unsigned xsave_x87_top(const uint8_t *area);
+void xsave_x87_rotate(uint8_t *area, unsigned top);
+
+/* After control, status or tags were loaded: fixed bits, and ES and B by whether an exception is pending. */
+void xsave_x87_summarize(uint8_t *area);
 
 #endif
