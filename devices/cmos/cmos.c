@@ -102,14 +102,29 @@ static bool cmos_is_frozen(const struct cmos *cmos)
 }
 
 /* 0: no periodic interrupt. Rates 1 and 2 are slower than they look (table 5 of the data sheet). */
-static int64_t cmos_period_ns(const struct cmos *cmos)
+static int64_t cmos_periodic_hz(const struct cmos *cmos)
 {
     unsigned rate = cmos->registers[CMOS_A] & A_RATE;
     if (!rate || cmos_divider_is_reset(cmos))
         return 0;
     if (rate <= 2)
         rate += 7;
-    return NS_PER_S * (1 << (rate - 1)) / OSCILLATOR_HZ;
+    return OSCILLATOR_HZ >> (rate - 1);
+}
+
+/* How many periods had ended at a time. They are not whole nanoseconds, but a second has a whole number of
+ * them. */
+static int64_t periods_until(int64_t now_ns, int64_t hz)
+{
+    int64_t second = divide_down(now_ns, NS_PER_S);
+    return second * hz + (now_ns - second * NS_PER_S) * hz / NS_PER_S;
+}
+
+/* When period `count` begins. */
+static int64_t period_start_ns(int64_t count, int64_t hz)
+{
+    int64_t second = divide_down(count, hz);
+    return second * NS_PER_S + ((count - second * hz) * NS_PER_S + hz - 1) / hz;
 }
 
 /* Raises the flags of everything that happened since the last look. */
@@ -121,8 +136,8 @@ static void cmos_advance(struct cmos *cmos)
     if (now_ns <= seen_ns) /* the host's clock was set back */
         return;
     uint8_t *flags = &cmos->registers[CMOS_C];
-    int64_t period_ns = cmos_period_ns(cmos);
-    if (period_ns && divide_down(now_ns, period_ns) != divide_down(seen_ns, period_ns))
+    int64_t hz = cmos_periodic_hz(cmos);
+    if (hz && periods_until(now_ns, hz) != periods_until(seen_ns, hz))
         *flags |= CMOS_B_PERIODIC_INTERRUPT;
     int64_t seconds = cmos_seconds(cmos, now_ns), seconds_seen = cmos_seconds(cmos, seen_ns);
     if (cmos_is_frozen(cmos) || seconds == seconds_seen)
@@ -137,9 +152,9 @@ static int64_t cmos_next_event_ns(const struct cmos *cmos)
 {
     int64_t now_ns = cmos->seen_ns, next_ns = INT64_MAX;
     uint8_t enabled = cmos->registers[CMOS_B];
-    int64_t period_ns = cmos_period_ns(cmos);
-    if (enabled & CMOS_B_PERIODIC_INTERRUPT && period_ns)
-        next_ns = (divide_down(now_ns, period_ns) + 1) * period_ns;
+    int64_t hz = cmos_periodic_hz(cmos);
+    if (enabled & CMOS_B_PERIODIC_INTERRUPT && hz)
+        next_ns = period_start_ns(periods_until(now_ns, hz) + 1, hz);
     if (cmos_is_frozen(cmos))
         return next_ns;
     int64_t second = divide_down(now_ns, NS_PER_S) + 1;
