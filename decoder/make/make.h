@@ -44,6 +44,7 @@ struct row {
     unsigned imm, imm_count;
     unsigned isa, op, flags, mnemonic_id;
     bool vector; /* VEX, EVEX, XOP */
+    bool wig32;  /* W is ignored outside 64-bit mode */
     char access; /* of the first operand, where the row says so: w, x, r */
 };
 

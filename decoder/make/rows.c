@@ -253,7 +253,9 @@ static bool attribute_parse(struct row *row, const char *word)
             return true;
         }
     }
-    if (!strncmp(word, "op=", 3))
+    if (!strcmp(word, "wig32"))
+        row->wig32 = true;
+    else if (!strncmp(word, "op=", 3))
         row->op = name_find(row, word + 3);
     else if (!strcmp(word, "w") || !strcmp(word, "x") || !strcmp(word, "r") || !strcmp(word, "n"))
         row->access = word[0];
@@ -382,7 +384,7 @@ static void finish(struct row *row)
     row->checks |= row->imm << CHECK_IMM_SHIFT;
 }
 
-static void row_copy(const struct row *row, unsigned opcode, const char *condition)
+static void row_add(const struct row *row, unsigned opcode, const char *condition)
 {
     if (row_count == ROWS_MAX)
         fail(row, "too many rows");
@@ -391,6 +393,22 @@ static void row_copy(const struct row *row, unsigned opcode, const char *conditi
     copy->opcode = opcode;
     strcat(copy->mnemonic, condition);
     finish(copy);
+}
+
+/* A W0 that only 64-bit mode looks at: elsewhere W is ignored, for there is no 64-bit register to choose. */
+static void row_copy(const struct row *row, unsigned opcode, const char *condition)
+{
+    struct row ignored = *row;
+    struct row minded = *row;
+    if (!row->wig32) {
+        row_add(row, opcode, condition);
+        return;
+    }
+    ignored.set[DIM_W] = 3;
+    limit(&ignored, DIM_LONG, 1);
+    limit(&minded, DIM_LONG, 2);
+    row_add(&ignored, opcode, condition);
+    row_add(&minded, opcode, condition);
 }
 
 /* A row that stands for eight registers (+r) or sixteen conditions (+cc) becomes as many. */
