@@ -13,7 +13,7 @@ static unsigned canonical_bits(const struct step_env *env)
     return env->cpu->cr4 & CR4_LA57 ? 57 : 48;
 }
 
-static bool is_canonical(const struct step_env *env, uint64_t address)
+bool access_is_canonical(const struct step_env *env, uint64_t address)
 {
     unsigned shift = 64 - canonical_bits(env);
     return (uint64_t)((int64_t)(address << shift) >> shift) == address;
@@ -51,7 +51,8 @@ enum step_result access_linearize(struct step_env *env, struct access *access)
         access->gva = access->offset;
         if (access->segment >= CPU_FS)
             access->gva += segment->base;
-        if (!is_canonical(env, access->gva) || !is_canonical(env, access->gva + (access->len - 1)))
+        if (!access_is_canonical(env, access->gva) ||
+            !access_is_canonical(env, access->gva + (access->len - 1)))
             return segment_fault(env, access->segment);
     } else {
         if (cpu_is_protected(env->cpu) && !type_allows(segment, access->flags))

@@ -30,6 +30,9 @@ enum step_result access_prepare_linear(struct step_env *env, struct access *acce
 /* The segment's checks and base alone. */
 enum step_result access_linearize(struct step_env *env, struct access *access);
 
+/* For 48 or, with CR4.LA57, 57 bits. */
+bool access_is_canonical(const struct step_env *env, uint64_t address);
+
 /* A prepared access: all its bytes, low address first. Devices see 8, 4, 2, 1 bytes, RAM one access where the
  * width is a power of two up to 8. */
 void access_read(struct step_env *env, const struct access *access, void *to);

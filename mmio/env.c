@@ -4,6 +4,64 @@
  */
 #include "mmio/env.h"
 
+static uint32_t read_pkru(void *owner)
+{
+    struct step_env *env = owner;
+    return env_load_vector(env) == STEP_DONE ? env->cpu->pkru : 0;
+}
+
+static void table_written(void *owner, gpa_t gpa, uint64_t len)
+{
+    const struct step_machine *machine = ((struct step_env *)owner)->machine;
+    if (machine->ops->ram_written)
+        machine->ops->ram_written(machine->owner, gpa, len);
+}
+
+void env_begin(struct step_env *env, const struct step_machine *machine, struct cpu_state *cpu,
+               struct step_outcome *outcome)
+{
+    env->machine = machine;
+    env->cpu = cpu;
+    env->outcome = outcome;
+    env->walk = (struct walk_context){
+        .memory = machine->memory,
+        .cr0 = cpu->cr0,
+        .cr3 = cpu->cr3,
+        .cr4 = cpu->cr4,
+        .efer = cpu->efer,
+        .flags_ac = cpu->rflags & FLAG_AC,
+        .physical_address_bits = machine->physical_address_bits ? machine->physical_address_bits : 48,
+        .pkru_read = read_pkru,
+        .table_written = table_written,
+        .owner = env,
+    };
+    env->next_rip = cpu->rip;
+    env->dr6 = 0;
+    env->shadow = 0;
+    env->is_64bit = cpu_is_64bit(cpu);
+    env->bus_locked = false;
+    env->keep_rf = false;
+    env->trap_lost = false;
+    env->operand.piece_count = 0;
+    *outcome = (struct step_outcome){.reason = NULL};
+}
+
+void env_end(struct step_env *env)
+{
+    if (env->bus_locked)
+        pthread_mutex_unlock(env->machine->bus_lock);
+    env->bus_locked = false;
+}
+
+void env_undo(struct cpu_state *cpu, const struct cpu_state *before)
+{
+    struct cpu_vector vector = cpu->vector;
+    uint32_t pkru = cpu->pkru;
+    *cpu = *before;
+    cpu->vector = vector;
+    cpu->pkru = pkru;
+}
+
 enum step_result env_raise(struct step_env *env, enum exception_vector vector)
 {
     struct step_event *event = &env->outcome->event;

@@ -53,8 +53,17 @@ struct step_env {
     bool is_64bit;         /* executing 64-bit code */
     bool bus_locked;       /* machine->bus_lock is held till the end of the instruction */
     bool keep_rf;          /* IRET has loaded RF */
+    bool trap_lost;        /* an event was delivered: TF traps no more */
     struct access operand; /* the explicit memory operand, prepared before the instruction is executed */
 };
+
+/* A fresh env and outcome for the CPU as it stands; env_end lets go of the bus lock. */
+void env_begin(struct step_env *env, const struct step_machine *machine, struct cpu_state *cpu,
+               struct step_outcome *outcome);
+void env_end(struct step_env *env);
+
+/* The registers go back to `before`; what was loaded of the vector state stays loaded. */
+void env_undo(struct cpu_state *cpu, const struct cpu_state *before);
 
 /* Fills outcome->event. A fault: rip stays. */
 enum step_result env_raise(struct step_env *env, enum exception_vector vector);

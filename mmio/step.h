@@ -88,6 +88,8 @@ struct step_ops {
     /* Whether the address belongs to a device inside the kernel (local APIC, IOAPIC), which only KVM can
      * reach: the instruction is then STEP_UNSUPPORTED with `kernel_device` set. NULL: there are none. */
     bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
+    /* The same for ports (interrupt controllers, timer). */
+    bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
 };
 
 /* What the instruction runs against; filled once for each vCPU. Everything is borrowed. */
@@ -103,7 +105,7 @@ struct step_machine {
     void *owner;
     uint8_t physical_address_bits; /* MAXPHYADDR of the guest's CPUID; 0 means 48 */
     bool vendor_amd;               /* whose rules, where the two differ */
-    unsigned rep_limit;            /* elements of a REP for one call; 0 means 65536 */
+    unsigned rep_limit;            /* elements of a REP for one call; 0 means 16384 */
 };
 
 #define STEP_INSN_BYTES_MAX 15
@@ -124,12 +126,5 @@ struct step_outcome {
  * are known to stand at rip (as KVM_INTERNAL_ERROR_EMULATION gives them), which saves the fetch. */
 enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
                            unsigned hint_len, struct step_outcome *outcome);
-
-/* Delivers the event through the guest's IDT in software: pushes the frame, switches stacks, loads CS and
- * rip. An exception during the delivery is promoted as the processor does (SDM 3A, table 6-5). STEP_DONE; or
- * STEP_EXCEPTION for a triple fault (event is then #DF: the machine resets); or STEP_UNSUPPORTED (task
- * gates). */
-enum step_result deliver_event(const struct step_machine *machine, struct cpu_state *cpu,
-                               const struct step_event *event, struct step_outcome *outcome);
 
 #endif

@@ -1,0 +1,59 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * EFER and the FS and GS bases are part of the CPU's state; everything else is the machine's.
+ */
+#include "mmio/msr.h"
+
+#include "mmio/access.h"
+
+#define EFER_WRITABLE 0x00005d01ull /* SCE, LME, LMA (ignored), NXE, SVME, FFXSR */
+
+enum step_result msr_load(struct step_env *env, uint32_t index, uint64_t *value)
+{
+    const struct step_machine *machine = env->machine;
+    switch (index) {
+    case MSR_EFER:
+        *value = env->cpu->efer;
+        return STEP_DONE;
+    case MSR_FS_BASE:
+        *value = env->cpu->segments[CPU_FS].base;
+        return STEP_DONE;
+    case MSR_GS_BASE:
+        *value = env->cpu->segments[CPU_GS].base;
+        return STEP_DONE;
+    default:
+        if (!machine->ops->msr_read)
+            return env_unsupported(env, "an MSR");
+        return machine->ops->msr_read(machine->owner, index, value) ? STEP_DONE : env_gp(env);
+    }
+}
+
+static enum step_result store_efer(struct step_env *env, uint64_t value)
+{
+    struct cpu_state *cpu = env->cpu;
+    bool changes_long = (value ^ cpu->efer) & EFER_LME;
+    if ((value & ~EFER_WRITABLE) || (changes_long && (cpu->cr0 & CR0_PG)))
+        return env_gp(env);
+    cpu->efer = (value & ~(uint64_t)EFER_LMA) | (cpu->efer & EFER_LMA);
+    return STEP_DONE;
+}
+
+enum step_result msr_store(struct step_env *env, uint32_t index, uint64_t value)
+{
+    const struct step_machine *machine = env->machine;
+    env->outcome->changed_system = true;
+    switch (index) {
+    case MSR_EFER:
+        return store_efer(env, value);
+    case MSR_FS_BASE:
+    case MSR_GS_BASE:
+        if (!access_is_canonical(env, value))
+            return env_gp(env);
+        env->cpu->segments[index == MSR_FS_BASE ? CPU_FS : CPU_GS].base = value;
+        return STEP_DONE;
+    default:
+        if (!machine->ops->msr_write)
+            return env_unsupported(env, "an MSR");
+        return machine->ops->msr_write(machine->owner, index, value) ? STEP_DONE : env_gp(env);
+    }
+}
