@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "mmio/emulate.h"
+#include "mmio/simd.h"
 
 static emulate_fn *const operations[INSN_OP_COUNT] = {
     [INSN_OP_MOV] = emulate_mov,
@@ -333,7 +334,7 @@ static enum step_result execute(struct step_env *env)
     if (op == INSN_OP_UD)
         return env_raise(env, VECTOR_UD);
     if (op >= INSN_OP_NATIVE && op < INSN_OP_COUNT)
-        return env_unsupported(env, "a vector or x87 instruction");
+        return emulate_simd(env);
     emulate_fn *operation = op < INSN_OP_COUNT ? operations[op] : NULL;
     if (!operation)
         return env_unsupported(env, "an instruction outside the emulator's repertoire");
