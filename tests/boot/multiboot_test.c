@@ -138,6 +138,19 @@ START_TEST(elf64_is_loaded_by_multiboot_too)
 }
 END_TEST
 
+START_TEST(the_entry_point_is_translated_by_executable_segments)
+{
+    struct fixture fixture;
+    struct test_elf elf = images_default_elf(false, true, false);
+    elf.segments[1].gva = elf.segments[0].gva; /* both hold the address */
+    init_elf(&fixture, 16 * MIB, &elf);
+    fixture.bytes[AT_PROGRAM_HEADERS + 24] = 6; /* the first may not be executed */
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture.state.rip, 0x101010);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(the_addresses_of_the_header_come_first)
 {
     /* From the header's own place in the file follows that loading begins at offset 0x10. */
@@ -207,6 +220,34 @@ START_TEST(tables_stay_out_of_the_way)
     fixture.image.len = images_elf(&elf, fixture.bytes);
     fixture_must_load(&fixture);
     ck_assert_uint_ge(fixture.state.rbx, 0x104000);
+    /* Page 0 stays free even if that and one more would do. */
+    elf.segments[0] = (struct test_segment){0x2000, 0x10100000, 0xc0, 0x9dc00, 0x90};
+    fixture.image.len = images_elf(&elf, fixture.bytes);
+    fixture_must_load(&fixture);
+    ck_assert_uint_ge(fixture.state.rbx, 0x104000);
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(modules_are_above_1_mib_if_possible)
+{
+    struct boot_module module = {{module_bytes, sizeof(module_bytes), "initrd"}, NULL};
+    struct fixture fixture;
+    struct test_elf elf = images_default_elf(false, true, false);
+    elf.entry = 0x10100000;
+    elf.segments[0].gpa = 0x8000;
+    elf.segments[1].gpa = 0xa000;
+    init_elf(&fixture, 16 * MIB, &elf);
+    fixture.config.modules = &module;
+    fixture.config.module_count = 1;
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture_read(&fixture, fixture_read(&fixture, fixture.state.rbx + 24, 4), 4), MIB);
+    fixture_fini(&fixture);
+    init_elf(&fixture, 256 * KIB, &elf);
+    fixture.config.modules = &module;
+    fixture.config.module_count = 1;
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture_read(&fixture, fixture_read(&fixture, fixture.state.rbx + 24, 4), 4), 0xd000);
     fixture_fini(&fixture);
 }
 END_TEST
@@ -237,8 +278,10 @@ void test_suite(Suite *suite)
     test_add(suite, the_memory_map_has_sizes_and_high_memory);
     test_add(suite, headers_in_the_page_below_1_mib_are_loaded);
     test_add(suite, elf64_is_loaded_by_multiboot_too);
+    test_add(suite, the_entry_point_is_translated_by_executable_segments);
     test_add(suite, the_addresses_of_the_header_come_first);
     test_add(suite, the_header_is_found_in_the_first_8_kib_only);
     test_add(suite, tables_stay_out_of_the_way);
+    test_add(suite, modules_are_above_1_mib_if_possible);
     test_add(suite, used_ram_is_cleared_on_request);
 }

@@ -144,6 +144,24 @@ START_TEST(the_note_is_found_behind_others)
 }
 END_TEST
 
+START_TEST(notes_are_padded_to_8_where_their_segment_is)
+{
+    struct fixture fixture;
+    init_pvh(&fixture, true, 16 * MIB);
+    /* First a note of 4 + 4 bytes, whose descriptor begins at 16 and ends at 20: 24 with its padding. */
+    memmove(fixture.bytes + AT_NOTE + 24, fixture.bytes + AT_NOTE, 24);
+    memset(fixture.bytes + AT_NOTE, 0, 24);
+    store_le32(fixture.bytes + AT_NOTE, 4);
+    store_le32(fixture.bytes + AT_NOTE + 4, 4);
+    store_le64(fixture.bytes + AT_PROGRAM_HEADERS + 2 * 56 + 32, 48);
+    fixture_must_refuse(&fixture, -ENOEXEC, "reaches past the segment's end"); /* by fours it is no note */
+    store_le64(fixture.bytes + AT_PROGRAM_HEADERS + 2 * 56 + 48, 8);
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture.state.rip, 0x100020);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(segments_above_4_gib_are_loaded)
 {
     struct fixture fixture;
@@ -165,5 +183,6 @@ void test_suite(Suite *suite)
     test_add(suite, the_memory_map_has_what_the_machine_reserves);
     test_add(suite, of_both_protocols_the_class_decides);
     test_add(suite, the_note_is_found_behind_others);
+    test_add(suite, notes_are_padded_to_8_where_their_segment_is);
     test_add(suite, segments_above_4_gib_are_loaded);
 }

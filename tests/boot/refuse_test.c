@@ -4,6 +4,7 @@
  * have.
  */
 #include <elf.h>
+#include <stdlib.h>
 
 #include "tests/boot/fixture.h"
 
@@ -214,6 +215,53 @@ START_TEST(foreign_formats_are_named)
 }
 END_TEST
 
+START_TEST(a_bzimage_is_named_whatever_its_payload_holds)
+{
+    static const uint32_t addresses[5] = {0x100020, 0x100000, 0, 0, 0x100000};
+    struct fixture fixture;
+    fixture_init(&fixture, 2 * MIB);
+    images_multiboot(addresses, fixture.bytes);
+    fixture.image.len = IMAGE_LIMIT;
+    fixture_must_load(&fixture);
+    memcpy(fixture.bytes + 0x202, "HdrS", 4);
+    fixture_must_refuse(&fixture, -ENOEXEC, "bzImage");
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(a_multiboot_header_that_is_cut_short_is_none)
+{
+    static const uint32_t addresses[5] = {0x100020, 0x100000, 0, 0, 0x100000};
+    struct fixture fixture;
+    fixture_init(&fixture, 2 * MIB);
+    images_multiboot(addresses, fixture.bytes);
+    for (size_t len = 0x20; len < 0x40; len++) {
+        uint8_t *exact = malloc(len); /* so that a sanitizer sees a read behind it */
+        memcpy(exact, fixture.bytes, len);
+        fixture.image = (struct boot_image){.bytes = exact, .len = len, .name = "test.img"};
+        fixture_must_refuse(&fixture, -ENOEXEC, "nor has a multiboot header");
+        free(exact);
+    }
+    fixture_fini(&fixture);
+}
+END_TEST
+
+START_TEST(tables_across_two_ranges_are_refused)
+{
+    static uint8_t more[4 * PAGE_BYTES] __attribute__((aligned(PAGE_BYTES)));
+    struct fixture fixture;
+    fixture_init(&fixture, 64 * KIB);
+    ck_assert_int_eq(guest_memory_add(fixture.memory, 64 * KIB, more, sizeof(more), false, NULL), 0);
+    fixture.bytes[0] = 0xf4;
+    fixture.image.len = 1;
+    fixture.config.protocol = BOOT_FLAT_LONG64;
+    fixture.config.has_flat_gpa = true;
+    fixture.config.flat_gpa = 0x1000;
+    fixture_must_refuse(&fixture, -ENOSPC, "do not lie in one range");
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(a_protocol_that_the_image_lacks_is_refused)
 {
     struct fixture fixture;
@@ -282,6 +330,9 @@ void test_suite(Suite *suite)
     test_add(suite, too_many_segments_are_refused);
     test_add(suite, damaged_multiboot_addresses_are_refused_precisely);
     test_add(suite, foreign_formats_are_named);
+    test_add(suite, a_bzimage_is_named_whatever_its_payload_holds);
+    test_add(suite, a_multiboot_header_that_is_cut_short_is_none);
+    test_add(suite, tables_across_two_ranges_are_refused);
     test_add(suite, a_protocol_that_the_image_lacks_is_refused);
     test_add(suite, bad_modules_and_command_lines_are_refused);
     test_add(suite, an_image_that_leaves_no_room_for_tables_is_refused);
