@@ -35,8 +35,12 @@ int char_backend_create(const struct char_config *config, struct char_backend **
     if (!backend)
         return error_set(error, -ENOMEM, "console: out of memory");
     int result = char_backend_init(backend, config, error);
-    if (!result && backend->escape)
+    if (!result && backend->escape) {
+        /* from here on the event loop is in it, too */
+        pthread_mutex_lock(&backend->input.lock);
         result = char_input_start(backend, error);
+        pthread_mutex_unlock(&backend->input.lock);
+    }
     if (result) {
         char_backend_destroy(backend);
         return result;

@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -57,16 +58,36 @@ static int entries_of(const char *path)
     return count;
 }
 
+/* Sanitizers have threads of their own, so the loop's are counted by name. */
+static int loop_threads(void)
+{
+    int count = 0;
+    DIR *directory = opendir("/proc/self/task");
+    ck_assert_ptr_nonnull(directory);
+    for (struct dirent *entry; (entry = readdir(directory));) {
+        char path[300], name[20] = "";
+        snprintf(path, sizeof(path), "/proc/self/task/%s/comm", entry->d_name);
+        int fd = open(path, O_RDONLY | O_CLOEXEC);
+        if (fd < 0)
+            continue;
+        if (read(fd, name, sizeof(name) - 1) > 0 && !strcmp(name, "vmm-events\n"))
+            count++;
+        close(fd);
+    }
+    closedir(directory);
+    return count;
+}
+
 START_TEST(an_unused_loop_makes_no_thread_and_no_descriptor)
 {
-    int fds = entries_of("/proc/self/fd"), threads = entries_of("/proc/self/task");
+    int fds = entries_of("/proc/self/fd");
     set_up_started();
     struct event_timer timer;
     event_timer_init(&timer, loop, count_up, NULL);
     event_timer_clear(&timer);
     event_timer_fini(&timer);
     ck_assert_int_eq(entries_of("/proc/self/fd"), fds);
-    ck_assert_int_eq(entries_of("/proc/self/task"), threads);
+    ck_assert_int_eq(loop_threads(), 0);
     event_loop_stop(loop);
     event_loop_destroy(loop);
 }
@@ -74,15 +95,15 @@ END_TEST
 
 START_TEST(destroy_gives_everything_back)
 {
-    int fds = entries_of("/proc/self/fd"), threads = entries_of("/proc/self/task"), count = 0;
+    int fds = entries_of("/proc/self/fd"), count = 0;
     set_up_started();
     ck_assert_int_eq(event_loop_post(loop, count_up, &count), 0);
-    ck_assert_int_eq(entries_of("/proc/self/task"), threads + 1);
     wait_for(&count, 1);
+    ck_assert_int_eq(loop_threads(), 1);
     event_loop_destroy(loop);
     event_loop_destroy(NULL);
     ck_assert_int_eq(entries_of("/proc/self/fd"), fds);
-    ck_assert_int_eq(entries_of("/proc/self/task"), threads);
+    ck_assert_int_eq(loop_threads(), 0);
 }
 END_TEST
 

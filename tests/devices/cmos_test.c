@@ -413,7 +413,8 @@ START_TEST(interrupts_come_by_the_event_loop)
     uint64_t start_ns = event_now_ns();
     wait_for_rises(8);
     uint64_t waited_ns = event_now_ns() - start_ns;
-    ck_assert_uint_ge(waited_ns, 7 * 31000000ull);
+    /* the first comes within a period of enabling it, and may be late */
+    ck_assert_uint_ge(waited_ns, 6 * 31000000ull);
     put(B, 0x02);
     get(C);
     int rises = fake_irq_rises(&irq);
