@@ -322,6 +322,8 @@ enum step_result deliver_event(const struct step_machine *machine, struct cpu_st
         if (result != STEP_EXCEPTION)
             return result;
         struct step_event second = outcome->event;
+        if (is_page_fault(&second))
+            cpu->cr2 = second.cr2; /* also where it ends as #DF */
         bool was_double = present.kind == EVENT_EXCEPTION && present.vector == VECTOR_DF;
         if (was_double || makes_double_fault(&present, &second)) {
             second = (struct step_event){.kind = EVENT_EXCEPTION, .vector = VECTOR_DF, .has_error = true};
