@@ -105,7 +105,7 @@ static enum step_result stack_from_tss(struct step_env *env, unsigned cpl, struc
 {
     bool is_wide = env->cpu->tr.attributes & 8;
     unsigned width = is_wide ? 4 : 2, offset = is_wide ? 4 + 8 * cpl : 2 + 4 * cpl;
-    uint64_t selector;
+    uint64_t selector = 0;
     TRY(tss_read(env, offset, width, pointer));
     TRY(tss_read(env, offset + width, 2, &selector));
     return segment_load_stack(env, (uint16_t)selector, cpl, VECTOR_TS, ss);
@@ -199,7 +199,7 @@ static enum step_result deliver_protected(struct step_env *env, const struct ste
                                           uint64_t return_rip)
 {
     struct cpu_state *cpu = env->cpu;
-    struct gate gate;
+    struct gate gate = {0};
     struct descriptor handler;
     struct cpu_segment ss;
     if ((cpu->rflags & FLAG_VM) && event->kind == EVENT_SOFTWARE_INTERRUPT) {

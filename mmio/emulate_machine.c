@@ -87,8 +87,7 @@ enum step_result emulate_pkru(struct step_env *env)
         write_pair(env, env->cpu->pkru);
         return STEP_DONE;
     }
-    env->cpu->pkru = (uint32_t)env->cpu->gpr[CPU_RAX];
-    env->cpu->vector.changed = true;
+    env_store_pkru(env, (uint32_t)env->cpu->gpr[CPU_RAX]);
     return STEP_DONE;
 }
 

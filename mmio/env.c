@@ -4,6 +4,9 @@
  */
 #include "mmio/env.h"
 
+#include "base/bytes.h"
+#include "mmio/simd_code.h"
+
 static uint32_t read_pkru(void *owner)
 {
     struct step_env *env = owner;
@@ -87,6 +90,35 @@ enum step_result env_unsupported(struct step_env *env, const char *reason)
     return STEP_UNSUPPORTED;
 }
 
+/* The area holds PKRU as well: component 9, 0 where it is in its initial state. */
+#define PKRU_COMPONENT 9
+
+static uint8_t *pkru_place(const struct step_env *env)
+{
+    const struct simd_code *simd = env->machine->simd;
+    if (!simd || !(simd_code_layout(simd)->components & XCR0_PKRU))
+        return NULL;
+    return env->cpu->vector.xsave + simd_code_layout(simd)->offset[PKRU_COMPONENT];
+}
+
+static void pkru_load(struct step_env *env)
+{
+    const uint8_t *place = pkru_place(env);
+    if (place)
+        env->cpu->pkru = load_le64(env->cpu->vector.xsave + XSAVE_HEADER) & XCR0_PKRU ? load_le32(place) : 0;
+}
+
+void env_store_pkru(struct step_env *env, uint32_t value)
+{
+    uint8_t *place = pkru_place(env), *header = env->cpu->vector.xsave + XSAVE_HEADER;
+    env->cpu->pkru = value;
+    env->cpu->vector.changed = true;
+    if (!place)
+        return;
+    store_le64(place, value);
+    store_le64(header, load_le64(header) | XCR0_PKRU);
+}
+
 enum step_result env_load_vector(struct step_env *env)
 {
     if (env->cpu->vector.loaded)
@@ -95,6 +127,7 @@ enum step_result env_load_vector(struct step_env *env)
     if (!ops->load_vector || ops->load_vector(env->machine->owner, env->cpu))
         return env_unsupported(env, "the vector state cannot be read");
     env->cpu->vector.loaded = true;
+    pkru_load(env);
     return STEP_DONE;
 }
 

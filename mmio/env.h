@@ -80,6 +80,9 @@ static inline enum step_result env_gp(struct step_env *env)
 /* Makes cpu->vector (and cpu->pkru) valid. */
 enum step_result env_load_vector(struct step_env *env);
 
+/* PKRU, in the CPU and in its loaded vector state. */
+void env_store_pkru(struct step_env *env, uint32_t value);
+
 /* One register of the guest's CPUID, all zero where the machine has no answer. */
 enum cpuid_register { CPUID_EAX, CPUID_EBX, CPUID_ECX, CPUID_EDX };
 bool env_has_feature(struct step_env *env, uint32_t leaf, enum cpuid_register reg, unsigned bit);
