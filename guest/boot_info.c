@@ -71,14 +71,16 @@ static void cmdline_copy(const char *from)
     boot_info.is_cut |= from[len] != 0;
 }
 
-/* Behind the first word where that is a file's name: no word of ours has a dot or a slash. */
+/* Behind the first word and its space where that is a file's name: no word of ours has a dot or a slash. */
 static const char *skip_image_name(const char *cmdline)
 {
     const char *end = cmdline;
     bool is_name = false;
     for (; *end && *end != ' '; end++)
         is_name |= *end == '.' || *end == '/';
-    return is_name ? end : cmdline;
+    if (!is_name)
+        return cmdline;
+    return *end ? end + 1 : end;
 }
 
 static void multiboot_read(uint32_t address)

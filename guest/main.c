@@ -49,7 +49,8 @@ static void banner_cpu(void)
     if (cpuid(0x80000000, 0).eax >= 0x80000004) {
         struct cpuid_regs brand[3] = {cpuid(0x80000002, 0), cpuid(0x80000003, 0), cpuid(0x80000004, 0)};
         ((char *)brand)[47] = 0;
-        print(", %s", (char *)brand);
+        if (*(char *)brand)
+            print(", %s", (char *)brand);
     }
     print("\n");
     if (!(cpuid(1, 0).ecx & 1u << 31)) {

