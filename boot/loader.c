@@ -14,6 +14,8 @@ int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len,
     struct boot_state *state = loader->state;
     int result = placement_take(&loader->placement, loader->image->name, what, gpa, len, loader->error);
     if (!result)
+        guest_mem_expect(loader->memory, gpa, file_len);
+    if (!result)
         result = guest_mem_load(loader->memory, gpa, loader->image->bytes + offset, file_len);
     if (!result && loader->config->ram_dirty)
         result = guest_mem_fill(loader->memory, gpa + file_len, 0, len - file_len);
@@ -57,7 +59,10 @@ static int put_module(struct loader *loader, size_t index)
     gpa_t *gpa = &loader->module_gpa[index];
     int result = placement_take_module(&loader->placement, module->name, what, module->len, gpa,
                                        loader->error);
-    return result ? result : guest_mem_load(loader->memory, *gpa, module->bytes, module->len);
+    if (result)
+        return result;
+    guest_mem_expect(loader->memory, *gpa, module->len);
+    return guest_mem_load(loader->memory, *gpa, module->bytes, module->len);
 }
 
 int loader_put_modules(struct loader *loader)

@@ -10,7 +10,8 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
-#define RANGE_LIMIT 32
+#define RANGE_LIMIT     32
+#define HUGE_PAGE_BYTES (2 * MIB)
 
 struct guest_memory {
     size_t range_count;
@@ -208,6 +209,18 @@ int guest_mem_fill(const struct guest_memory *memory, gpa_t gpa, uint8_t byte, u
         memset(span, byte, span_len);
     }
     return 0;
+}
+
+void guest_mem_expect(const struct guest_memory *memory, gpa_t gpa, uint64_t len)
+{
+    uint8_t *start = guest_mem_ptr(memory, gpa, len);
+    if (!start)
+        return;
+    /* Only pieces that are filled whole: a small guest's RAM is not made large by a page of it. */
+    uintptr_t first = align_up((uintptr_t)start, HUGE_PAGE_BYTES);
+    uintptr_t end = align_down((uintptr_t)start + len, HUGE_PAGE_BYTES);
+    if (first < end)
+        madvise((void *)first, end - first, MADV_HUGEPAGE);
 }
 
 void *guest_mem_ptr(const struct guest_memory *memory, gpa_t gpa, uint64_t len)

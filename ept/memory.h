@@ -70,6 +70,10 @@ int guest_mem_write(const struct guest_memory *memory, gpa_t gpa, const void *fr
 int guest_mem_load(const struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t len);
 int guest_mem_fill(const struct guest_memory *memory, gpa_t gpa, uint8_t byte, uint64_t len);
 
+/* A hint that all of [gpa, gpa + len) is about to be written: the kernel may give its pages in large pieces,
+ * which for a kernel image of many MiB takes less than half the time. */
+void guest_mem_expect(const struct guest_memory *memory, gpa_t gpa, uint64_t len);
+
 /* The host address of [gpa, gpa + len) where that lies in one range that the guest may write, else NULL.
  * For long transfers and atomic operations. The guest may write there at any time. */
 void *guest_mem_ptr(const struct guest_memory *memory, gpa_t gpa, uint64_t len);

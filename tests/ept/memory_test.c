@@ -6,6 +6,7 @@
 
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 
 #include "tests/harness.h"
 
@@ -109,6 +110,21 @@ START_TEST(shared_memory_has_a_descriptor)
 }
 END_TEST
 
+START_TEST(an_expectation_touches_nothing)
+{
+    struct guest_memory *memory = create(8 * MIB);
+    static unsigned char resident[8 * MIB / PAGE_BYTES];
+    guest_mem_expect(memory, 5, 8 * MIB - 5);
+    guest_mem_expect(memory, 0, 8 * MIB + 1);
+    guest_mem_expect(memory, UINT64_MAX, 2);
+    guest_mem_expect(memory, 5 * MIB, 0);
+    ck_assert_int_eq(mincore(guest_mem_ptr(memory, 0, 8 * MIB), 8 * MIB, resident), 0);
+    for (size_t i = 0; i < sizeof(resident); i++)
+        ck_assert_uint_eq(resident[i] & 1, 0);
+    guest_memory_destroy(memory);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, ram_goes_on_above_the_hole);
@@ -117,4 +133,5 @@ void test_suite(Suite *suite)
     test_add(suite, read_only_ranges_take_loads_but_no_writes);
     test_add(suite, bad_ranges_are_refused_with_a_reason);
     test_add(suite, shared_memory_has_a_descriptor);
+    test_add(suite, an_expectation_touches_nothing);
 }
