@@ -56,14 +56,23 @@ enum vmm_mem_backing {
     VMM_MEM_SHARED,    /* a memory file that another process can map: vmm_mem_fd */
 };
 
+/* Who decodes an access to a device's memory. */
+enum vmm_mmio_engine {
+    VMM_MMIO_AUTO, /* what the device asks for, else KVM */
+    VMM_MMIO_KVM,  /* KVM: one exit for each part that its emulator makes of the instruction */
+    VMM_MMIO_TRAP, /* we: one exit for the whole instruction, whatever it is */
+};
+
 /* Every zero means its default. The strings and the struct are only read by vmm_create. */
 struct vmm_config {
     uint64_t ram_bytes; /* from 64 KiB, a multiple of 4096; default 128 MiB */
     enum vmm_mem_backing mem_backing;
     unsigned cpu_count; /* from 1 to what the host's KVM allows; default 1 */
     enum vmm_irqchip irqchip;
-    uint64_t timeout_ms; /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
-    bool measure_time;   /* count the time in and out of the guest: some 20 ns for each exit */
+    enum vmm_mmio_engine mmio_engine; /* of devices that have no engine of their own */
+    bool no_run_ahead;                /* leave the guest to KVM after each instruction executed in software */
+    uint64_t timeout_ms;              /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
+    bool measure_time;                /* count the time in and out of the guest: some 20 ns for each exit */
     /* The signal that takes a vCPU out of the guest. If nobody handles it when a machine is created, it gets
      * a handler that does nothing. Default SIGRTMIN + 7. */
     int kick_signal;
@@ -108,6 +117,16 @@ int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *err
 /* What a PC's kernel expects beside its serial port: CMOS and RTC, the i8042's and port 0x92's reset, the
  * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
+
+/* A region of memory that only remembers what was written to it, for tests and measurements. */
+struct vmm_scratch_config {
+    uint64_t base, len;
+    enum vmm_mmio_engine engine; /* AUTO: the machine's */
+    bool coalesce;               /* its writes may be collected in KVM's ring */
+    bool direct;                 /* it is mapped into the guest: no access exits */
+};
+
+int vmm_add_scratch(struct vmm *machine, const struct vmm_scratch_config *config, struct vmm_error *error);
 
 /* A device of the caller's own. `offset` counts from `base`; `size` is 1, 2, 4 or 8; `offset` + `size` is
  * inside. Called from vCPU threads, never two at once for one region. */
@@ -227,11 +246,14 @@ struct vmm_region_stat {
     const char *name;
     enum vmm_space space;
     uint64_t base, len;
-    uint64_t read_count, write_count;
+    uint64_t read_counts[4], write_counts[4]; /* of 1, 2, 4, 8 bytes */
+    const char *engine; /* of memory: "kvm", "trap" or "direct", with "+coalesced"; NULL for ports */
 };
 
 struct vmm_stats {
     uint64_t exit_count;
+    uint64_t emulated_count;    /* instructions executed in software */
+    uint64_t coalesced_count;   /* writes that came without an exit */
     uint64_t guest_ns, host_ns; /* inside and outside KVM_RUN, all vCPUs; 0 unless measure_time */
     uint64_t miss_count;        /* accesses that no device claimed */
     uint64_t phase_ns[VMM_PHASE_COUNT];

@@ -196,7 +196,7 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region->read_count++;
+        region->read_counts[__builtin_ctz(size)]++;
         uint64_t value = region_read(region, address - region->base, size);
         region_unlock(region);
         return value;
@@ -216,7 +216,7 @@ void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region->write_count++;
+        region->write_counts[__builtin_ctz(size)]++;
         region_write(region, address - region->base, size, value);
         region_unlock(region);
         return;

@@ -19,7 +19,20 @@
 struct bus_ops {
     uint64_t (*read)(void *device, uint64_t offset, unsigned size);
     void (*write)(void *device, uint64_t offset, unsigned size, uint64_t value);
+    /* Of a direct region, may be NULL: the guest has written to some of the bytes [offset, offset + len)
+     * since the last call, without an access that came here. */
+    void (*dirty)(void *device, uint64_t offset, uint64_t len);
 };
+
+/* Who finds out what an access to guest-physical memory is. */
+enum bus_engine {
+    BUS_ENGINE_AUTO, /* the machine's choice */
+    BUS_ENGINE_KVM,  /* no slot: KVM decodes the instruction */
+    BUS_ENGINE_TRAP, /* a slot without access: we decode it */
+};
+
+/* Widths are counted by their power of two: 1, 2, 4, 8 bytes. */
+#define BUS_WIDTHS 4
 
 /* Owned by the device; the bus borrows it from bus_add to bus_remove. */
 struct bus_region {
@@ -32,7 +45,11 @@ struct bus_region {
     const struct bus_ops *ops;
     void *device;
     pthread_mutex_t *lock; /* NULL: the device needs none */
-    uint64_t read_count, write_count;
+    /* What the device asks of the machine, for BUS_MEMORY (coalesce: for ports too). */
+    enum bus_engine engine;
+    bool coalesce; /* writes may reach it late, but before anything else does */
+    void *direct;  /* `len` bytes that stand for the region, which has no side effects; or NULL */
+    uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
 };
 
 struct bus;

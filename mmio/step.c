@@ -381,8 +381,36 @@ static enum step_result retire(struct step_env *env, enum step_result result, bo
     return dr6 && env->shadow != SHADOW_MOV_SS ? raise_trap(env, dr6) : result;
 }
 
-enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
-                           unsigned hint_len, struct step_outcome *outcome)
+/* What has no effect but on general registers, status flags and memory, and on where the guest goes on. */
+static bool is_plain(const struct step_env *env)
+{
+    unsigned op = env->insn.op;
+    switch (op) {
+    case INSN_OP_MOV_SEG:
+    case INSN_OP_MOV_CR:
+    case INSN_OP_MOV_DR:
+    case INSN_OP_LOAD_FAR:
+    case INSN_OP_POPF:
+    case INSN_OP_CALL_FAR:
+    case INSN_OP_RET_FAR:
+    case INSN_OP_IRET:
+    case INSN_OP_JMP_FAR:
+    case INSN_OP_INT:
+    case INSN_OP_INT1:
+    case INSN_OP_INT3:
+    case INSN_OP_INTO:
+    case INSN_OP_CLI:
+    case INSN_OP_STI:
+    case INSN_OP_PAUSE:
+        return false;
+    }
+    if (op >= INSN_OP_NATIVE)
+        return env->cpu->vector.loaded;
+    return op != INSN_OP_NONE && op <= INSN_OP_SERIALIZE;
+}
+
+static enum step_result step(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
+                             unsigned hint_len, bool only_plain, struct step_outcome *outcome)
 {
     struct step_env env;
     struct cpu_state before = *cpu;
@@ -390,6 +418,8 @@ enum step_result step_insn(const struct step_machine *machine, struct cpu_state 
     enum step_result result = check_breakpoints(&env);
     if (result == STEP_DONE)
         result = fetch_and_decode(&env, hint, hint_len);
+    if (result == STEP_DONE && only_plain && !is_plain(&env))
+        result = env_unsupported(&env, "an instruction that is not plain");
     if (result == STEP_DONE)
         result = execute(&env);
     env_end(&env);
@@ -399,4 +429,16 @@ enum step_result step_insn(const struct step_machine *machine, struct cpu_state 
     }
     env_undo(cpu, &before);
     return result;
+}
+
+enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
+                           unsigned hint_len, struct step_outcome *outcome)
+{
+    return step(machine, cpu, hint, hint_len, false, outcome);
+}
+
+enum step_result step_plain_insn(const struct step_machine *machine, struct cpu_state *cpu,
+                                 struct step_outcome *outcome)
+{
+    return step(machine, cpu, NULL, 0, true, outcome);
 }

@@ -127,4 +127,10 @@ struct step_outcome {
 enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
                            unsigned hint_len, struct step_outcome *outcome);
 
+/* The same for an instruction that KVM could as well execute: STEP_UNSUPPORTED, with nothing done, for what
+ * has an effect beyond general registers, status flags, memory and rip, and for vector instructions while the
+ * vector state is not loaded. */
+enum step_result step_plain_insn(const struct step_machine *machine, struct cpu_state *cpu,
+                                 struct step_outcome *outcome);
+
 #endif

@@ -119,6 +119,7 @@ int cpuid_set(struct vcpu *vcpu, const struct cpuid_table *table, unsigned cpu_c
     if (ioctl(vcpu->fd, KVM_SET_CPUID2, own))
         result = error_set_errno(error, -errno, "vCPU %u: KVM refuses the CPUID that it supports",
                                  vcpu->index);
-    free(own);
+    free(vcpu->cpuid);
+    vcpu->cpuid = own;
     return result;
 }

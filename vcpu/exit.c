@@ -6,9 +6,8 @@
 #include "vcpu/exit.h"
 
 #include "base/bytes.h"
-
-/* Newer than the headers that we build with. */
-#define EXIT_MEMORY_FAULT 39
+#include "vcpu/coalesced.h"
+#include "vcpu/emulate.h"
 
 static const char *const reason_names[] = {
     [KVM_EXIT_UNKNOWN] = "UNKNOWN",
@@ -36,7 +35,7 @@ static const char *const reason_names[] = {
     [KVM_EXIT_X86_BUS_LOCK] = "X86_BUS_LOCK",
     [KVM_EXIT_XEN] = "XEN",
     [KVM_EXIT_NOTIFY] = "NOTIFY",
-    [EXIT_MEMORY_FAULT] = "MEMORY_FAULT",
+    [VCPU_MEMORY_FAULT] = "MEMORY_FAULT",
 };
 
 const char *vcpu_reason_name(uint32_t reason)
@@ -138,6 +137,22 @@ static bool exit_ioapic_eoi(struct vcpu *vcpu, struct vcpu_exit_record *record)
     return true;
 }
 
+/* An instruction that KVM gave up on: ours to execute. The others of its internal errors are the end. */
+static bool exit_internal_error(struct vcpu *vcpu, struct vcpu_exit_record *record, enum vcpu_end *end)
+{
+    const struct kvm_run *run = vcpu->run;
+    record->value = run->internal.suberror;
+    *end = VCPU_NOT_EXECUTED;
+    if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
+        return false;
+    bool has_bytes = run->emulation_failure.ndata >= 3 &&
+                     (run->emulation_failure.flags & KVM_INTERNAL_ERROR_EMULATION_FLAG_INSTRUCTION_BYTES);
+    unsigned len = has_bytes ? run->emulation_failure.insn_size : 0;
+    if (len > sizeof(run->emulation_failure.insn_bytes))
+        len = 0;
+    return vcpu_emulate(vcpu, run->emulation_failure.insn_bytes, len, end);
+}
+
 static bool end_with(enum vcpu_end *end, enum vcpu_end why)
 {
     *end = why;
@@ -146,7 +161,13 @@ static bool end_with(enum vcpu_end *end, enum vcpu_end why)
 
 bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
-    struct vcpu_exit_record *record = record_exit(vcpu, vcpu->run->exit_reason);
+    coalesced_drain(vcpu->machine->coalesced);
+    uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
+    struct vcpu_exit_record *record = record_exit(vcpu, reason);
+    /* A touch of a slot without access; with KVM_EXIT_MEMORY_FAULT on newer kernels, which says no more than
+     * the page. */
+    if (result == -EFAULT)
+        return vcpu_emulate(vcpu, NULL, 0, end);
     if (result) {
         vcpu->error = -result;
         return end_with(end, VCPU_HOST_FAILED);
@@ -192,8 +213,7 @@ bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
         record->value = vcpu->run->fail_entry.hardware_entry_failure_reason;
         return end_with(end, VCPU_NOT_EXECUTED);
     case KVM_EXIT_INTERNAL_ERROR:
-        record->value = vcpu->run->internal.suberror;
-        return end_with(end, VCPU_NOT_EXECUTED);
+        return exit_internal_error(vcpu, record, end);
     case KVM_EXIT_UNKNOWN:
         record->value = vcpu->run->hw.hardware_exit_reason;
         return end_with(end, VCPU_NOT_EXECUTED);

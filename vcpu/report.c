@@ -37,7 +37,11 @@ static const char *suberror_name(uint32_t suberror)
 static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_bytes)
 {
     const struct kvm_run *run = vcpu->run;
-    switch (run->exit_reason) {
+    uint32_t reason = vcpu->history[(vcpu->exit_count - 1) % VCPU_HISTORY].reason;
+    switch (reason) {
+    case VCPU_MEMORY_FAULT:
+        snprintf(text, text_bytes, "the guest touched memory without access");
+        break;
     case KVM_EXIT_FAIL_ENTRY:
         snprintf(text, text_bytes,
                  "the processor refused to enter the guest: hardware_entry_failure_reason %#llx on CPU %u",
@@ -53,7 +57,7 @@ static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_byt
         break;
     default:
         snprintf(text, text_bytes, "KVM left the guest with %s (%u), which was not asked for",
-                 vcpu_reason_name(run->exit_reason), run->exit_reason);
+                 vcpu_reason_name(reason), reason);
     }
 }
 
@@ -79,6 +83,8 @@ static void report_reason(struct vcpu *vcpu, enum vcpu_end end)
     case VCPU_NOT_EXECUTED:
         describe_not_executed(vcpu, text, sizeof(text));
         LINE("vCPU %u: %s", vcpu->index, text);
+        if (vcpu->unsupported)
+            LINE("  nor could it be executed in software: %s", vcpu->unsupported);
         return;
     case VCPU_KICKED:
     case VCPU_POWER_OFF:

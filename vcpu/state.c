@@ -109,10 +109,10 @@ static void sregs_to_kvm(struct kvm_sregs *sregs, const struct cpu_state *cpu)
 }
 
 /* Reads one part into the shared page's copy, unless it is there already: KVM has put it there at the exit
- * (kvm_valid_regs), or we have and KVM has not taken it yet (kvm_dirty_regs). */
+ * (synced_fields), or we have and KVM has not taken it yet (kvm_dirty_regs). */
 static int fetch_part(struct vcpu *vcpu, uint64_t field, unsigned long request, void *to)
 {
-    uint64_t there = vcpu->run->kvm_valid_regs | vcpu->run->kvm_dirty_regs;
+    uint64_t there = vcpu->synced_fields | vcpu->run->kvm_dirty_regs;
     if (there & field)
         return 0;
     return ioctl(vcpu->fd, request, to) ? -errno : 0;

@@ -10,6 +10,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vcpu/emulate.h"
 #include "vcpu/exit.h"
 
 int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out,
@@ -44,6 +45,8 @@ void vcpu_destroy(struct vcpu *vcpu)
         munmap(vcpu->run, vcpu->machine->run_bytes);
     if (vcpu->fd >= 0)
         close(vcpu->fd);
+    emulation_destroy(vcpu->emulation);
+    free(vcpu->cpuid);
     free(vcpu);
 }
 
@@ -68,9 +71,25 @@ static int vcpu_enter(struct vcpu *vcpu)
     return result;
 }
 
+void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
+{
+    vcpu->sync_exits = exits;
+}
+
+/* Which registers the next exit brings. Copying them costs every exit a little, so it ends when none of the
+ * last exits had a use for them. */
+static void choose_sync(struct vcpu *vcpu)
+{
+    uint64_t wanted = vcpu->sync_exits ? vcpu->machine->sync_fields : 0;
+    vcpu->sync_exits -= vcpu->sync_exits > 0;
+    if (vcpu->synced_fields != wanted)
+        vcpu->run->kvm_valid_regs = vcpu->synced_fields = wanted;
+}
+
 enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
     for (;;) {
+        choose_sync(vcpu);
         int result = vcpu_enter(vcpu);
         /* -EAGAIN: a vCPU that waits for its start-up IPI was looked at and does not run yet. */
         if (result == -EINTR || result == -EAGAIN) {

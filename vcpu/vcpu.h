@@ -10,6 +10,7 @@
 #define VCPU_VCPU_H
 
 #include <linux/kvm.h>
+#include <pthread.h>
 
 #include "base/log.h"
 #include "base/types.h"
@@ -19,6 +20,13 @@
 /* Room for every exit reason that KVM numbers; a higher one is counted as the last. */
 #define VCPU_REASON_LIMIT 64
 
+/* KVM_EXIT_MEMORY_FAULT, which is newer than the headers that we build with. Where KVM does not have it, the
+ * same comes as EFAULT alone, and is counted as this. */
+#define VCPU_MEMORY_FAULT 39
+
+struct coalesced_ring;
+struct cpuid_table;
+
 /* What the machine gives to each of its vCPUs; borrowed until vcpu_destroy. */
 struct vcpu_machine {
     int vm_fd;
@@ -26,8 +34,14 @@ struct vcpu_machine {
     uint64_t sync_fields; /* of KVM_CAP_SYNC_REGS; 0 where there is none */
     struct bus *ports, *memory_bus;
     struct guest_memory *memory;
+    struct coalesced_ring *coalesced;
     struct log *log;
     bool measure_time;
+    bool run_ahead;            /* go on in software behind an access to a trapped region */
+    pthread_mutex_t *bus_lock; /* struct step_machine; NULL with one vCPU */
+    /* What only KVM can reach: its own interrupt controllers and timer. NULL: it has none. */
+    bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
+    bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
     void *owner;
@@ -57,8 +71,16 @@ struct vcpu_exit_record {
 
 #define VCPU_HISTORY 16 /* a power of two */
 
+struct emulation;
+
 struct vcpu {
     const struct vcpu_machine *machine;
+    struct cpuid_table *cpuid;   /* what the guest sees, once cpuid_set was called */
+    struct emulation *emulation; /* NULL until an instruction is executed in software */
+    uint64_t emulated_count;     /* such instructions */
+    const char *unsupported;     /* why the last of them could not be, or NULL */
+    unsigned sync_exits;         /* exits to come that bring the registers along */
+    uint64_t synced_fields;      /* which the last exit brought */
     struct kvm_run *run;
     int fd;
     unsigned index;
@@ -89,6 +111,9 @@ void vcpu_clear_kick(struct vcpu *vcpu);
 /* One entry that executes nothing of the guest: completes a pending I/O exit, so that the registers are
  * consistent (KVM API, 5: "the kvm_run structure", immediate_exit). */
 void vcpu_complete_io(struct vcpu *vcpu);
+
+/* Asks KVM to hand over the registers with each of the next exits, where it can. */
+void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits);
 
 /* The name that the KVM API gives to an exit reason, without its prefix: "IO", "MMIO", ... */
 const char *vcpu_reason_name(uint32_t reason);

@@ -12,6 +12,7 @@
 #include "devices/i8042/i8042.h"
 #include "devices/port92/port92.h"
 #include "devices/post/post.h"
+#include "devices/scratch/scratch.h"
 #include "devices/serial/serial.h"
 #include "vmm/machine.h"
 
@@ -41,6 +42,7 @@ DESTROYER(fwcfg)
 DESTROYER(i8042)
 DESTROYER(port92)
 DESTROYER(post)
+DESTROYER(scratch)
 DESTROYER(serial)
 
 static const enum char_kind char_kinds[] = {[VMM_SERIAL_NONE] = CHAR_NONE,
@@ -192,6 +194,42 @@ int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
+/* Device memory may not lie on RAM. */
+static int check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
+                         struct vmm_error *error)
+{
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
+    for (size_t i = 0; i < count; i++)
+        if (ranges_overlap(base, len, ranges[i].gpa, ranges[i].len))
+            return error_set(
+                error, -EEXIST, "%s: %#llx bytes at %#llx overlap RAM, which is from %#llx to %#llx", name,
+                (unsigned long long)len, (unsigned long long)base, (unsigned long long)ranges[i].gpa,
+                (unsigned long long)(ranges[i].gpa + ranges[i].len - 1));
+    return 0;
+}
+
+int vmm_add_scratch(struct vmm *machine, const struct vmm_scratch_config *config, struct vmm_error *error)
+{
+    static const enum bus_engine engines[] = {[VMM_MMIO_AUTO] = BUS_ENGINE_AUTO,
+                                              [VMM_MMIO_KVM] = BUS_ENGINE_KVM,
+                                              [VMM_MMIO_TRAP] = BUS_ENGINE_TRAP};
+    struct scratch *scratch;
+    if ((unsigned)config->engine >= ARRAY_COUNT(engines))
+        return error_set(error, -EINVAL, "scratch: there is no engine %d", (int)config->engine);
+    const struct scratch_config scratch_config = {.base = config->base,
+                                                  .len = config->len,
+                                                  .engine = engines[config->engine],
+                                                  .coalesce = config->coalesce,
+                                                  .direct = config->direct};
+    int result = check_not_ram(machine, "scratch", config->base, config->len, error);
+    if (!result)
+        result = scratch_create(&scratch_config, &scratch, error);
+    if (!result)
+        result = machine_own(machine, scratch, destroy_scratch, error);
+    return result ? result : bus_add(machine->memory_bus, scratch_region(scratch), error);
+}
+
 /* A region of the program's own. */
 struct foreign_region {
     struct bus_region region;
@@ -225,13 +263,9 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
 {
     static const struct bus_ops foreign_ops = {.read = foreign_read, .write = foreign_write};
-    size_t count;
-    const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
-    for (size_t i = 0; space == VMM_SPACE_MEMORY && i < count; i++)
-        if (ranges_overlap(base, len, ranges[i].gpa, ranges[i].len))
-            return error_set(error, -EEXIST, "%s: %#llx bytes at %#llx overlap RAM at %#llx", name,
-                             (unsigned long long)len, (unsigned long long)base,
-                             (unsigned long long)ranges[i].gpa);
+    int result = space == VMM_SPACE_MEMORY ? check_not_ram(machine, name, base, len, error) : 0;
+    if (result)
+        return result;
     struct foreign_region *foreign = calloc(1, sizeof(*foreign) + strlen(name) + 1);
     if (!foreign)
         return error_set(error, -ENOMEM, "%s: out of memory", name);
@@ -245,7 +279,7 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
                                           .ops = &foreign_ops,
                                           .device = foreign,
                                           .lock = &foreign->lock};
-    int result = machine_own(machine, foreign, foreign_destroy, error);
+    result = machine_own(machine, foreign, foreign_destroy, error);
     struct bus *bus = space == VMM_SPACE_PORTS ? machine->ports : machine->memory_bus;
     return result ? result : bus_add(bus, &foreign->region, error);
 }

@@ -80,29 +80,16 @@ static int create_vm(struct vmm *machine, struct vmm_error *error)
     if (machine->config.cpu_count > machine->host.max_cpus)
         return error_set(error, -EINVAL, "%u CPUs are more than this host's KVM allows, which is %u",
                          machine->config.cpu_count, machine->host.max_cpus);
+    /* Instructions that KVM's emulator does not know come to us from every ring. Where it cannot, they come
+     * from the kernel's rings only. */
+    struct kvm_enable_cap enable = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
+    ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable);
     if (!host_is_intel())
         return 0;
     uint64_t identity_map = IDENTITY_MAP_GPA;
     if (ioctl(machine->vm_fd, KVM_SET_IDENTITY_MAP_ADDR, &identity_map) ||
         ioctl(machine->vm_fd, KVM_SET_TSS_ADDR, (unsigned long)TSS_GPA))
         return error_set_errno(error, -errno, "/dev/kvm: cannot place what VT-x needs for real mode");
-    return 0;
-}
-
-static int set_memory_slots(struct vmm *machine, struct vmm_error *error)
-{
-    size_t count;
-    const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
-    for (size_t i = 0; i < count; i++) {
-        struct kvm_userspace_memory_region slot = {.slot = (uint32_t)i,
-                                                   .flags = ranges[i].read_only ? KVM_MEM_READONLY : 0,
-                                                   .guest_phys_addr = ranges[i].gpa,
-                                                   .memory_size = ranges[i].len,
-                                                   .userspace_addr = (uintptr_t)ranges[i].hva};
-        if (ioctl(machine->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
-            return error_set_errno(error, -errno, "memory: KVM refuses the slot of %#llx bytes at %#llx",
-                                   (unsigned long long)ranges[i].len, (unsigned long long)ranges[i].gpa);
-    }
     return 0;
 }
 
@@ -115,7 +102,9 @@ static int create_memory(struct vmm *machine, struct vmm_error *error)
         return error_set(error, -EINVAL, "memory: there is no backing %d", (int)machine->config.mem_backing);
     int result = guest_memory_create(machine->config.ram_bytes, backings[machine->config.mem_backing],
                                      &machine->memory, error);
-    return result ? result : set_memory_slots(machine, error);
+    if (!result)
+        result = slots_create(machine->vm_fd, &machine->slots, error);
+    return result ? result : slots_add_memory(machine->slots, machine->memory, error);
 }
 
 static void *query_cpuid(void *argument)
@@ -195,6 +184,8 @@ int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_err
     machine->vm_fd = machine->host.kvm_fd = -1;
     log_init(&machine->log, machine->config.log, machine->config.log_context, machine->config.log_level);
     pthread_mutex_init(&machine->run.lock, NULL);
+    pthread_mutex_init(&machine->bus_lock, NULL);
+    pthread_mutex_init(&machine->coalesced.lock, NULL);
     pthread_condattr_t monotonic;
     pthread_condattr_init(&monotonic);
     pthread_condattr_setclock(&monotonic, CLOCK_MONOTONIC);
@@ -224,17 +215,21 @@ void vmm_destroy(struct vmm *machine)
         entry->destroy(entry->part);
         free(entry);
     }
+    machine_destroy_regions(machine);
     machine_destroy_irqchip(machine);
     event_loop_destroy(machine->loop);
     bus_destroy(machine->memory_bus);
     bus_destroy(machine->ports);
     if (machine->vm_fd >= 0)
         close(machine->vm_fd);
+    slots_destroy(machine->slots);
     guest_memory_destroy(machine->memory);
     finish_cpuid_query(&machine->cpuid);
     free(machine->cpuid.table);
     host_close(&machine->host);
     pthread_cond_destroy(&machine->run.changed);
+    pthread_mutex_destroy(&machine->coalesced.lock);
+    pthread_mutex_destroy(&machine->bus_lock);
     pthread_mutex_destroy(&machine->run.lock);
     log_fini(&machine->log);
     free(machine);

@@ -15,6 +15,8 @@
 #include "base/log.h"
 #include "boot/boot.h"
 #include "devices/ioapic/ioapic.h"
+#include "ept/slots.h"
+#include "vcpu/coalesced.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/vcpu.h"
 #include "vmm/host.h"
@@ -74,6 +76,8 @@ struct vmm {
     int vm_fd;
     struct cpuid_query cpuid;
     struct guest_memory *memory;
+    struct slots *slots;
+    struct direct_slot *direct_slots;
     struct bus *ports, *memory_bus;
     struct event_loop *loop;
     struct machine_part *parts; /* the newest first */
@@ -88,6 +92,8 @@ struct vmm {
     struct boot_state start;
 
     struct vcpu_machine vcpu_machine;
+    struct coalesced_ring coalesced;
+    pthread_mutex_t bus_lock; /* of struct step_machine */
     struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
     struct run_control run;
     uint64_t phase_ns[VMM_PHASE_COUNT];
@@ -111,6 +117,16 @@ void machine_destroy_irqchip(struct vmm *machine);
 /* The line of a GSI, for a device. */
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 void machine_ioapic_eoi(void *machine, uint8_t vector);
+
+/* regions.c: gives every memory region its engine, and the slots and zones that go with it. */
+int machine_place_regions(struct vmm *machine, struct vmm_error *error);
+/* Tells the devices of direct regions what the guest has written. While every vCPU is out. */
+void machine_report_dirty(struct vmm *machine);
+void machine_destroy_regions(struct vmm *machine);
+/* The engine of a region as a word, for the statistics. */
+const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region);
+bool machine_is_kernel_device(void *machine, gpa_t gpa, uint64_t len);
+bool machine_is_kernel_port(void *machine, unsigned port, unsigned size);
 
 /* image.c: the registers of the first vCPU where the image wants to be entered. */
 int machine_start_state(struct vmm *machine, struct vcpu *vcpu);

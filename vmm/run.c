@@ -8,6 +8,7 @@
  */
 #include <signal.h>
 #include <stdlib.h>
+#include <sys/ioctl.h>
 
 #include "devices/char/char_backend.h"
 #include "vcpu/report.h"
@@ -76,7 +77,12 @@ void vmm_pause(struct vmm *machine)
     kick_all(machine);
     while (run->executing && run->paused)
         pthread_cond_wait(&run->changed, &run->lock);
+    bool is_still = run->paused;
     pthread_mutex_unlock(&run->lock);
+    if (is_still) {
+        coalesced_drain(&machine->coalesced);
+        machine_report_dirty(machine);
+    }
 }
 
 void vmm_resume(struct vmm *machine)
@@ -201,6 +207,15 @@ static int set_cpuid(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
+/* KVM says how many pages behind the vCPU's own the ring is. */
+static void find_coalesced_ring(struct vmm *machine)
+{
+    int pages = ioctl(machine->host.kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
+    machine->coalesced.ports = machine->ports;
+    machine->coalesced.memory_bus = machine->memory_bus;
+    machine->coalesced.ring = (void *)((char *)machine->cpus[0].vcpu->run + (size_t)pages * PAGE_BYTES);
+}
+
 static int create_cpus(struct vmm *machine, struct vmm_error *error)
 {
     unsigned count = machine->config.cpu_count;
@@ -210,6 +225,11 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .ports = machine->ports,
                                                   .memory_bus = machine->memory_bus,
                                                   .memory = machine->memory,
+                                                  .coalesced = &machine->coalesced,
+                                                  .run_ahead = !machine->config.no_run_ahead,
+                                                  .bus_lock = &machine->bus_lock,
+                                                  .is_kernel_device = machine_is_kernel_device,
+                                                  .is_kernel_port = machine_is_kernel_port,
                                                   .log = &machine->log,
                                                   .measure_time = machine->config.measure_time,
                                                   .ioapic_eoi = machine_ioapic_eoi,
@@ -222,6 +242,8 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
         machine->cpus[i].machine = machine;
         result = vcpu_create(&machine->vcpu_machine, i, &machine->cpus[i].vcpu, error);
     }
+    if (!result && machine->coalesced.wanted)
+        find_coalesced_ring(machine);
     return result ? result : set_cpuid(machine, error);
 }
 
@@ -266,6 +288,9 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     int result = machine_create_irqchip(machine, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_IRQCHIP, since_ns);
     if (!result)
+        result = machine_place_regions(machine, error);
+    since_ns = machine_count_phase(machine, VMM_PHASE_MEMORY, since_ns);
+    if (!result)
         result = create_cpus(machine, error);
     if (!result)
         result = event_loop_start(machine->loop, error);
@@ -287,6 +312,8 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
     run_cpus(machine);
     event_timer_fini(&timeout);
     event_loop_stop(machine->loop);
+    coalesced_drain(&machine->coalesced);
+    machine_report_dirty(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)
         char_backend_flush(machine->serial_backends[i]);
     *end = machine->run.end;

@@ -52,6 +52,7 @@ static uint64_t private_bytes(const struct vmm *machine)
 void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats)
 {
     *stats = (struct vmm_stats){.private_bytes = private_bytes(machine),
+                                .coalesced_count = machine->coalesced.count,
                                 .miss_count = bus_miss_count(machine->ports) +
                                               bus_miss_count(machine->memory_bus)};
     memcpy(stats->phase_ns, machine->phase_ns, sizeof(stats->phase_ns));
@@ -60,6 +61,7 @@ void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats)
         if (!vcpu)
             continue;
         stats->exit_count += vcpu->exit_count;
+        stats->emulated_count += vcpu->emulated_count;
         stats->guest_ns += vcpu->guest_ns;
         stats->host_ns += vcpu->host_ns;
     }
@@ -82,24 +84,31 @@ size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t c
     return found;
 }
 
-static size_t add_regions(const struct bus *bus, enum vmm_space space, struct vmm_region_stat *list,
-                          size_t capacity, size_t found)
+static struct vmm_region_stat region_stat(const struct vmm *machine, const struct bus_region *region,
+                                          enum vmm_space space)
+{
+    struct vmm_region_stat stat = {
+        .name = region->name, .space = space, .base = region->base, .len = region->len};
+    memcpy(stat.read_counts, region->read_counts, sizeof(stat.read_counts));
+    memcpy(stat.write_counts, region->write_counts, sizeof(stat.write_counts));
+    if (space == VMM_SPACE_MEMORY)
+        stat.engine = machine_engine_name(machine, region);
+    return stat;
+}
+
+static size_t add_regions(const struct vmm *machine, const struct bus *bus, enum vmm_space space,
+                          struct vmm_region_stat *list, size_t capacity, size_t found)
 {
     size_t count;
     struct bus_region *const *regions = bus_regions(bus, &count);
     for (size_t i = 0; i < count; i++, found++)
         if (found < capacity)
-            list[found] = (struct vmm_region_stat){.name = regions[i]->name,
-                                                   .space = space,
-                                                   .base = regions[i]->base,
-                                                   .len = regions[i]->len,
-                                                   .read_count = regions[i]->read_count,
-                                                   .write_count = regions[i]->write_count};
+            list[found] = region_stat(machine, regions[i], space);
     return found;
 }
 
 size_t vmm_stats_regions(struct vmm *machine, struct vmm_region_stat *list, size_t capacity)
 {
-    size_t found = add_regions(machine->ports, VMM_SPACE_PORTS, list, capacity, 0);
-    return add_regions(machine->memory_bus, VMM_SPACE_MEMORY, list, capacity, found);
+    size_t found = add_regions(machine, machine->ports, VMM_SPACE_PORTS, list, capacity, 0);
+    return add_regions(machine, machine->memory_bus, VMM_SPACE_MEMORY, list, capacity, found);
 }

@@ -72,8 +72,8 @@ static int char_open_pty(struct char_backend *backend, struct vmm_error *error)
     return 0;
 }
 
-/* A socket that nobody listens on is left over from a run that was killed. (Connecting to what is no socket at
- * all is refused as well.) */
+/* A socket that nobody listens on is left over from a run that was killed. (Connecting to what is no socket
+ * at all is refused as well.) */
 static bool socket_is_stale(const struct sockaddr_un *address)
 {
     struct stat status;

@@ -110,8 +110,8 @@ START_TEST(memory_of_the_programs_own)
     ck_assert_uint_ge(stats.exit_count, 3);
     struct vmm_region_stat regions[8];
     ck_assert_uint_eq(vmm_stats_regions(machine, regions, 8), 2);
-    ck_assert_uint_eq(regions[1].read_count, 1);
-    ck_assert_uint_eq(regions[1].write_count, 1);
+    ck_assert_uint_eq(regions[1].read_counts[2], 1);
+    ck_assert_uint_eq(regions[1].write_counts[1], 1);
     vmm_destroy(machine);
 }
 END_TEST

@@ -59,8 +59,8 @@ START_TEST(an_access_reaches_its_device)
         ck_assert_uint_eq(bus_read(bus, 0x102, 2), 0x4433);
         bus_write(bus, 0x104, 4, 0xffffffff12345678);
         ck_assert_str_eq(seen, "a:r2@2 a:w4@4=12345678 ");
-        ck_assert_uint_eq(a.read_count, 1);
-        ck_assert_uint_eq(a.write_count, 1);
+        ck_assert_uint_eq(a.read_counts[1], 1);
+        ck_assert_uint_eq(a.write_counts[2], 1);
         bus_destroy(bus);
     }
 }

@@ -1,0 +1,345 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Executing guest instructions in software: registers out of KVM, step_insn, registers back into KVM, and
+ * delivery of the exceptions that come of it.
+ *
+ * The registers come with the exit through the shared page while instructions are being emulated, so that a
+ * violation costs no system call but KVM_RUN. Debug registers and vector state are not among them: the former
+ * are read now and then, the latter when an instruction wants them.
+ */
+#include "vcpu/emulate.h"
+
+#include <stdlib.h>
+#include <sys/ioctl.h>
+
+#include "mmio/deliver.h"
+#include "mmio/simd_code.h"
+#include "mmio/step.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/run_ahead.h"
+#include "vcpu/state.h"
+
+/* How many exits after an emulated instruction registers are still asked for in advance. */
+#define SYNC_EXITS    64
+/* Debug registers are looked at again after so many emulated instructions, unless they are in use. */
+#define DEBUG_REFRESH 256
+
+struct emulation {
+    struct step_machine step;
+    struct cpu_state cpu;
+    struct cpu_debug {
+        uint64_t dr[4], dr6, dr7;
+        unsigned refresh_in; /* emulated instructions; 0: now */
+    } debug;
+    struct run_ahead run_ahead;
+    bool tlb_stale;
+    uint32_t xsave_bytes;
+    uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
+};
+
+/* ---- What the emulator asks of the vCPU ---- */
+
+static int load_vector(void *owner, struct cpu_state *cpu)
+{
+    struct vcpu *vcpu = owner;
+    struct emulation *emulation = vcpu->emulation;
+    struct kvm_xcrs xcrs = {0};
+    if (!emulation->xsave) {
+        int bytes = ioctl(vcpu->machine->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
+        emulation->xsave_bytes = bytes < (int)sizeof(struct kvm_xsave) ? sizeof(struct kvm_xsave)
+                                                                       : (uint32_t)bytes;
+        emulation->xsave = aligned_alloc(64, align_up(emulation->xsave_bytes, 64));
+        if (!emulation->xsave)
+            return -ENOMEM;
+    }
+    unsigned long request = emulation->xsave_bytes > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2
+                                                                              : KVM_GET_XSAVE;
+    if (ioctl(vcpu->fd, request, emulation->xsave) || ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs))
+        return -errno;
+    cpu->vector.xsave = emulation->xsave;
+    cpu->vector.xsave_bytes = emulation->xsave_bytes;
+    cpu->vector.xcr0 = xcrs.nr_xcrs ? xcrs.xcrs[0].value : 3;
+    return 0;
+}
+
+static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+    const struct vcpu *vcpu = owner;
+    const struct kvm_cpuid_entry2 *entry = cpuid_find(vcpu->cpuid, leaf, subleaf);
+    regs[0] = entry ? entry->eax : 0;
+    regs[1] = entry ? entry->ebx : 0;
+    regs[2] = entry ? entry->ecx : 0;
+    regs[3] = entry ? entry->edx : 0;
+}
+
+/* One MSR in the layout of struct kvm_msrs. */
+struct one_msr {
+    struct kvm_msrs head;
+    struct kvm_msr_entry entry;
+};
+
+static bool read_msr(void *owner, uint32_t index, uint64_t *value)
+{
+    struct vcpu *vcpu = owner;
+    struct one_msr msr = {.head.nmsrs = 1, .entry.index = index};
+    if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
+        return false;
+    *value = msr.entry.data;
+    return true;
+}
+
+static bool write_msr(void *owner, uint32_t index, uint64_t value)
+{
+    struct vcpu *vcpu = owner;
+    struct one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
+    return ioctl(vcpu->fd, KVM_SET_MSRS, &msr) == 1;
+}
+
+#define MSR_IA32_TSC 0x10u
+
+static uint64_t read_tsc(void *owner)
+{
+    uint64_t value = 0;
+    read_msr(owner, MSR_IA32_TSC, &value);
+    return value;
+}
+
+static bool write_xcr0(void *owner, uint64_t value)
+{
+    struct vcpu *vcpu = owner;
+    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = value}}};
+    return ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) == 0;
+}
+
+static void flush_tlb(void *owner)
+{
+    struct vcpu *vcpu = owner;
+    vcpu->emulation->tlb_stale = true;
+}
+
+static bool is_kernel_device(void *owner, gpa_t gpa, uint64_t len)
+{
+    const struct vcpu *vcpu = owner;
+    return vcpu->machine->is_kernel_device && vcpu->machine->is_kernel_device(vcpu->machine->owner, gpa, len);
+}
+
+static bool is_kernel_port(void *owner, unsigned port, unsigned size)
+{
+    const struct vcpu *vcpu = owner;
+    return vcpu->machine->is_kernel_port && vcpu->machine->is_kernel_port(vcpu->machine->owner, port, size);
+}
+
+static const struct step_ops vcpu_step_ops = {
+    .load_vector = load_vector,
+    .cpuid = query_cpuid,
+    .msr_read = read_msr,
+    .msr_write = write_msr,
+    .tsc_read = read_tsc,
+    .xcr0_write = write_xcr0,
+    .tlb_flush = flush_tlb,
+    .is_kernel_device = is_kernel_device,
+    .is_kernel_port = is_kernel_port,
+};
+
+/* ---- Registers in and out ---- */
+
+#define AMD_EBX 0x68747541u /* "Auth" */
+
+static struct emulation *emulation_create(struct vcpu *vcpu)
+{
+    struct emulation *emulation = calloc(1, sizeof(*emulation));
+    const struct kvm_cpuid_entry2 *vendor = cpuid_find(vcpu->cpuid, 0, 0);
+    const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
+    struct simd_code *simd = NULL;
+    if (!emulation || simd_code_create(&simd, NULL)) {
+        free(emulation);
+        return NULL;
+    }
+    emulation->step = (struct step_machine){.memory = vcpu->machine->memory,
+                                            .bus = vcpu->machine->memory_bus,
+                                            .ports = vcpu->machine->ports,
+                                            .bus_lock = vcpu->machine->bus_lock,
+                                            .simd = simd,
+                                            .ops = &vcpu_step_ops,
+                                            .owner = vcpu,
+                                            .physical_address_bits = widths ? widths->eax & 0xff : 0,
+                                            .vendor_amd = vendor && vendor->ebx == AMD_EBX};
+    return emulation;
+}
+
+void emulation_destroy(struct emulation *emulation)
+{
+    if (!emulation)
+        return;
+    simd_code_destroy(emulation->step.simd);
+    free(emulation->xsave);
+    free(emulation);
+}
+
+static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
+{
+    struct cpu_debug *debug = &emulation->debug;
+    struct cpu_state *cpu = &emulation->cpu;
+    bool refresh = !debug->refresh_in;
+    int result = vcpu_load_state(vcpu, cpu,
+                                 VCPU_REGS | VCPU_SREGS | VCPU_EVENTS | (refresh ? VCPU_DEBUG : 0));
+    if (result)
+        return result;
+    for (unsigned i = 0; i < 4; i++) {
+        if (refresh)
+            debug->dr[i] = cpu->dr[i];
+        cpu->dr[i] = debug->dr[i];
+    }
+    if (refresh) {
+        debug->dr6 = cpu->dr6;
+        debug->dr7 = cpu->dr7;
+        debug->refresh_in = cpu->dr7 & DR7_ACTIVE ? 0 : DEBUG_REFRESH;
+    } else {
+        debug->refresh_in--;
+    }
+    cpu->dr6 = debug->dr6;
+    cpu->dr7 = debug->dr7;
+    emulation->tlb_stale = false;
+    return 0;
+}
+
+static int store_vector(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    if (!cpu->vector.loaded || !cpu->vector.changed)
+        return 0;
+    return ioctl(vcpu->fd, KVM_SET_XSAVE, cpu->vector.xsave) ? -errno : 0;
+}
+
+/* KVM forgets translations when paging changes: CR4.PGE off and on again, behind its page. */
+static int flush_kvm_tlb(struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    struct kvm_sregs sregs = vcpu->run->s.regs.sregs;
+    sregs.cr4 = cpu->cr4 ^ CR4_PGE;
+    return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
+}
+
+static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool changed_system)
+{
+    struct cpu_state *cpu = &emulation->cpu;
+    const struct cpu_debug *debug = &emulation->debug;
+    const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    unsigned parts = VCPU_REGS;
+    if (changed_system || emulation->tlb_stale)
+        parts |= VCPU_SREGS;
+    if (cpu->interrupt_shadow != events->interrupt.shadow || cpu->nmi_masked != events->nmi.masked)
+        parts |= VCPU_EVENTS;
+    bool changed_debug = cpu->dr6 != debug->dr6 || cpu->dr7 != debug->dr7;
+    for (unsigned i = 0; i < 4; i++)
+        changed_debug |= cpu->dr[i] != debug->dr[i];
+    if (changed_debug) {
+        parts |= VCPU_DEBUG;
+        emulation->debug.refresh_in = 0;
+    }
+    int result = emulation->tlb_stale ? flush_kvm_tlb(vcpu, cpu) : 0;
+    if (!result)
+        result = vcpu_store_state(vcpu, cpu, parts);
+    return result ? result : store_vector(vcpu, cpu);
+}
+
+/* ---- Execution ---- */
+
+static bool is_kicked(const struct vcpu *vcpu)
+{
+    return __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE);
+}
+
+/* One instruction and the exception that it may raise. DONE and AGAIN: the registers are where the guest goes
+ * on. EXCEPTION: a triple fault. UNSUPPORTED: nothing has happened. */
+static enum step_result execute(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
+                                struct step_outcome *outcome)
+{
+    enum step_result result = step_insn(&emulation->step, &emulation->cpu, hint, hint_len, outcome);
+    if (result != STEP_EXCEPTION)
+        return result;
+    struct step_event event = outcome->event;
+    result = deliver_event(&emulation->step, &emulation->cpu, &event, outcome);
+    outcome->changed_system = true;
+    return result;
+}
+
+/* Goes on in software behind the first instruction while that saves exits. */
+static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emulation,
+                                      struct step_outcome *outcome)
+{
+    struct run_ahead *ahead = &emulation->run_ahead;
+    struct step_outcome next;
+    if (!vcpu->machine->run_ahead || !run_ahead_begin(ahead, emulation->cpu.rip))
+        return STEP_DONE;
+    while (run_ahead_goes_on(ahead, &emulation->cpu) && !is_kicked(vcpu)) {
+        enum step_result result = step_plain_insn(&emulation->step, &emulation->cpu, &next);
+        if (result != STEP_DONE && result != STEP_AGAIN)
+            break; /* nothing has happened: KVM has the instruction */
+        outcome->changed_system |= next.changed_system;
+        run_ahead_count(ahead, next.device_reads + next.device_writes);
+        vcpu->emulated_count++;
+    }
+    run_ahead_end(ahead);
+    return STEP_DONE;
+}
+
+static bool wait_for_interrupt(struct vcpu *vcpu, enum vcpu_end *end)
+{
+    struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_HALTED};
+    if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state) == 0)
+        return true;
+    *end = VCPU_HALTED;
+    return false;
+}
+
+static bool fail(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    vcpu->error = -result;
+    *end = VCPU_HOST_FAILED;
+    return false;
+}
+
+static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len,
+                                    struct step_outcome *outcome)
+{
+    struct emulation *emulation = vcpu->emulation;
+    enum step_result result = execute(emulation, hint, hint_len, outcome);
+    bool changed_system = outcome->changed_system;
+    vcpu->emulated_count++;
+    while (result == STEP_AGAIN && !is_kicked(vcpu)) {
+        result = execute(emulation, NULL, 0, outcome);
+        changed_system |= outcome->changed_system;
+    }
+    outcome->changed_system |= changed_system;
+    if (result == STEP_DONE && outcome->device_reads + outcome->device_writes)
+        result = execute_ahead(vcpu, emulation, outcome);
+    return result;
+}
+
+bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
+{
+    struct step_outcome outcome;
+    if (!vcpu->emulation)
+        vcpu->emulation = emulation_create(vcpu);
+    struct emulation *emulation = vcpu->emulation;
+    int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
+    if (failure)
+        return fail(vcpu, failure, end);
+    switch (execute_all(vcpu, hint, hint_len, &outcome)) {
+    case STEP_DONE:
+    case STEP_AGAIN:
+        failure = store_registers(vcpu, emulation, outcome.changed_system);
+        if (failure)
+            return fail(vcpu, failure, end);
+        vcpu_sync_registers(vcpu, SYNC_EXITS);
+        return !emulation->cpu.halted || wait_for_interrupt(vcpu, end);
+    case STEP_EXCEPTION:
+        store_registers(vcpu, emulation, true);
+        *end = VCPU_SHUTDOWN;
+        return false;
+    case STEP_UNSUPPORTED:
+        vcpu->unsupported = outcome.reason;
+        *end = VCPU_NOT_EXECUTED;
+        return false;
+    }
+    return false;
+}

@@ -1,0 +1,21 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What KVM leaves to us: instructions that touched a trapped region, and those that its emulator does not
+ * know. Between KVM's registers and mmio/step.h. The vCPU's own thread.
+ */
+#ifndef VCPU_EMULATE_H
+#define VCPU_EMULATE_H
+
+#include "vcpu/vcpu.h"
+
+struct emulation;
+
+/* Executes the instruction at rip in software, and after an access to a device the instructions behind it
+ * too, while that saves exits. `hint` holds the instruction's first bytes where KVM gave them (hint_len > 0).
+ * True: the guest goes on. False: it does not, and *end says why. */
+bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end);
+
+/* What vcpu_emulate allocated at its first call; NULL is fine. */
+void emulation_destroy(struct emulation *emulation);
+
+#endif

@@ -1,0 +1,319 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The command line of `vmm run`: what popt finds in it, and what that means.
+ */
+#include "vmm/cli/run_options.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+/* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
+static struct run_options options;
+
+enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_VERBOSE };
+
+static const struct poptOption option_table[] = {
+    {"mem", 'm', POPT_ARG_STRING, &options.mem, 0, "guest RAM, from 64K (default 128M)", "SIZE"},
+    {"mem-backing", 0, POPT_ARG_STRING, &options.mem_backing, 0,
+     "what backs it: anonymous (default), huge (the host's pool of huge pages), shared (a memory file)",
+     "KIND"},
+    {"cpus", 'c', POPT_ARG_INT, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
+    {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
+    {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
+     "a file for the guest, as its module; may be repeated", "FILE[ TEXT]"},
+    {"flat", 0, POPT_ARG_STRING, &options.flat, 0,
+     "the image is a flat binary: real16 (at 0x7c00), prot32 or long64 (at 0x100000)", "MODE[@ADDRESS]"},
+    {"serial", 's', POPT_ARG_STRING, &options.serial, 0,
+     "the first serial port: stdio (default; Ctrl-A x ends the guest), none, pty, file:PATH, unix:PATH",
+     "WHERE"},
+    {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
+     "interrupt controllers: kernel, split or none (default: none for one CPU with --flat, else kernel)",
+     "KIND"},
+    {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE,
+     "a further device; may be repeated: scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto]"
+     "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts",
+     "NAME,KEY=VALUE,..."},
+    {"mmio-engine", 0, POPT_ARG_STRING, &options.mmio_engine, 0,
+     "who decodes accesses to device memory: kvm, trap (vmm does), auto (default: what the device asks for)",
+     "ENGINE"},
+    {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
+     "never go on in software behind an access to trapped memory", NULL},
+    {"timeout", 't', POPT_ARG_STRING, &options.timeout, 0, "end the guest after 500ms, 10s, 2m", "TIME"},
+    {"stats", 0, POPT_ARG_NONE, &options.stats_text, 0, "say at the end what the run cost, on standard error",
+     NULL},
+    {"stats-json", 0, POPT_ARG_NONE, &options.stats_json, 0, "the same as one JSON object", NULL},
+    {"stats-file", 0, POPT_ARG_STRING, &options.stats_file, 0, "write that to this file", "FILE"},
+    {"verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "more messages; twice for even more", NULL},
+    {"help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "show this help", NULL},
+    POPT_TABLEEND};
+
+static const char help_tail[] =
+    "\n"
+    "IMAGE is an ELF file with a multiboot 1 header or a PVH note, or with --flat plain code.\n"
+    "\n"
+    "Exit status:\n"
+    "  odd   what the guest wrote to the debug-exit port 0xf4, as (value << 1) | 1\n"
+    "  0     the guest switched itself off or asked for a reset\n"
+    "  2     the command line was not understood\n"
+    "  4     the host: no KVM, no memory, an unreadable or damaged image\n"
+    "  6     triple fault\n"
+    "  8     the guest halted and nothing could wake it\n"
+    "  10    KVM could not execute the guest's instruction\n"
+    "  12    Ctrl-A x\n"
+    "  124   --timeout\n"
+    "\n"
+    "Examples:\n"
+    "  vmm run guest.img\n"
+    "  vmm run --mem 1G --cpus 4 --cmdline 'tests=smp' --stats guest.img\n"
+    "  vmm run --flat real16 --serial none boot.bin\n";
+
+/* The index of `text` in the list. False, with a message, where it is not there. */
+static bool choose(const char *option, const char *text, const char *const *names, unsigned *choice)
+{
+    for (*choice = 0; names[*choice]; ++*choice)
+        if (strcmp(text, names[*choice]) == 0)
+            return true;
+    char list[200] = "";
+    for (unsigned i = 0; names[i]; i++)
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", names[i]);
+    const char *nearest = cli_nearest(text, names);
+    cli_usage("run", "--%s: there is no '%s'; choose from: %s%s%s%s", option, text, list,
+              nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
+    return false;
+}
+
+static bool parse_memory(void)
+{
+    static const char *const backings[] = {
+        [VMM_MEM_ANONYMOUS] = "anonymous", [VMM_MEM_HUGE] = "huge", [VMM_MEM_SHARED] = "shared", NULL};
+    unsigned choice;
+    if (options.mem &&
+        (!cli_parse_size(options.mem, &options.config.ram_bytes) || !options.config.ram_bytes)) {
+        cli_usage("run", "--mem: '%s' is not a size; write 64K, 512M or 4G", options.mem);
+        return false;
+    }
+    if (!options.mem_backing)
+        return true;
+    if (!choose("mem-backing", options.mem_backing, backings, &choice))
+        return false;
+    options.config.mem_backing = choice;
+    return true;
+}
+
+static bool parse_serial(void)
+{
+    struct vmm_serial_config *serial = &options.serial_config;
+    const char *text = options.serial ? options.serial : "stdio";
+    *serial = (struct vmm_serial_config){.in_fd = -1, .out_fd = -1};
+    if (strcmp(text, "stdio") == 0) {
+        *serial = (struct vmm_serial_config){
+            .kind = VMM_SERIAL_DESCRIPTORS, .in_fd = STDIN_FILENO, .out_fd = STDOUT_FILENO};
+    } else if (strcmp(text, "none") == 0) {
+        serial->kind = VMM_SERIAL_NONE;
+    } else if (strcmp(text, "pty") == 0) {
+        serial->kind = VMM_SERIAL_PTY;
+    } else if (strncmp(text, "file:", 5) == 0 && text[5]) {
+        serial->kind = VMM_SERIAL_FILE;
+        serial->path = text + 5;
+    } else if (strncmp(text, "unix:", 5) == 0 && text[5]) {
+        serial->kind = VMM_SERIAL_SOCKET;
+        serial->path = text + 5;
+    } else {
+        cli_usage("run", "--serial: '%s' is none of stdio, none, pty, file:PATH, unix:PATH", text);
+        return false;
+    }
+    return true;
+}
+
+/* MODE[@ADDRESS] */
+static bool parse_flat(void)
+{
+    static const char *const modes[] = {"real16", "prot32", "long64", NULL};
+    char mode[16];
+    unsigned choice;
+    if (!options.flat)
+        return true;
+    size_t len = strcspn(options.flat, "@");
+    snprintf(mode, sizeof(mode), "%.*s", (int)len, options.flat);
+    if (!choose("flat", mode, modes, &choice))
+        return false;
+    options.image.flat = VMM_FLAT_REAL16 + choice;
+    options.image.has_flat_address = options.flat[len] == '@';
+    if (options.image.has_flat_address &&
+        !cli_parse_size(options.flat + len + 1, &options.image.flat_address)) {
+        cli_usage("run", "--flat: '%s' is not an address; write 0x7c00 or 1M", options.flat + len + 1);
+        return false;
+    }
+    return true;
+}
+
+static const char *const engine_names[] = {
+    [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
+
+static bool parse_rest(void)
+{
+    static const char *const irqchips[] = {[VMM_IRQCHIP_AUTO] = "auto",
+                                           [VMM_IRQCHIP_KERNEL] = "kernel",
+                                           [VMM_IRQCHIP_SPLIT] = "split",
+                                           [VMM_IRQCHIP_NONE] = "none",
+                                           NULL};
+    unsigned choice;
+    if (options.irqchip) {
+        if (!choose("irqchip", options.irqchip, irqchips, &choice))
+            return false;
+        options.config.irqchip = choice;
+    }
+    if (options.mmio_engine) {
+        if (!choose("mmio-engine", options.mmio_engine, engine_names, &choice))
+            return false;
+        options.config.mmio_engine = choice;
+    }
+    if (options.stats_file && !options.stats_json)
+        options.stats_text = true;
+    if (options.timeout && !cli_parse_time(options.timeout, &options.config.timeout_ms)) {
+        cli_usage("run", "--timeout: '%s' is not a time; write 500ms, 10s or 2m", options.timeout);
+        return false;
+    }
+    if (options.cpus < 0 || options.cpus > 4096) {
+        cli_usage("run", "--cpus: %d is not a number of CPUs; write 1, 2, 4 ...", options.cpus);
+        return false;
+    }
+    options.config.cpu_count = (unsigned)options.cpus;
+    return true;
+}
+
+static bool parse_switch(const char *key, const char *value, bool *is_on)
+{
+    static const char *const states[] = {"off", "on", NULL};
+    unsigned choice;
+    if (!choose(key, value, states, &choice))
+        return false;
+    *is_on = choice;
+    return true;
+}
+
+static bool parse_scratch_key(const char *key, const char *value, struct vmm_scratch_config *scratch)
+{
+    unsigned choice;
+    if (strcmp(key, "addr") == 0 || strcmp(key, "size") == 0) {
+        if (cli_parse_size(value, *key == 'a' ? &scratch->base : &scratch->len))
+            return true;
+        cli_usage("run", "--device: %s=%s is not a number; write 0xd0000000, 64K or 1M", key, value);
+        return false;
+    }
+    if (strcmp(key, "coalesce") == 0)
+        return parse_switch("device: coalesce", value, &scratch->coalesce);
+    if (strcmp(key, "direct") == 0)
+        return parse_switch("device: direct", value, &scratch->direct);
+    if (strcmp(key, "engine") == 0) {
+        if (!choose("device: engine", value, engine_names, &choice))
+            return false;
+        scratch->engine = choice;
+        return true;
+    }
+    cli_usage("run", "--device: scratch has no '%s'; it has addr, size, engine, coalesce, direct", key);
+    return false;
+}
+
+/* scratch,KEY=VALUE,... */
+static bool add_device(char *argument)
+{
+    struct vmm_scratch_config *scratch = &options.scratches[options.scratch_count];
+    char *rest = argument, *name = strsep(&rest, ",");
+    if (strcmp(name, "scratch")) {
+        cli_usage("run", "--device: there is no '%s'; there is: scratch", name);
+        return false;
+    }
+    if (options.scratch_count++ == SCRATCH_LIMIT) {
+        cli_usage("run", "--device: at most %d of scratch", SCRATCH_LIMIT);
+        return false;
+    }
+    while (rest) {
+        char *value = strsep(&rest, ","), *key = strsep(&value, "=");
+        if (!value) {
+            cli_usage("run", "--device: '%s' has no value; write %s=VALUE", key, key);
+            return false;
+        }
+        if (!parse_scratch_key(key, value, scratch))
+            return false;
+    }
+    if (scratch->base && scratch->len)
+        return true;
+    cli_usage("run", "--device: scratch needs addr=ADDRESS and size=SIZE");
+    return false;
+}
+
+/* "FILE TEXT": the text behind the first space is the module's command line. */
+static bool add_module(char *argument)
+{
+    if (options.image.module_count == MODULE_LIMIT) {
+        cli_usage("run", "--initrd: at most %d modules", MODULE_LIMIT);
+        return false;
+    }
+    char *space = strchr(argument, ' ');
+    if (space)
+        *space++ = 0;
+    options.modules[options.image.module_count++] = (struct vmm_module){.path = argument, .cmdline = space};
+    options.image.modules = options.modules;
+    return true;
+}
+
+/* CLI_OK, or another status where the command ends here; *is_help where it was all that was asked for. */
+static int parse(poptContext context, bool *is_help)
+{
+    int code;
+    while ((code = poptGetNextOpt(context)) > 0) {
+        char *argument = poptGetOptArg(context);
+        switch (code) {
+        case OPTION_HELP:
+            *is_help = true;
+            return CLI_OK;
+        case OPTION_INITRD:
+            if (!add_module(argument))
+                return CLI_USAGE;
+            break;
+        case OPTION_DEVICE:
+            if (!add_device(argument))
+                return CLI_USAGE;
+            break;
+        case OPTION_VERBOSE:
+            options.verbosity++;
+            break;
+        }
+    }
+    if (code < -1)
+        return cli_bad_option("run", context, code, option_table);
+    options.image.path = poptGetArg(context);
+    options.image.cmdline = options.cmdline;
+    if (!options.image.path)
+        return cli_usage("run", "which image? None was given");
+    if (poptPeekArg(context))
+        return cli_usage("run", "one image at a time: '%s' is one too many", poptPeekArg(context));
+    return parse_memory() && parse_serial() && parse_flat() && parse_rest() ? CLI_OK : CLI_USAGE;
+}
+
+bool run_options_parse(struct run_options *out, int argc, const char **argv, int *status)
+{
+    bool is_help = false;
+    options.context = poptGetContext("vmm run", argc, argv, option_table, 0);
+    poptSetOtherOptionHelp(options.context, "[OPTION...] IMAGE");
+    *status = parse(options.context, &is_help);
+    if (is_help) {
+        poptPrintHelp(options.context, stdout, 0);
+        fputs(help_tail, stdout);
+    }
+    if (!is_help && *status == CLI_OK) {
+        *out = options;
+        out->image.modules = out->modules;
+        return true;
+    }
+    poptFreeContext(options.context);
+    return false;
+}
+
+void run_options_fini(struct run_options *out)
+{
+    poptFreeContext(out->context);
+}

@@ -1,0 +1,34 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The command line of `vmm run`.
+ */
+#ifndef VMM_CLI_RUN_OPTIONS_H
+#define VMM_CLI_RUN_OPTIONS_H
+
+#include "vmm/cli/cli.h"
+
+#define MODULE_LIMIT  16
+#define SCRATCH_LIMIT 16
+
+/* The command line as popt leaves it, and what it means. */
+struct run_options {
+    const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine;
+    const char *cmdline;
+    int cpus, verbosity, stats_text, stats_json, no_run_ahead;
+    struct vmm_config config;
+    struct vmm_serial_config serial_config;
+    struct vmm_image image;
+    struct vmm_module modules[MODULE_LIMIT];
+    struct vmm_scratch_config scratches[SCRATCH_LIMIT];
+    unsigned scratch_count;
+    poptContext context;
+};
+
+/* Reads the command line into *options. False where the command ends here, with *status: help was printed, or
+ * a message about what was not understood. */
+bool run_options_parse(struct run_options *options, int argc, const char **argv, int *status);
+
+/* Frees what the strings of *options stand in. */
+void run_options_fini(struct run_options *options);
+
+#endif
