@@ -264,8 +264,6 @@ static unsigned test_value(const struct state *state, unsigned test)
     switch (test) {
     case TEST_LONG:
         return insn->bits == 64;
-    case TEST_W:
-        return state->wide;
     case TEST_B:
         return insn->rex & INSN_REX_B;
     case TEST_ADDRESS:
@@ -291,6 +289,8 @@ static int choose(const struct state *state, unsigned node)
             index += state->prefix;
         } else if (kind == CHOOSE_SIZE) {
             index += state->size_class;
+        } else if (kind == CHOOSE_W) {
+            index += state->wide;
         } else if (kind == CHOOSE_OTHER) {
             index += 1 + test_value(state, nodes[index]);
         } else {
@@ -593,7 +593,7 @@ static bool operand_decode(struct state *state, unsigned code, struct insn_opera
     switch (how) {
     case HOW_G:
         gpr_set(insn, operand, reg | (insn->rex & INSN_REX_R4) >> 2);
-        break;
+        return operand->reg < 16 || state->features & INSN_FEATURE_APX;
     case HOW_V:
         vector_set(operand, reg | (insn->rex & INSN_REX_R4) >> 2);
         break;
@@ -760,6 +760,8 @@ static bool vector_valid(struct state *state, const struct shape *shape)
     if (!(checks & (CHECK_VVVV | 3u << CHECK_VSIB_SHIFT)) && state->v_high)
         return false;
     if (insn->bits != 64) {
+        if (state->v_high)
+            return false;
         insn->vvvv &= 7;
         insn->rex = 0;
     } else if (!(checks >> CHECK_VSIB_SHIFT & 3)) {
@@ -878,6 +880,8 @@ static int row_decode(struct state *state, const struct leaf *leaf)
     const struct shape *shape = &shapes[leaf->shape];
     unsigned checks = shape->checks;
     int status = INSN_OK;
+    if (leaf->form & LEAF_PREFIX_EXACT && (leaf->form >> LEAF_PREFIX_SHIFT & 3) != state->prefix)
+        return INSN_INVALID;
     insn->mnemonic = leaf->mnemonic;
     insn->op = leaf->op;
     insn->isa = leaf->isa;
@@ -885,8 +889,8 @@ static int row_decode(struct state *state, const struct leaf *leaf)
     insn->attributes = shape->attributes;
     insn->base = insn->index = INSN_REG_NONE;
     operand_size_set(state, checks);
-    if (leaf->vector != LEAF_VECTOR_L)
-        insn->vector_length = leaf->vector;
+    if ((leaf->form & LEAF_LENGTH) != LEAF_LENGTH_L)
+        insn->vector_length = (uint8_t)((leaf->form & LEAF_LENGTH) << 3);
     else if (!vector_valid(state, shape))
         return INSN_INVALID;
     if (checks & (CHECK_NOT64 | CHECK_ONLY64 | CHECK_PROTECTED) && !mode_valid(state, checks))

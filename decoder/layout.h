@@ -25,12 +25,12 @@ enum node_choice {
     CHOOSE_RM,     /* ModRM.rm */
     CHOOSE_SIZE,   /* 3 operand sizes */
     CHOOSE_OTHER,  /* nodes[index] is an enum node_test; its values follow */
+    CHOOSE_W,      /* REX.W, VEX.W */
     CHOOSE_BYTE,   /* a prefix or an escape: index is an enum node_byte */
 };
 
 enum node_test {
     TEST_LONG,    /* 64-bit mode */
-    TEST_W,       /* REX.W, VEX.W */
     TEST_B,       /* REX.B */
     TEST_ADDRESS, /* 3 address sizes */
     TEST_LENGTH,  /* 4: L'L */
@@ -82,10 +82,15 @@ struct leaf {
     uint8_t op;
     uint8_t isa;
     uint8_t flags;
-    uint8_t vector; /* vector length, or LEAF_VECTOR_L: from L of the prefix */
+    uint8_t form; /* enum leaf_form */
 };
 
-#define LEAF_VECTOR_L 255
+enum leaf_form {
+    LEAF_LENGTH = 3, /* vector length: 0, 8, 16, or by the prefix's L */
+    LEAF_LENGTH_L = 3,
+    LEAF_PREFIX_SHIFT = 2,       /* 2 bits: the mandatory prefix, as CHOOSE_PREFIX counts them, */
+    LEAF_PREFIX_EXACT = 1u << 4, /* where the path has not checked it */
+};
 
 struct shape {
     uint32_t attributes; /* enum insn_attribute */

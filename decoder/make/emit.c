@@ -108,7 +108,7 @@ static void emit_leaves(FILE *file)
     for (unsigned i = 0; i < leaf_count; i++) {
         const struct leaf *leaf = &leaves[i];
         fprintf(file, "{%u,%u,%u,%u,%u,%u},\n", leaf->mnemonic, leaf->shape, leaf->op, leaf->isa, leaf->flags,
-                leaf->vector);
+                leaf->form);
     }
     fprintf(file, "};\nstatic const struct shape shapes[%u] = {\n", shape_count);
     for (unsigned i = 0; i < shape_count; i++) {

@@ -66,7 +66,7 @@ bool operand_parse(struct row *row, const char *token);
 
 void tree_build(void);
 
-extern uint16_t nodes[8192];
+extern uint16_t nodes[32768];
 extern unsigned node_count;
 extern struct space spaces[SPACE_COUNT];
 extern struct leaf leaves[8192];

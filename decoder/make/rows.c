@@ -117,14 +117,15 @@ static bool limit_parse(struct row *row, const char *token)
         const char *name;
         unsigned dim, set;
     } limits[] = {
-        {"NP", DIM_PREFIX, 1},  {"66", DIM_PREFIX, 2},    {"F3", DIM_PREFIX, 4},   {"F2", DIM_PREFIX, 8},
-        {"NF", DIM_PREFIX, 3},  {"o16", DIM_SIZE, 1},     {"o32", DIM_SIZE, 2},    {"o64", DIM_SIZE, 4},
-        {"o32+", DIM_SIZE, 6},  {"a16", DIM_ADDRESS, 1},  {"a32", DIM_ADDRESS, 2}, {"a64", DIM_ADDRESS, 4},
-        {"W0", DIM_W, 1},       {"W1", DIM_W, 2},         {"rexb0", DIM_B, 1},     {"rexb1", DIM_B, 2},
-        {"ND0", DIM_ND, 1},     {"ND1", DIM_ND, 2},       {"mem", DIM_MOD, 1},     {"reg", DIM_MOD, 2},
-        {"i64", DIM_LONG, 1},   {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},     {"intel", DIM_AMD, 1},
-        {"128", DIM_LENGTH, 1}, {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},  {"L0", DIM_LENGTH, 1},
-        {"L1", DIM_LENGTH, 2},  {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},   {"XY", DIM_LENGTH, 3},
+        {"NP", DIM_PREFIX, 1}, {"66", DIM_PREFIX, 2},   {"F3", DIM_PREFIX, 4},    {"F2", DIM_PREFIX, 8},
+        {"NF", DIM_PREFIX, 3}, {"o16", DIM_SIZE, 1},    {"o32", DIM_SIZE, 2},     {"o64", DIM_SIZE, 4},
+        {"o32+", DIM_SIZE, 6}, {"a16", DIM_ADDRESS, 1}, {"a32", DIM_ADDRESS, 2},  {"a64", DIM_ADDRESS, 4},
+        {"W0", DIM_W, 1},      {"W1", DIM_W, 2},        {"rexb0", DIM_B, 1},      {"rexb1", DIM_B, 2},
+        {"ND0", DIM_ND, 1},    {"ND1", DIM_ND, 2},      {"rm0", DIM_RM, 1},       {"mem", DIM_MOD, 1},
+        {"reg", DIM_MOD, 2},   {"i64", DIM_LONG, 1},    {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},
+        {"intel", DIM_AMD, 1}, {"128", DIM_LENGTH, 1},  {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},
+        {"L0", DIM_LENGTH, 1}, {"L1", DIM_LENGTH, 2},   {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},
+        {"XY", DIM_LENGTH, 3},
     };
     for (size_t i = 0; i < COUNT(limits); i++) {
         if (!strcmp(limits[i].name, token)) {

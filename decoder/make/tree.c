@@ -9,7 +9,7 @@
 
 #include "decoder/make/make.h"
 
-uint16_t nodes[8192];
+uint16_t nodes[32768];
 unsigned node_count;
 struct space spaces[SPACE_COUNT];
 struct leaf leaves[8192];
@@ -37,6 +37,8 @@ static bool is_check(const struct row *row, unsigned dim)
 {
     if (dim == DIM_LONG || dim == DIM_MOD)
         return true;
+    if (dim == DIM_PREFIX)
+        return !(row->set[dim] & (row->set[dim] - 1));
     return vector_space(row->space) && (dim == DIM_W || dim == DIM_LENGTH);
 }
 
@@ -81,11 +83,13 @@ static unsigned leaf_of(const struct row *row)
         .op = (uint8_t)row->op,
         .isa = (uint8_t)row->isa,
         .flags = (uint8_t)row->flags,
-        .vector = row->vector             ? LEAF_VECTOR_L
-                  : !strcmp(class, "SSE") ? 16
-                  : !strcmp(class, "MMX") ? 8
-                                          : 0,
+        .form = (uint8_t)(row->vector             ? LEAF_LENGTH_L
+                          : !strcmp(class, "SSE") ? 2
+                          : !strcmp(class, "MMX") ? 1
+                                                  : 0),
     };
+    if (is_check(row, DIM_PREFIX))
+        leaf.form |= LEAF_PREFIX_EXACT | (unsigned)__builtin_ctz(row->set[DIM_PREFIX]) << LEAF_PREFIX_SHIFT;
     for (unsigned i = 1; i < leaf_count; i++) {
         if (!memcmp(&leaves[i], &leaf, sizeof(leaf)))
             return i;
@@ -116,7 +120,7 @@ static unsigned build(const struct set *set);
 static unsigned test_of(unsigned dim)
 {
     static const uint8_t tests[DIM_FEATURE] = {
-        [DIM_LONG] = TEST_LONG,     [DIM_W] = TEST_W,     [DIM_B] = TEST_B,   [DIM_ADDRESS] = TEST_ADDRESS,
+        [DIM_LONG] = TEST_LONG,     [DIM_B] = TEST_B,     [DIM_ADDRESS] = TEST_ADDRESS,
         [DIM_LENGTH] = TEST_LENGTH, [DIM_AMD] = TEST_AMD, [DIM_ND] = TEST_ND,
     };
     return dim < DIM_FEATURE ? tests[dim] : TEST_FEATURE + (dim - DIM_FEATURE);
@@ -135,6 +139,8 @@ static int choice_of(unsigned dim)
         return CHOOSE_RM;
     case DIM_SIZE:
         return CHOOSE_SIZE;
+    case DIM_W:
+        return CHOOSE_W;
     default:
         return CHOOSE_OTHER;
     }
