@@ -13,7 +13,7 @@
 #define PIT_STATUS    0xe2 /* read back the status of channel 0 */
 #define PIT_MODE_MASK 0x3f
 
-#define CALIBRATION_TICKS (PIT_HZ / 200)
+#define CALIBRATION_TICKS (PIT_HZ / 200) /* 5 ms */
 #define GUESS_KHZ         4000000u
 
 struct clock timebase;
@@ -23,13 +23,6 @@ static void pit_program(uint8_t command, uint16_t count)
     out8(PIT_COMMAND, command);
     out8(PIT_CHANNEL0, (uint8_t)count);
     out8(PIT_CHANNEL0, (uint8_t)(count >> 8));
-}
-
-uint16_t pit_count(void)
-{
-    out8(PIT_COMMAND, PIT_LATCH);
-    uint8_t low = in8(PIT_CHANNEL0);
-    return (uint16_t)(low | in8(PIT_CHANNEL0) << 8);
 }
 
 static bool pit_probe(void)
@@ -47,18 +40,42 @@ void pit_start(unsigned hz)
         pit_program(PIT_ONESHOT, 0);
 }
 
-/* About 5 ms: the stamps are taken behind the port accesses, which cost the same at both ends. */
+/* The count and the time at which it was latched: of a few, the one that is known best, as each port access
+ * may be an exit of any length. */
+static struct pit_sample {
+    uint64_t tsc;
+    uint16_t count;
+} pit_sample(void)
+{
+    struct pit_sample best = {0};
+    uint64_t best_width = UINT64_MAX;
+    for (unsigned i = 0; i < 4; i++) {
+        uint64_t before = tsc_read();
+        out8(PIT_COMMAND, PIT_LATCH);
+        uint64_t width = tsc_read() - before;
+        uint8_t low = in8(PIT_CHANNEL0), high = in8(PIT_CHANNEL0);
+        if (width < best_width) {
+            best = (struct pit_sample){before + width / 2, (uint16_t)(low | high << 8)};
+            best_width = width;
+        }
+    }
+    return best;
+}
+
+uint64_t pit_measure_tsc_khz(uint16_t ticks)
+{
+    pit_program(PIT_RATE, 0);
+    struct pit_sample start = pit_sample(), end;
+    do
+        end = pit_sample();
+    while ((uint16_t)(start.count - end.count) < ticks);
+    pit_start(0);
+    return (end.tsc - start.tsc) * PIT_HZ / 1000 / (uint16_t)(start.count - end.count);
+}
+
 static void calibrate_with_pit(void)
 {
-    uint16_t first = pit_count();
-    uint64_t start = tsc_read();
-    uint16_t ticks;
-    uint64_t end;
-    do {
-        ticks = (uint16_t)(first - pit_count());
-        end = tsc_read();
-    } while (ticks < CALIBRATION_TICKS);
-    timebase.tsc_khz = (end - start) * (PIT_HZ / 1000) / ticks;
+    timebase.tsc_khz = pit_measure_tsc_khz(CALIBRATION_TICKS);
     timebase.source = "PIT";
 }
 
@@ -92,7 +109,6 @@ void clock_init(void)
         calibrate_without_pit();
     if (!timebase.tsc_khz)
         timebase.tsc_khz = 1;
-    pit_start(0);
 }
 
 uint64_t deadline_after_us(uint64_t us)

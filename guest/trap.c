@@ -74,6 +74,9 @@ static void gdt_init(struct cpu *cpu)
     gdt[SEL_TSS / 8 + 1] = tss >> 32;
     cpu->tss.ist[IST_FAULT - 1] = (uint64_t)cpu + CPU_FAULT_STACK;
     cpu->tss.rsp[0] = (uint64_t)cpu + CPU_BYTES;
+    /* Touched once: a double fault whose stack has to be paged in by the host becomes something else under
+     * some nested hypervisors. */
+    MEM(uint64_t, (uint64_t)cpu + CPU_FAULT_STACK - 8) = 0;
     cpu->tss.io_bitmap = sizeof(cpu->tss);
 }
 
