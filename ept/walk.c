@@ -44,39 +44,66 @@ struct walk {
     unsigned count;
     gpa_t gpas[LEVELS_MAX];
     uint64_t entries[LEVELS_MAX];
-    uint64_t rights; /* ENTRY_W and ENTRY_U of all levels, ENTRY_NX of any */
+    uint64_t rights;                  /* ENTRY_W and ENTRY_U of all levels, ENTRY_NX of any */
+    uint64_t reserved;                /* in entries of every level of the mode */
+    const struct memory_range *range; /* where the last entry was found: mostly all lie in one */
 };
+
+/* BITS(51, MAXPHYADDR), and NX where it is off; 32-bit entries have neither. */
+static uint64_t reserved_everywhere(const struct walk_context *context)
+{
+    unsigned physical = context->physical_address_bits;
+    uint64_t bits = physical < 52 ? BITS(51, physical) : 0;
+    return context->efer & EFER_NXE_BIT ? bits : bits | ENTRY_NX;
+}
 
 static void walk_begin(struct walk *walk, const struct walk_context *context)
 {
     walk->context = context;
     walk->count = 0;
     walk->rights = ENTRY_W | ENTRY_U;
+    walk->range = NULL;
     walk->entry_bytes = 8;
     walk->index_bits = 9;
+    walk->reserved = reserved_everywhere(context);
     if (context->efer & EFER_LMA_BIT) {
         walk->mode = PAGING_LONG;
         walk->levels = context->cr4 & CR4_LA57_BIT ? 5 : 4;
     } else if (context->cr4 & CR4_PAE_BIT) {
         walk->mode = PAGING_PAE;
         walk->levels = 3;
+        walk->reserved |= BITS(62, 52);
     } else {
         walk->mode = PAGING_32;
         walk->levels = 2;
         walk->entry_bytes = 4;
         walk->index_bits = 10;
+        walk->reserved = 0;
     }
 }
 
-static uint64_t entry_read(const struct walk *walk, gpa_t gpa, struct walk_result *result)
+/* The entry's host address, or NULL. Entries are aligned, so one never leaves its range. */
+static void *entry_pointer(struct walk *walk, gpa_t gpa)
 {
-    const void *hva = guest_mem_ptr(walk->context->memory, gpa, walk->entry_bytes);
-    if (hva)
+    const struct memory_range *range = walk->range;
+    if (__builtin_expect(!range || gpa - range->gpa >= range->len, 0)) {
+        size_t count;
+        const struct memory_range *ranges = guest_memory_ranges(walk->context->memory, &count);
+        range = NULL;
+        for (size_t i = 0; i < count && !range; i++)
+            if (gpa - ranges[i].gpa < ranges[i].len)
+                range = &ranges[i];
+        walk->range = range;
+    }
+    return range ? range->hva + (gpa - range->gpa) : NULL;
+}
+
+static uint64_t entry_read(struct walk *walk, gpa_t gpa, struct walk_result *result)
+{
+    const void *hva = entry_pointer(walk, gpa);
+    if (__builtin_expect(hva != NULL, 1))
         return walk->entry_bytes == 8 ? __atomic_load_n((const uint64_t *)hva, __ATOMIC_ACQUIRE)
                                       : __atomic_load_n((const uint32_t *)hva, __ATOMIC_ACQUIRE);
-    uint64_t entry = 0;
-    if (!guest_mem_read(walk->context->memory, gpa, &entry, walk->entry_bytes))
-        return entry;
     result->table_outside_ram = true;
     result->table_gpa = gpa;
     return size_mask(walk->entry_bytes);
@@ -103,27 +130,19 @@ static bool entry_is_leaf(const struct walk *walk, uint64_t entry, unsigned leve
 /* The bits that must be 0 in an entry (SDM 3A tables 4-4 to 4-20). */
 static uint64_t entry_reserved(const struct walk *walk, unsigned level, bool is_leaf)
 {
-    unsigned physical = walk->context->physical_address_bits;
-    uint64_t bits = physical < 52 ? BITS(51, physical) : 0;
     if (walk->mode == PAGING_32) {
         /* PSE-36: bits 13 to 20 of a 4 MiB page are the address's bits 32 to 39 */
+        unsigned physical = walk->context->physical_address_bits;
         unsigned above = physical < 40 ? physical : 40;
         return is_leaf && level == 2 ? BITS(21, above - 19) : 0;
     }
-    if (walk->mode == PAGING_PAE) {
-        bits |= BITS(62, 52);
-        if (level == 3)
-            return bits | ENTRY_NX | BITS(8, 5) | BITS(2, 1);
-    }
-    if (!(walk->context->efer & EFER_NXE_BIT))
-        bits |= ENTRY_NX;
+    if (walk->mode == PAGING_PAE && level == 3)
+        return walk->reserved | ENTRY_NX | BITS(8, 5) | BITS(2, 1);
     if (level >= 4)
-        bits |= ENTRY_PS;
-    if (is_leaf && level == 2)
-        bits |= BITS(20, 13);
-    if (is_leaf && level == 3)
-        bits |= BITS(29, 13);
-    return bits;
+        return walk->reserved | ENTRY_PS;
+    if (is_leaf && level > 1)
+        return walk->reserved | (level == 2 ? BITS(20, 13) : BITS(29, 13));
+    return walk->reserved;
 }
 
 static gpa_t leaf_gpa(const struct walk *walk, uint64_t entry, unsigned level, gva_t gva,
@@ -189,29 +208,26 @@ static bool key_forbids(const struct walk *walk, unsigned access)
     return (bits & 1) || ((bits & 2) && write_counts);
 }
 
-static bool rights_forbid(const struct walk *walk, unsigned access)
+static bool rights_forbid(const struct walk_context *context, uint64_t rights, unsigned access)
 {
-    const struct walk_context *context = walk->context;
-    bool user_page = walk->rights & ENTRY_U;
-    if ((access & WALK_FETCH) && (walk->rights & ENTRY_NX))
+    bool user_page = rights & ENTRY_U;
+    if ((access & WALK_FETCH) && (rights & ENTRY_NX))
         return true;
     if (access & WALK_USER)
-        return !user_page || ((access & WALK_WRITE) && !(walk->rights & ENTRY_W));
+        return !user_page || ((access & WALK_WRITE) && !(rights & ENTRY_W));
     if (access & WALK_FETCH)
         return user_page && (context->cr4 & CR4_SMEP_BIT);
     if (user_page && (context->cr4 & CR4_SMAP_BIT) && (!context->flags_ac || (access & WALK_IMPLICIT)))
         return true;
-    return (access & WALK_WRITE) && !(walk->rights & ENTRY_W) && (context->cr0 & CR0_WP_BIT);
+    return (access & WALK_WRITE) && !(rights & ENTRY_W) && (context->cr0 & CR0_WP_BIT);
 }
 
 /* Sets `bits` in an entry if it is still what was read; false: it has changed, and the walk starts again. */
-static bool entry_update(const struct walk *walk, unsigned i, uint64_t bits)
+static bool entry_update(struct walk *walk, unsigned i, uint64_t bits)
 {
     uint64_t entry = walk->entries[i];
-    if ((entry & bits) == bits)
-        return true;
-    void *hva = guest_mem_ptr(walk->context->memory, walk->gpas[i], walk->entry_bytes);
-    if (!hva)
+    void *hva = entry_pointer(walk, walk->gpas[i]);
+    if (!hva || walk->range->read_only)
         return true; /* tables in ROM keep their bits */
     bool done;
     if (walk->entry_bytes == 8) {
@@ -227,13 +243,14 @@ static bool entry_update(const struct walk *walk, unsigned i, uint64_t bits)
     return done;
 }
 
-static bool walk_update(const struct walk *walk, unsigned access)
+static bool walk_update(struct walk *walk, unsigned access)
 {
     for (unsigned i = 0; i < walk->count; i++) {
+        bool is_leaf = i == walk->count - 1;
+        uint64_t bits = ENTRY_A | (is_leaf && (access & WALK_WRITE) ? ENTRY_D : 0);
         if (walk->mode == PAGING_PAE && i == 0)
             continue; /* a PDPTE of PAE has no A bit */
-        bool is_leaf = i == walk->count - 1;
-        if (!entry_update(walk, i, ENTRY_A | (is_leaf && (access & WALK_WRITE) ? ENTRY_D : 0)))
+        if ((walk->entries[i] & bits) != bits && !entry_update(walk, i, bits))
             return false;
     }
     return true;
@@ -247,11 +264,43 @@ static uint32_t access_bits(const struct walk_context *context, unsigned access)
            ((access & WALK_FETCH) && report_fetch ? PF_FETCH : 0);
 }
 
-bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, struct walk_result *result)
+/* The walk of nearly every access: long mode, all tables in one range of RAM, nothing to set and nothing to
+ * refuse. False says only that the walk has to be made with care. */
+static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned access,
+                       struct walk_result *result)
 {
-    *result = (struct walk_result){.gpa = gva, .page_bytes = 4 * GIB};
-    if (!(context->cr0 & CR0_PG_BIT))
-        return true;
+    size_t count;
+    const struct memory_range *range = guest_memory_ranges(context->memory, &count);
+    unsigned shift = context->cr4 & CR4_LA57_BIT ? 48 : 39;
+    uint64_t all = ~0ull, any = 0, entry = context->cr3;
+    if (!(context->efer & EFER_LMA_BIT) || !count)
+        return false;
+    for (;; shift -= 9) {
+        uint64_t offset = (entry & ENTRY_GPA) + (gva >> shift & 511) * 8 - range->gpa;
+        if (offset >= range->len)
+            return false;
+        entry = __atomic_load_n((const uint64_t *)(range->hva + offset), __ATOMIC_ACQUIRE);
+        all &= entry;
+        any |= entry;
+        if (shift == 12 || (entry & (ENTRY_P | ENTRY_PS)) != ENTRY_P)
+            break;
+    }
+    uint64_t needed = ENTRY_P | ENTRY_A, low = (1ull << shift) - 1;
+    bool is_sound = (all & needed) == needed && !(any & reserved_everywhere(context)) && shift <= 30 &&
+                    !(entry & low & ~0x1fffull & ENTRY_GPA);
+    uint64_t rights = (all & (ENTRY_W | ENTRY_U)) | (any & ENTRY_NX);
+    if (!is_sound || ((access & WALK_WRITE) && !(entry & ENTRY_D)) ||
+        ((rights & ENTRY_U) && (context->cr4 & CR4_PKE_BIT)) || rights_forbid(context, rights, access))
+        return false;
+    result->gpa = (entry & ENTRY_GPA & ~low) | (gva & low);
+    result->page_bytes = low + 1;
+    return true;
+}
+
+/* All of it, by the book. */
+__attribute__((noinline)) static bool walk_fully(const struct walk_context *context, gva_t gva,
+                                                 unsigned access, struct walk_result *result)
+{
     for (unsigned retry = 0; retry < UPDATE_RETRIES; retry++) {
         struct walk walk;
         bool found;
@@ -259,7 +308,7 @@ bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, st
         uint32_t why = walk_down(&walk, gva, result, &found);
         if (found) {
             bool key = key_forbids(&walk, access);
-            if (key || rights_forbid(&walk, access))
+            if (key || rights_forbid(context, walk.rights, access))
                 why = PF_PRESENT | (key ? PF_KEY : 0);
         }
         if (!found || why) {
@@ -270,4 +319,12 @@ bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, st
             return true;
     }
     return true;
+}
+
+bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, struct walk_result *result)
+{
+    *result = (struct walk_result){.gpa = gva, .page_bytes = 4 * GIB};
+    if (!(context->cr0 & CR0_PG_BIT) || walk_quick(context, gva, access, result))
+        return true;
+    return walk_fully(context, gva, access, result);
 }

@@ -83,16 +83,17 @@ static void check_breakpoints(struct step_env *env, const struct access *access)
 
 void access_find_ram(const struct step_env *env, gpa_t gpa, unsigned len, struct access_piece *piece)
 {
-    const struct guest_memory *memory = env->machine->memory;
-    piece->to = guest_mem_ptr(memory, gpa, len);
-    piece->from = piece->to;
-    if (piece->to)
-        return;
     size_t count;
-    const struct memory_range *ranges = guest_memory_ranges(memory, &count);
-    for (size_t i = 0; i < count; i++)
-        if (range_inside(gpa, len, ranges[i].gpa, ranges[i].len))
-            piece->from = ranges[i].hva + (gpa - ranges[i].gpa);
+    const struct memory_range *range = guest_memory_ranges(env->machine->memory, &count);
+    piece->from = piece->to = NULL;
+    for (; count; count--, range++) {
+        uint64_t offset = gpa - range->gpa;
+        if (offset >= range->len || len > range->len - offset)
+            continue;
+        piece->from = range->hva + offset;
+        piece->to = range->read_only ? NULL : range->hva + offset;
+        return;
+    }
 }
 
 static bool is_kernel_device(const struct step_env *env, const struct access_piece *piece)
