@@ -14,6 +14,7 @@
 #define PIT_MODE_MASK 0x3f
 
 #define CALIBRATION_TICKS (PIT_HZ / 200) /* 5 ms */
+#define SAMPLES_LIMIT     1000000u       /* a PIT that does not count is none */
 #define GUESS_KHZ         4000000u
 
 struct clock timebase;
@@ -65,17 +66,19 @@ static struct pit_sample {
 uint64_t pit_measure_tsc_khz(uint16_t ticks)
 {
     pit_program(PIT_RATE, 0);
-    struct pit_sample start = pit_sample(), end;
-    do
+    struct pit_sample start = pit_sample(), end = start;
+    for (unsigned i = 0; i < SAMPLES_LIMIT && (uint16_t)(start.count - end.count) < ticks; i++)
         end = pit_sample();
-    while ((uint16_t)(start.count - end.count) < ticks);
     pit_start(0);
-    return (end.tsc - start.tsc) * PIT_HZ / 1000 / (uint16_t)(start.count - end.count);
+    uint16_t passed = (uint16_t)(start.count - end.count);
+    return passed < ticks ? 0 : (end.tsc - start.tsc) * PIT_HZ / 1000 / passed;
 }
 
+/* Twice: where the host stops us for longer than the PIT counts, the rate comes out too high. */
 static void calibrate_with_pit(void)
 {
-    timebase.tsc_khz = pit_measure_tsc_khz(CALIBRATION_TICKS);
+    uint64_t first = pit_measure_tsc_khz(CALIBRATION_TICKS), second = pit_measure_tsc_khz(CALIBRATION_TICKS);
+    timebase.tsc_khz = first < second ? first : second;
     timebase.source = "PIT";
 }
 
@@ -105,10 +108,10 @@ void clock_init(void)
     timebase.has_pit = pit_probe();
     if (timebase.has_pit)
         calibrate_with_pit();
-    else
+    if (!timebase.tsc_khz) {
+        timebase.has_pit = false;
         calibrate_without_pit();
-    if (!timebase.tsc_khz)
-        timebase.tsc_khz = 1;
+    }
 }
 
 uint64_t deadline_after_us(uint64_t us)

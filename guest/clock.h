@@ -29,7 +29,7 @@ bool wait_for_count(const volatile uint32_t *counter, uint32_t value, uint64_t u
 /* Interrupts at `hz` on channel 0; 0 stops them. */
 void pit_start(unsigned hz);
 
-/* The TSC's rate over so many ticks of channel 0, which is stopped afterwards. */
+/* The TSC's rate over so many ticks of channel 0, which is stopped afterwards; 0 if it does not count. */
 uint64_t pit_measure_tsc_khz(uint16_t ticks);
 
 #endif
