@@ -211,6 +211,17 @@ START_TEST(a_hung_reader_that_reads_again_gets_what_was_kept)
     ck_assert_str_eq(output(), "");
     put("back\n");
     ck_assert_str_eq(fixture_read(from_guest[0], 5), "back\n");
+    /* and is waited for as before */
+    struct slow_reader reader = {0};
+    uint64_t dropped = char_backend_counts(fixture.backend).output_dropped;
+    ck_assert_int_eq(pthread_create(&reader.thread, NULL, slow_reader_main, &reader), 0);
+    put_many(500000);
+    fixture_destroy_backend();
+    close(from_guest[1]);
+    from_guest[1] = -1;
+    pthread_join(reader.thread, NULL);
+    ck_assert_uint_eq(reader.len, 500000);
+    ck_assert_uint_eq(fixture.counts.output_dropped, dropped);
     tear_down_pipes();
 }
 END_TEST

@@ -319,6 +319,11 @@ START_TEST(an_alarm_matches_its_time_of_day)
         ck_assert_msg(!(get(C) & 0x20), "row %zu: too early", i);
         now_ns += NS_PER_S;
         ck_assert_msg((get(C) & 0x20) == (rows[i].after_s ? 0x20 : 0), "row %zu", i);
+        /* and in one leap */
+        now_ns = START_S * NS_PER_S;
+        get(C);
+        now_ns += (rows[i].after_s ? rows[i].after_s : 86400) * NS_PER_S;
+        ck_assert_msg((get(C) & 0x20) == (rows[i].after_s ? 0x20 : 0), "row %zu, in one leap", i);
     }
     tear_down();
 }

@@ -451,19 +451,17 @@ START_TEST(bytes_below_the_trigger_level_time_out)
 {
     set_up_connected(false);
     out(LCR, 0x83);
-    out(DLL, 48); /* 2,400 baud: four characters of ten bits take 16.7 ms */
-    out(DLM, 0);
+    out(DLL, 0x80); /* 300 baud: four characters of ten bits take 133 ms */
+    out(DLM, 0x01);
     out(LCR, 0x03);
     out(FCR, 0xc1);
     out(IER, 0x01);
-    feed("abc");
-    while (!(in(LSR)&1))
-        usleep(100);
     uint64_t start_ns = event_now_ns();
+    feed("abc");
     ck_assert(wait_for_irq());
     uint64_t waited_ns = event_now_ns() - start_ns;
     ck_assert_uint_eq(in(IIR), 0xcc);
-    ck_assert_uint_ge(waited_ns, 10 * 1000000);
+    ck_assert_uint_ge(waited_ns, 133000000);
     /* reading acknowledges it, and what is left times out once more */
     ck_assert_uint_eq(in(RBR), 'a');
     ck_assert_uint_eq(in(IIR), 0xc1);
@@ -475,6 +473,28 @@ START_TEST(bytes_below_the_trigger_level_time_out)
     ck_assert_uint_eq(in(IIR), 0xc1);
     usleep(30000);
     ck_assert(!fake_irq_is_up(&irq));
+    tear_down_connected();
+}
+END_TEST
+
+START_TEST(every_byte_restarts_the_timeout)
+{
+    set_up_connected(false);
+    out(LCR, 0x83);
+    out(DLL, 0x00); /* 150 baud: 267 ms */
+    out(DLM, 0x03);
+    out(LCR, 0x03);
+    out(FCR, 0xc1);
+    out(IER, 0x01);
+    uint64_t fed_ns = 0;
+    for (int i = 0; i < 4; i++) {
+        fed_ns = event_now_ns();
+        feed("a");
+        usleep(150000);
+    }
+    ck_assert(wait_for_irq());
+    ck_assert_uint_ge(event_now_ns() - fed_ns, 266000000);
+    ck_assert_uint_eq(in(IIR), 0xcc);
     tear_down_connected();
 }
 END_TEST
@@ -517,5 +537,6 @@ void test_suite(Suite *suite)
     test_add(suite, a_polling_guest_gets_its_input);
     test_add(suite, much_input_is_never_overrun);
     test_add(suite, bytes_below_the_trigger_level_time_out);
+    test_add(suite, every_byte_restarts_the_timeout);
     test_add(suite, a_break_is_a_zero_with_a_mark);
 }
