@@ -70,6 +70,8 @@ static void banner_memory(void)
         print("# memory: %010lx-%010lx %s\n", range->base, range->base + range->len,
               kinds[range->kind < ARRAY_COUNT(kinds) ? range->kind : 0]);
     }
+    for (size_t i = 0; i < boot_info.module_count; i++)
+        print("# module: %lu bytes at %#lx\n", boot_info.modules[i].len, boot_info.modules[i].base);
     print("# free: %lu pages below 4 GiB\n", (uint64_t)page_free_count());
 }
 

@@ -10,7 +10,7 @@
 #include "guest/run.h"
 
 #define FOUR_GIB     (4ull << 30)
-#define POOL_RANGES  4
+#define POOL_RANGES  16
 #define TABLE_FLAGS  (PTE_PRESENT | PTE_WRITE | PTE_USER)
 #define APIC_WINDOWS 0xfec00000ull
 #define LAPIC_WINDOW 0xfee00000ull
@@ -34,24 +34,33 @@ static uint64_t max_u64(uint64_t a, uint64_t b)
     return a > b ? a : b;
 }
 
-/* The first page behind the kernel and the modules, which loaders put behind it. */
-static uint64_t pool_start(void)
+static uint64_t page_up(uint64_t address)
 {
-    uint64_t start = (uint64_t)kernel_end;
-    for (size_t i = 0; i < boot_info.module_count; i++)
-        start = max_u64(start, boot_info.modules[i].base + boot_info.modules[i].len);
-    return (start + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+    return (address + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1);
+}
+
+/* What of [next, end) no module from the first-th on occupies. */
+static void pool_add(uint64_t next, uint64_t end, size_t first)
+{
+    for (size_t i = first; i < boot_info.module_count; i++) {
+        uint64_t module = boot_info.modules[i].base, module_end = module + boot_info.modules[i].len;
+        if (module < end && module_end > next) {
+            pool_add(next, module & ~(PAGE_BYTES - 1), i + 1);
+            pool_add(page_up(module_end), end, i + 1);
+            return;
+        }
+    }
+    if (next < end && pool_count < POOL_RANGES)
+        pool[pool_count++] = (struct pool_range){next, end};
 }
 
 static void pool_init(void)
 {
-    uint64_t start = pool_start();
-    for (size_t i = 0; i < boot_info.range_count && pool_count < POOL_RANGES; i++) {
+    for (size_t i = 0; i < boot_info.range_count; i++) {
         const struct memory_range *range = boot_info.ranges + i;
-        uint64_t next = max_u64((range->base + PAGE_BYTES - 1) & ~(PAGE_BYTES - 1), start);
         uint64_t end = (range->base + range->len) & ~(PAGE_BYTES - 1);
-        if (range->kind == MEMORY_KIND_RAM && end <= FOUR_GIB && next < end)
-            pool[pool_count++] = (struct pool_range){next, end};
+        if (range->kind == MEMORY_KIND_RAM && end <= FOUR_GIB)
+            pool_add(max_u64(page_up(range->base), (uint64_t)kernel_end), end, 0);
     }
     if (!pool_count)
         panic("no RAM behind the kernel");

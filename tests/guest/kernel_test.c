@@ -5,6 +5,8 @@
  */
 #include <stdio.h>
 #include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/guest/machine.h"
 #include "tests/harness.h"
@@ -153,6 +155,33 @@ START_TEST(memory_above_4_gib)
 }
 END_TEST
 
+START_TEST(modules_are_told)
+{
+    static const char *const images[] = {"guest.img", "guest-pvh.img"};
+    char path[40];
+    int fd = memfd_create("module", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "hello module", 12), 12);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
+    struct vmm_module modules[2] = {{.path = path}, {.path = path, .cmdline = "with text"}};
+    for (size_t i = 0; i < 2; i++) {
+        run.image = (struct vmm_image){
+            .path = images[i], .cmdline = "mem-pages mem-alloc", .modules = modules, .module_count = 2};
+        guest_run(&run);
+        ck_assert_uint_eq(count_lines(run.output, "# module: 12 bytes at 0x"), 2);
+        must_pass();
+    }
+    close(fd);
+}
+END_TEST
+
+START_TEST(rtc_tick)
+{
+    run_kernel("guest.img", "rtc-tick");
+    must_pass();
+}
+END_TEST
+
 START_TEST(the_list_names_every_test)
 {
     run_kernel("guest.img", "list");
@@ -245,6 +274,8 @@ void test_suite(Suite *suite)
     test_add_slow(suite, no_irqchip, 90);
     test_add_slow(suite, little_memory, 90);
     test_add_slow(suite, memory_above_4_gib, 90);
+    test_add(suite, modules_are_told);
+    test_add(suite, rtc_tick);
     test_add(suite, the_list_names_every_test);
     test_add(suite, named_tests_run_alone);
     test_add(suite, an_unknown_word_ends_the_run);
