@@ -88,44 +88,6 @@ static enum step_result handler_check(struct step_env *env, const struct gate *g
     return STEP_DONE;
 }
 
-static enum step_result tss_read(struct step_env *env, unsigned offset, unsigned size, uint64_t *value)
-{
-    struct access access = {
-        .gva = env->cpu->tr.base + offset, .len = (uint16_t)size, .flags = ACCESS_READ | ACCESS_SYSTEM};
-    if (offset + size - 1 > env->cpu->tr.limit)
-        return env_raise_error(env, VECTOR_TS, SELECTOR_INDEX(env->cpu->tr.selector));
-    TRY(access_prepare_linear(env, &access));
-    *value = access_read_value(env, &access);
-    return STEP_DONE;
-}
-
-/* Legacy: SS and rSP of level `cpl` from a 16 or 32-bit TSS. */
-static enum step_result stack_from_tss(struct step_env *env, unsigned cpl, struct cpu_segment *ss,
-                                       uint64_t *pointer)
-{
-    bool is_wide = env->cpu->tr.attributes & 8;
-    unsigned width = is_wide ? 4 : 2, offset = is_wide ? 4 + 8 * cpl : 2 + 4 * cpl;
-    uint64_t selector = 0;
-    TRY(tss_read(env, offset, width, pointer));
-    TRY(tss_read(env, offset + width, 2, &selector));
-    return segment_load_stack(env, (uint16_t)selector, cpl, VECTOR_TS, ss);
-}
-
-/* Long mode: an IST entry, or the level's rSP, or the present one; aligned to 16. */
-static enum step_result stack_in_long_mode(struct step_env *env, const struct gate *gate, unsigned cpl,
-                                           uint64_t *pointer)
-{
-    *pointer = env->cpu->gpr[CPU_RSP];
-    if (gate->ist)
-        TRY(tss_read(env, 28 + 8u * gate->ist, 8, pointer));
-    else if (cpl != env->cpu->cpl)
-        TRY(tss_read(env, 4 + 8 * cpl, 8, pointer));
-    if (!access_is_canonical(env, *pointer))
-        return env_raise_error(env, VECTOR_SS, 0);
-    *pointer &= ~15ull;
-    return STEP_DONE;
-}
-
 /* The frame from the top down. */
 struct frame {
     unsigned count;
@@ -213,13 +175,16 @@ static enum step_result deliver_protected(struct step_env *env, const struct ste
     TRY(handler_check(env, &gate, &handler));
     unsigned cpl = far_is_conforming(&handler) ? cpu->cpl : descriptor_dpl(&handler);
     bool is_long = cpu_is_long(cpu), changes = cpl != cpu->cpl;
-    uint64_t pointer = stack_pointer(env);
+    uint64_t pointer = is_long ? cpu->gpr[CPU_RSP] : stack_pointer(env);
     struct frame frame = frame_make(cpu, event, is_long || changes, return_rip);
     if (is_long) {
-        TRY(stack_in_long_mode(env, &gate, cpl, &pointer));
+        unsigned entry = gate.ist ? FAR_STACK_IST(gate.ist) : FAR_STACK_LEVEL(cpl);
+        if (gate.ist || changes)
+            TRY(far_stack_long(env, entry, &pointer));
+        pointer &= ~15ull;
         ss = far_null_stack(cpl);
     } else if (changes) {
-        TRY(stack_from_tss(env, cpl, &ss, &pointer));
+        TRY(far_stack_legacy(env, cpl, &ss, &pointer));
     }
     return enter_handler(env, &gate, &handler, &frame, changes ? &ss : NULL, pointer);
 }

@@ -16,7 +16,8 @@
 struct target {
     uint64_t rip;
     uint16_t selector;
-    struct descriptor descriptor; /* outside real mode */
+    struct descriptor descriptor;   /* outside real mode */
+    unsigned gate_size, parameters; /* of a call gate: the width of a slot, and slots to copy; else 0 */
 };
 
 static bool is_protected(const struct step_env *env)
@@ -44,39 +45,64 @@ static enum step_result selector_fault(struct step_env *env, enum exception_vect
     return env_raise_error(env, vector, SELECTOR_INDEX(selector));
 }
 
-/* A call gate leads to another code segment; here only at the same privilege. */
+/* The gate's own checks; then the code segment and offset that it names, which replace the target's. */
 static enum step_result follow_gate(struct step_env *env, struct target *target)
 {
-    const struct descriptor *gate = &target->descriptor;
+    struct descriptor *gate = &target->descriptor;
     unsigned type = descriptor_type(gate), dpl = descriptor_dpl(gate);
-    if (!descriptor_is_system(gate))
-        return selector_fault(env, VECTOR_GP, target->selector);
-    if (type != SYSTEM_CALL_GATE && (cpu_is_long(env->cpu) || type != SYSTEM_CALL_GATE16))
-        return !cpu_is_long(env->cpu) && (type == SYSTEM_TASK_GATE || type == SYSTEM_TSS_AVAILABLE ||
-                                          type == SYSTEM_TSS16_AVAILABLE)
-                   ? env_unsupported(env, "a task switch")
-                   : selector_fault(env, VECTOR_GP, target->selector);
-    if (dpl < env->cpu->cpl || dpl < (target->selector & SELECTOR_RPL))
+    bool is_long = cpu_is_long(env->cpu);
+    if (!is_long &&
+        (type == SYSTEM_TASK_GATE || type == SYSTEM_TSS_AVAILABLE || type == SYSTEM_TSS16_AVAILABLE))
+        return env_unsupported(env, "a task switch");
+    if ((type != SYSTEM_CALL_GATE && (is_long || type != SYSTEM_CALL_GATE16)) || dpl < env->cpu->cpl ||
+        dpl < (target->selector & SELECTOR_RPL))
         return selector_fault(env, VECTOR_GP, target->selector);
     if (!descriptor_is_present(gate))
         return selector_fault(env, VECTOR_NP, target->selector);
-    return env_unsupported(env, "a call gate");
+    if (is_long)
+        TRY(descriptor_read(env, target->selector, 16, VECTOR_GP, gate));
+    target->gate_size = is_long ? 8 : type == SYSTEM_CALL_GATE ? 4 : 2;
+    target->parameters = is_long ? 0 : gate->low >> 32 & 31;
+    target->selector = (uint16_t)(gate->low >> 16);
+    target->rip = (gate->low & 0xffff) | (gate->low >> 32 & 0xffff0000) | gate->high << 32;
+    target->rip &= size_mask(target->gate_size);
+    if (!(target->selector & ~SELECTOR_RPL))
+        return env_gp(env);
+    return descriptor_read(env, target->selector, 8, VECTOR_GP, gate);
+}
+
+/* Through a gate CALL may go to a more privileged segment; the RPL of the gate's selector counts for nothing.
+ */
+static bool gate_allows(const struct step_env *env, const struct descriptor *descriptor)
+{
+    unsigned cpl = env->cpu->cpl, dpl = descriptor_dpl(descriptor);
+    bool is_64bit = descriptor->low >> 53 & 1;
+    if (cpu_is_long(env->cpu) && !is_64bit)
+        return false;
+    if (env->insn.op == INSN_OP_JMP_FAR && !far_is_conforming(descriptor))
+        return dpl == cpl;
+    return dpl <= cpl;
+}
+
+static bool direct_allows(const struct step_env *env, const struct target *target)
+{
+    unsigned cpl = env->cpu->cpl, dpl = descriptor_dpl(&target->descriptor);
+    if (far_is_conforming(&target->descriptor))
+        return dpl <= cpl;
+    return dpl == cpl && (target->selector & SELECTOR_RPL) <= cpl;
 }
 
 /* JMP and CALL: the target's code segment, checked. */
 static enum step_result check_target(struct step_env *env, struct target *target)
 {
     struct descriptor *descriptor = &target->descriptor;
-    unsigned cpl = env->cpu->cpl;
     if (!(target->selector & ~SELECTOR_RPL))
         return env_gp(env);
     TRY(descriptor_read(env, target->selector, 8, VECTOR_GP, descriptor));
     if (descriptor_is_system(descriptor))
-        return follow_gate(env, target);
-    unsigned dpl = descriptor_dpl(descriptor);
-    bool allowed = far_is_conforming(descriptor) ? dpl <= cpl
-                                                 : dpl == cpl && (target->selector & SELECTOR_RPL) <= cpl;
-    if (!far_is_code(env, descriptor) || !allowed)
+        TRY(follow_gate(env, target));
+    if (!far_is_code(env, descriptor) ||
+        !(target->gate_size ? gate_allows(env, descriptor) : direct_allows(env, target)))
         return selector_fault(env, VECTOR_GP, target->selector);
     if (!descriptor_is_present(descriptor))
         return selector_fault(env, VECTOR_NP, target->selector);
@@ -93,7 +119,7 @@ static enum step_result enter_real(struct step_env *env, uint16_t selector, uint
 
 enum step_result emulate_jmp_far(struct step_env *env)
 {
-    struct target target;
+    struct target target = {0};
     read_pointer(env, &target);
     if (!is_protected(env))
         return enter_real(env, target.selector, target.rip);
@@ -101,32 +127,64 @@ enum step_result emulate_jmp_far(struct step_env *env)
     return far_enter(env, &target.descriptor, env->cpu->cpl, target.rip);
 }
 
+/* The frame goes to the stack of the old mode, CS is the new one's: its checks come first, its size last. */
+static enum step_result call_same_privilege(struct step_env *env, struct target *target, unsigned size)
+{
+    bool was_64bit = env->is_64bit;
+    struct cpu_segment cs = env->cpu->segments[CPU_CS];
+    uint64_t pointer = stack_pointer(env), frame[2] = {cs.selector, env->next_rip};
+    TRY(far_enter(env, &target->descriptor, env->cpu->cpl, target->rip));
+    bool is_64bit = env->is_64bit;
+    env->is_64bit = was_64bit;
+    TRY(far_push(env, &pointer, size, 2, frame));
+    stack_pointer_set(env, pointer);
+    env->is_64bit = is_64bit;
+    return STEP_DONE;
+}
+
+/* Through a gate to a more privileged level: the old stack's address, the parameters on it, and the return
+ * address go to the level's own stack. */
+static enum step_result call_inner(struct step_env *env, struct target *target)
+{
+    struct cpu_state *cpu = env->cpu;
+    unsigned cpl = descriptor_dpl(&target->descriptor), size = target->gate_size, count = target->parameters;
+    bool is_long = cpu_is_long(cpu);
+    struct cpu_segment ss = far_null_stack(cpl);
+    uint64_t pointer, old = stack_pointer(env), slots[31], frame[4 + 31];
+    TRY(far_pop(env, old, size, count, slots));
+    TRY(is_long ? far_stack_long(env, FAR_STACK_LEVEL(cpl), &pointer)
+                : far_stack_legacy(env, cpl, &ss, &pointer));
+    frame[0] = cpu->segments[CPU_SS].selector;
+    frame[1] = cpu->gpr[CPU_RSP];
+    for (unsigned i = 0; i < count; i++)
+        frame[2 + i] = slots[count - 1 - i];
+    frame[2 + count] = cpu->segments[CPU_CS].selector;
+    frame[3 + count] = env->next_rip;
+    cpu->segments[CPU_SS] = ss;
+    TRY(far_enter(env, &target->descriptor, cpl, target->rip));
+    TRY(far_push(env, &pointer, size, 4 + count, frame));
+    stack_pointer_set(env, pointer);
+    return STEP_DONE;
+}
+
 enum step_result emulate_call_far(struct step_env *env)
 {
+    struct target target = {0};
     unsigned size = env->insn.operand_size;
-    struct target target;
     read_pointer(env, &target);
-    uint64_t pointer = stack_pointer(env);
-    uint64_t frame[2] = {env->cpu->segments[CPU_CS].selector, env->next_rip};
     if (!is_protected(env)) {
+        uint64_t pointer = stack_pointer(env);
+        uint64_t frame[2] = {env->cpu->segments[CPU_CS].selector, env->next_rip};
         TRY(enter_real(env, target.selector, target.rip));
         TRY(far_push(env, &pointer, size, 2, frame));
         stack_pointer_set(env, pointer);
         return STEP_DONE;
     }
     TRY(check_target(env, &target));
-    /* the frame goes to the stack of the old mode; nothing but the new rip can fail behind it */
-    bool was_64bit = env->is_64bit;
-    struct cpu_segment cs = env->cpu->segments[CPU_CS];
-    TRY(far_enter(env, &target.descriptor, env->cpu->cpl, target.rip));
-    struct cpu_segment new_cs = env->cpu->segments[CPU_CS];
-    env->cpu->segments[CPU_CS] = cs;
-    env->is_64bit = was_64bit;
-    TRY(far_push(env, &pointer, size, 2, frame));
-    stack_pointer_set(env, pointer);
-    env->cpu->segments[CPU_CS] = new_cs;
-    env->is_64bit = cpu_is_64bit(env->cpu);
-    return STEP_DONE;
+    const struct descriptor *code = &target.descriptor;
+    if (target.gate_size && !far_is_conforming(code) && descriptor_dpl(code) < env->cpu->cpl)
+        return call_inner(env, &target);
+    return call_same_privilege(env, &target, target.gate_size ? target.gate_size : size);
 }
 
 /* The code segment that RET and IRET go back to: never to a more privileged one. */

@@ -7,7 +7,7 @@
 #include "mmio/branch.h"
 #include "mmio/stack.h"
 
-#define SLOTS_MAX 11 /* the frame of an event in virtual-8086 mode, with an error code, is 10 */
+#define SLOTS_MAX 36 /* a call gate's frame of 4 with 31 parameters */
 
 bool far_is_code(const struct step_env *env, const struct descriptor *descriptor)
 {
@@ -41,6 +41,34 @@ void far_switch_stack(struct step_env *env, const struct cpu_segment *ss, uint64
     env->cpu->segments[CPU_SS] = *ss;
     stack_pointer_set(env, rsp);
     env->outcome->changed_system = true;
+}
+
+static enum step_result tss_read(struct step_env *env, unsigned offset, unsigned size, uint64_t *value)
+{
+    struct access access = {
+        .gva = env->cpu->tr.base + offset, .len = (uint16_t)size, .flags = ACCESS_READ | ACCESS_SYSTEM};
+    if (offset + size - 1 > env->cpu->tr.limit)
+        return env_raise_error(env, VECTOR_TS, SELECTOR_INDEX(env->cpu->tr.selector));
+    TRY(access_prepare_linear(env, &access));
+    *value = access_read_value(env, &access);
+    return STEP_DONE;
+}
+
+enum step_result far_stack_legacy(struct step_env *env, unsigned cpl, struct cpu_segment *ss,
+                                  uint64_t *pointer)
+{
+    bool is_wide = env->cpu->tr.attributes & 8;
+    unsigned width = is_wide ? 4 : 2, offset = is_wide ? 4 + 8 * cpl : 2 + 4 * cpl;
+    uint64_t selector = 0;
+    TRY(tss_read(env, offset, width, pointer));
+    TRY(tss_read(env, offset + width, 2, &selector));
+    return segment_load_stack(env, (uint16_t)selector, cpl, VECTOR_TS, ss);
+}
+
+enum step_result far_stack_long(struct step_env *env, unsigned entry, uint64_t *pointer)
+{
+    TRY(tss_read(env, entry, 8, pointer));
+    return access_is_canonical(env, *pointer) ? STEP_DONE : env_raise_error(env, VECTOR_SS, 0);
 }
 
 enum step_result far_pop(struct step_env *env, uint64_t pointer, unsigned size, unsigned count,

@@ -25,6 +25,15 @@ void far_switch_stack(struct step_env *env, const struct cpu_segment *ss, uint64
 /* The null SS that long mode has in supervisor code after a change of privilege. */
 struct cpu_segment far_null_stack(unsigned cpl);
 
+/* Legacy modes: SS and rSP of level `cpl` from a 16 or 32-bit TSS. */
+enum step_result far_stack_legacy(struct step_env *env, unsigned cpl, struct cpu_segment *ss,
+                                  uint64_t *pointer);
+
+/* Long mode: rSP of a level or of an IST entry, 1 to 7; SS is null. */
+#define FAR_STACK_LEVEL(cpl) (4u + 8 * (cpl))
+#define FAR_STACK_IST(ist)   (28u + 8 * (ist))
+enum step_result far_stack_long(struct step_env *env, unsigned entry, uint64_t *pointer);
+
 /* Reads `count` slots from offset `pointer` of the stack up. */
 enum step_result far_pop(struct step_env *env, uint64_t pointer, unsigned size, unsigned count,
                          uint64_t values[]);

@@ -237,6 +237,48 @@ START_TEST(int_n_swallows_the_single_step)
 }
 END_TEST
 
+static void set_call_gate(unsigned selector, unsigned to, unsigned type, unsigned parameters)
+{
+    uint8_t *gate = (uint8_t *)test_ram(GDT_GPA) + selector;
+    store_le64(gate, (uint64_t)(HANDLER >> 16) << 48 | (uint64_t)type << 40 | (uint64_t)parameters << 32 |
+                         (uint64_t)to << 16 | (HANDLER & 0xffff));
+    store_le64(gate + 8, 0);
+}
+
+START_TEST(call_gates)
+{
+    /* the same privilege, then an inner one with two parameters: CALL FAR [EBX] */
+    test_set_up(TEST_32);
+    set_call_gate(0x70, 0x18, 0x8c, 0);
+    test_apply("rbx=20010 [20014]2=70");
+    ck_assert_int_eq(test_step("\xff\x1b", 2), STEP_DONE);
+    test_expect("same", "rip=12340 cs=18 rsp=2fef8 [2fef8]4=10ff2 [2fefc]4=18");
+    test_set_up(TEST_32);
+    set_call_gate(0x70, 0x18, 0xec, 2);
+    store_le32((uint8_t *)test_ram(TSS_GPA) + 4, 0x25000);
+    store_le16((uint8_t *)test_ram(TSS_GPA) + 8, 0x10);
+    test_apply("rbx=20010 [20014]2=73 cpl=3 cs=33 ss=23 [2ff00]4=aaa [2ff04]4=bbb");
+    test_cpu.segments[CPU_SS].attributes = 0xc0f3;
+    ck_assert_int_eq(test_step("\xff\x1b", 2), STEP_DONE);
+    test_expect("inner", "rip=12340 cs=18 ss=10 cpl=0 rsp=24fe8 [24ffc]4=23 [24ff8]4=2ff00 [24ff4]4=bbb "
+                         "[24ff0]4=aaa [24fec]4=33 [24fe8]4=10ff2");
+    /* long mode: no parameters, a null SS, eight-byte slots */
+    test_set_up(TEST_64_USER);
+    set_call_gate(0x70, 0x08, 0xec, 0);
+    store_le64((uint8_t *)test_ram(TSS_GPA) + 4, 0x25000);
+    test_apply("rbx=20010 [20014]2=73");
+    ck_assert_int_eq(test_step("\xff\x1b", 2), STEP_DONE);
+    test_expect("long",
+                "rip=12340 cs=8 ss=0 cpl=0 rsp=24fe0 [24ff8]8=23 [24ff0]8=2ff00 [24fe8]8=2b [24fe0]8=10ff2");
+    /* a gate for the supervisor alone */
+    test_set_up(TEST_64_USER);
+    set_call_gate(0x70, 0x08, 0x8c, 0);
+    test_apply("rbx=20010 [20014]2=73");
+    ck_assert_int_eq(test_step("\xff\x1b", 2), STEP_EXCEPTION);
+    ck_assert_uint_eq(test_outcome.event.error_code, 0x70);
+}
+END_TEST
+
 static void write_msr(uint32_t index, uint64_t value)
 {
     ck_assert(test_machine.ops->msr_write(NULL, index, value));
@@ -267,5 +309,6 @@ void test_suite(Suite *suite)
     test_add(suite, faults_on_the_way_are_promoted);
     test_add(suite, an_nmi_masks_the_next_until_iret);
     test_add(suite, int_n_swallows_the_single_step);
+    test_add(suite, call_gates);
     test_add(suite, syscall_and_sysret);
 }

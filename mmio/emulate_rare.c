@@ -1,0 +1,50 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Instructions that a guest seldom has, and whose plainest legal behaviour is enough: a transaction that
+ * always aborts, a monitor that never arms. Without the extension in the guest's CPUID they are #UD before
+ * this.
+ */
+#include "mmio/branch.h"
+#include "mmio/emulate.h"
+
+#define CR4_UINTR (1u << 25)
+
+/* XBEGIN: aborted at once, for no reason that a retry would help: EAX is 0, and the fallback runs. XEND has
+ * then nothing to end, XABORT does nothing outside a transaction, XTEST finds none. */
+enum step_result emulate_transaction(struct step_env *env)
+{
+    switch (env->insn.op) {
+    case INSN_OP_XBEGIN:
+        env->cpu->gpr[CPU_RAX] = 0;
+        return branch_to(env, env->next_rip + env->insn.imm, env->is_64bit ? 8 : env->insn.operand_size);
+    case INSN_OP_XEND:
+        return env_gp(env);
+    case INSN_OP_XTEST:
+        flags_set(env, FLAGS_STATUS, FLAG_ZF);
+        return STEP_DONE;
+    default:
+        return STEP_DONE;
+    }
+}
+
+/* MONITOR and MWAIT: a wake-up that comes at once is one of the allowed ones. The monitored line is read. */
+enum step_result emulate_monitor(struct step_env *env)
+{
+    if (env->cpu->cpl)
+        return env_raise(env, VECTOR_UD);
+    if (env->insn.op == INSN_OP_MWAIT)
+        return STEP_DONE;
+    if ((uint32_t)env->cpu->gpr[CPU_RCX])
+        return env_gp(env);
+    struct access line = {.segment = env->insn.segment,
+                          .offset = gpr_read(env, CPU_RAX, env->insn.address_size),
+                          .len = 1,
+                          .flags = ACCESS_READ};
+    return access_prepare(env, &line);
+}
+
+/* CLUI, STUI, TESTUI */
+enum step_result emulate_user_interrupt_flag(struct step_env *env)
+{
+    return env->cpu->cr4 & CR4_UINTR ? env_unsupported(env, "user interrupts") : env_raise(env, VECTOR_UD);
+}
