@@ -169,11 +169,23 @@ static unsigned chunk_size(unsigned len)
     return len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;
 }
 
+static uint64_t read_device(const struct step_machine *machine, gpa_t gpa, unsigned size)
+{
+    for (unsigned i = 0; machine->replay && i < machine->replay->count; i++) {
+        struct step_replayed_read *read = &machine->replay->reads[i];
+        if (read->gpa != gpa || read->size != size)
+            continue;
+        read->size = 0;
+        return read->value;
+    }
+    return bus_read(machine->bus, gpa, size);
+}
+
 static void device_read(struct step_env *env, const struct access_piece *piece, uint8_t *to)
 {
     for (unsigned at = 0, size; at < piece->len; at += size) {
         size = chunk_size(piece->len - at);
-        store_le(to + at, bus_read(env->machine->bus, piece->gpa + at, size), size);
+        store_le(to + at, read_device(env->machine, piece->gpa + at, size), size);
         env->outcome->device_reads++;
     }
     env->outcome->device_gpa = piece->gpa;

@@ -47,8 +47,9 @@ struct bus_region {
     pthread_mutex_t *lock; /* NULL: the device needs none */
     /* What the device asks of the machine, for BUS_MEMORY (coalesce: for ports too). */
     enum bus_engine engine;
-    bool coalesce; /* writes may reach it late, but before anything else does */
-    void *direct;  /* `len` bytes that stand for the region, which has no side effects; or NULL */
+    bool coalesce;   /* writes may reach it late, but before anything else does */
+    bool is_trapped; /* the machine's answer: its pages have a slot without access */
+    void *direct;    /* `len` bytes that stand for the region, which has no side effects; or NULL */
     uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
 };
 

@@ -14,15 +14,17 @@ static bool cpuid_has(struct step_env *env, struct isa_cpuid where)
     return regs[where.reg] >> where.bit & 1;
 }
 
-/* Without a CPUID of its own, the guest has the host's. */
+/* Hiding an extension from CPUID does not take it away: what the guest's instruction would find on this CPU,
+ * it finds here too. (And on a KVM without hardware virtualization the guest reads the host's CPUID itself.)
+ */
 static bool guest_has(struct step_env *env, enum insn_isa isa)
 {
     struct simd_code *code = env->machine->simd;
     int known = simd_guest_has(code, isa);
     if (known < 0) {
         struct isa_cpuid where = isa_cpuid(isa);
-        known = !where.is_known || !env->machine->ops->cpuid ? simd_host_has(code, isa)
-                                                             : cpuid_has(env, where);
+        known = simd_host_has(code, isa) ||
+                (where.is_known && env->machine->ops->cpuid && cpuid_has(env, where));
         simd_guest_set(code, isa, known);
     }
     return known;
@@ -104,12 +106,9 @@ static bool is_available(struct step_env *env, enum insn_isa isa, enum insn_clas
 {
     if (class == INSN_CLASS_AVX512 && !guest_has(env, INSN_ISA_AVX512F))
         return false;
-    if (needs_vl(&env->insn)) {
-        /* CPUID.7.EBX[31], which has no name among the extensions */
-        static const struct isa_cpuid vl = {.leaf = 7, .reg = 1, .bit = 31, .is_known = true};
-        if (env->machine->ops->cpuid && !cpuid_has(env, vl))
-            return false;
-    }
+    /* CPUID.7.EBX[31], which has no name among the extensions */
+    if (needs_vl(&env->insn) && !__builtin_cpu_supports("avx512vl"))
+        return false;
     return guest_has(env, isa);
 }
 

@@ -92,6 +92,18 @@ struct step_ops {
     bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
 };
 
+/* Reads of devices that were already made for this instruction by whoever gave up on it (KVM's emulator may,
+ * in the middle): the values are used again, since a read cannot be undone. In order; each is taken once. */
+#define STEP_REPLAY_MAX 8
+struct step_replay {
+    unsigned count;
+    struct step_replayed_read {
+        gpa_t gpa;
+        uint64_t value;
+        uint8_t size; /* 0: taken */
+    } reads[STEP_REPLAY_MAX];
+};
+
 /* What the instruction runs against; filled once for each vCPU. Everything is borrowed. */
 struct step_machine {
     struct guest_memory *memory;
@@ -103,6 +115,7 @@ struct step_machine {
     struct simd_code *simd; /* the vCPU's own; NULL: x87 and vector instructions are STEP_UNSUPPORTED */
     const struct step_ops *ops;
     void *owner;
+    struct step_replay *replay;    /* NULL: nothing was read yet */
     uint8_t physical_address_bits; /* MAXPHYADDR of the guest's CPUID; 0 means 48 */
     bool vendor_amd;               /* whose rules, where the two differ */
     unsigned rep_limit;            /* elements of a REP for one call; 0 means 16384 */

@@ -32,6 +32,11 @@ struct emulation {
         unsigned refresh_in; /* emulated instructions; 0: now */
     } debug;
     struct run_ahead run_ahead;
+    /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
+    struct noted_reads {
+        struct step_replay replay;
+        uint64_t rip, exit;
+    } noted;
     bool tlb_stale;
     uint32_t xsave_bytes;
     uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
@@ -302,7 +307,11 @@ static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsi
                                     struct step_outcome *outcome)
 {
     struct emulation *emulation = vcpu->emulation;
+    const struct noted_reads *noted = &emulation->noted;
+    if (noted->exit + 1 == vcpu->exit_count && noted->rip == emulation->cpu.rip)
+        emulation->step.replay = &emulation->noted.replay;
     enum step_result result = execute(emulation, hint, hint_len, outcome);
+    emulation->step.replay = NULL;
     bool changed_system = outcome->changed_system;
     vcpu->emulated_count++;
     while (result == STEP_AGAIN && !is_kicked(vcpu)) {
@@ -315,12 +324,34 @@ static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsi
     return result;
 }
 
+static struct emulation *get_emulation(struct vcpu *vcpu)
+{
+    if (!vcpu->emulation)
+        vcpu->emulation = emulation_create(vcpu);
+    return vcpu->emulation;
+}
+
+void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value)
+{
+    struct emulation *emulation = get_emulation(vcpu);
+    struct kvm_regs regs;
+    if (!emulation || ioctl(vcpu->fd, KVM_GET_REGS, &regs))
+        return;
+    struct noted_reads *noted = &emulation->noted;
+    struct step_replay *replay = &noted->replay;
+    if (noted->rip != regs.rip || noted->exit + 1 != vcpu->exit_count)
+        replay->count = 0;
+    noted->rip = regs.rip;
+    noted->exit = vcpu->exit_count;
+    if (replay->count < STEP_REPLAY_MAX)
+        replay->reads[replay->count++] = (struct step_replayed_read){
+            .gpa = gpa, .size = (uint8_t)size, .value = value};
+}
+
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
 {
     struct step_outcome outcome;
-    if (!vcpu->emulation)
-        vcpu->emulation = emulation_create(vcpu);
-    struct emulation *emulation = vcpu->emulation;
+    struct emulation *emulation = get_emulation(vcpu);
     int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
     if (failure)
         return fail(vcpu, failure, end);

@@ -15,6 +15,11 @@ struct emulation;
  * True: the guest goes on. False: it does not, and *end says why. */
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end);
 
+/* KVM has read from a trapped region by itself, in the middle of an instruction that it may yet give up on (a
+ * LOCKed one, where ring 0 is interpreted). Remembers the value for vcpu_emulate, and takes the registers out
+ * of KVM's emulator as they are now: later they would come half changed. */
+void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value);
+
 /* What vcpu_emulate allocated at its first call; NULL is fine. */
 void emulation_destroy(struct emulation *emulation);
 

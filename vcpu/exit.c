@@ -88,6 +88,9 @@ static void exit_mmio(struct vcpu *vcpu, struct vcpu_exit_record *record)
     } else {
         record->value = bus_read(vcpu->machine->memory_bus, run->mmio.phys_addr, size);
         store_le(run->mmio.data, record->value, size);
+        const struct bus_region *region = bus_find(vcpu->machine->memory_bus, run->mmio.phys_addr);
+        if (region && region->is_trapped)
+            vcpu_note_read(vcpu, run->mmio.phys_addr, size, record->value);
     }
 }
 

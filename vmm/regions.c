@@ -73,7 +73,7 @@ static int place_span(struct vmm *machine, struct span *span, struct vmm_error *
     return result;
 }
 
-static int place_trapped(struct vmm *machine, const struct bus_region *region, struct span *span,
+static int place_trapped(struct vmm *machine, struct bus_region *region, struct span *span,
                          struct vmm_error *error)
 {
     gpa_t start = align_down(region->base, PAGE_BYTES);
@@ -84,6 +84,7 @@ static int place_trapped(struct vmm *machine, const struct bus_region *region, s
                  region->name);
         return 0;
     }
+    region->is_trapped = true;
     if (start > span->end)
         result = place_span(machine, span, error);
     if (span->end == span->start)
@@ -166,7 +167,7 @@ const char *machine_engine_name(const struct vmm *machine, const struct bus_regi
 {
     if (region->direct)
         return "direct";
-    if (wants_trap(machine, region))
+    if (region->is_trapped || (!machine->has_run && wants_trap(machine, region)))
         return "trap";
     return region->coalesce ? "kvm+coalesced" : "kvm";
 }

@@ -32,7 +32,8 @@ static bool parse_mapping(const char *line, const struct vmm *machine, bool *is_
     return true;
 }
 
-/* Pages that only this process has, apart from guest RAM. A fork in between is not expected. */
+/* Pages that only this process has, apart from guest RAM: those that no file stands behind. (Private_Dirty
+ * would count program text that lies on a ramfs.) */
 static uint64_t private_bytes(const struct vmm *machine)
 {
     FILE *smaps = fopen("/proc/self/smaps", "re");
@@ -43,7 +44,7 @@ static uint64_t private_bytes(const struct vmm *machine)
         return 0;
     while (fgets(line, sizeof(line), smaps))
         if (!parse_mapping(line, machine, &is_guest) && !is_guest &&
-            sscanf(line, "Private_Dirty: %" SCNu64 " kB", &kib) == 1)
+            sscanf(line, "Anonymous: %" SCNu64 " kB", &kib) == 1)
             sum_kib += kib;
     fclose(smaps);
     return sum_kib * KIB;

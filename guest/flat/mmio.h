@@ -1,0 +1,45 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What long64-mmio.S and the program that runs it agree on: a mailbox in guest memory, filled before the run and
+ * read after it. Assembled and compiled, so plain numbers only.
+ */
+#ifndef GUEST_FLAT_MMIO_H
+#define GUEST_FLAT_MMIO_H
+
+#define MMIO_MAILBOX 0x200000 /* 64-bit fields at these offsets: */
+#define MMIO_OP      0x00     /* MMIO_OP_* */
+#define MMIO_RING    0x08     /* 0 or 3 */
+#define MMIO_COUNT   0x10     /* how often the operation is done, from 1 */
+#define MMIO_TARGET  0x18     /* where: RAM or a device, two pages, page-aligned */
+#define MMIO_BEGIN   0x20     /* the guest's TSC before */
+#define MMIO_END     0x28     /* and after all of them */
+#define MMIO_STEP    0x30     /* the last thing that the guest reached: 1 paging, 2 vector state, 3 the operation */
+
+#define MMIO_BUFFER 0x210000 /* a page of RAM: the source of REP MOVS, 64 bytes for vector moves */
+
+/* What the guest writes to the debug-exit port. */
+#define MMIO_DONE  0
+#define MMIO_NO_OP 1 /* there is no such operation */
+#define MMIO_FAULT 2 /* an exception */
+
+#define MMIO_OP_NOTHING     0
+#define MMIO_OP_STORE       1  /* mov [target], eax */
+#define MMIO_OP_LOAD        2  /* mov eax, [target] */
+#define MMIO_OP_ADD         3  /* add dword [target], 3 */
+#define MMIO_OP_LOCK_XADD   4  /* lock xadd [target], rax */
+#define MMIO_OP_STORE16     5  /* movups [target], xmm0 */
+#define MMIO_OP_STORE32     6  /* vmovups [target], ymm0 */
+#define MMIO_OP_STORE64     7  /* vmovups [target], zmm0 */
+#define MMIO_OP_LOAD16      8  /* movups xmm1, [target]; then to the buffer, at 64 */
+#define MMIO_OP_REP_MOVSB   9  /* 4096 bytes from the buffer */
+#define MMIO_OP_REP_STOSD   10 /* 4096 bytes */
+#define MMIO_OP_LOOP        11 /* a loop of 64 stores of 4 bytes, upwards */
+#define MMIO_OP_BURST       12 /* eight stores to eight registers, one behind the other */
+#define MMIO_OP_CROSSING    13 /* mov [target + 4093], rax: across two pages of the device */
+#define MMIO_OP_MOVSB_BACK  14 /* rep movsb of 4096 bytes from the target to the buffer */
+#define MMIO_OP_MASKED      15 /* vmovups [target] {k1}, zmm0 with every other element */
+#define MMIO_OP_CMPXCHG16B  16 /* lock cmpxchg16b [target] */
+#define MMIO_OP_X87         17 /* fld qword [buffer]; fstp tbyte [target] */
+#define MMIO_OP_COUNT       18
+
+#endif
