@@ -2,7 +2,7 @@
  *
  * A line on the serial port, byte by byte with the transmitter polled, from long mode; then value 0.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START64
     lea text, %rsi

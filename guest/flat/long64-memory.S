@@ -3,7 +3,7 @@
  * RAM beyond the image: a word at every 64 KiB from 2 MiB to 3 MiB, each its own address, all written before the
  * first is read; value 0, or 1. It needs 3 MiB.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START64
     mov $0x200000, %edi

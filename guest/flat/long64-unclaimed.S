@@ -3,7 +3,7 @@
  * Ports and addresses that nobody claims read all ones in every width, and writes to them vanish; value 0, or
  * the number of the first check that failed.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 #define HOLE 0xd0000000
 

@@ -3,7 +3,7 @@
  * INS and OUTS with 32-bit addresses, in every width, forward and backward, REP and not; value 0, or the number
  * of the first check that failed. The UART's scratch register is the device.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START32
     cld

@@ -3,7 +3,7 @@
  * A division by zero without a usable IDT: the exception, the double fault and the third, which shuts the CPU
  * down.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START32
     lidt no_idt

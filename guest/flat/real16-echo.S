@@ -2,7 +2,7 @@
  *
  * Serial input: every byte comes back, polled; 'q' ends with value 0.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
 1:  mov $UART + 5, %dx

@@ -2,7 +2,7 @@
  *
  * Serial output without end, a whole line by REP OUTSB: a slow or closed reader, and stop meanwhile.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     cld

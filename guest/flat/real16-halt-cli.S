@@ -2,7 +2,7 @@
  *
  * HLT with interrupts disabled: nothing can ever wake this CPU.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     cli

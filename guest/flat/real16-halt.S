@@ -2,7 +2,7 @@
  *
  * HLT with interrupts enabled and none to come: a run that only stop, a signal or a time limit ends.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     sti

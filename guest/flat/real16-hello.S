@@ -2,7 +2,7 @@
  *
  * A line on the serial port, byte by byte with the transmitter polled, from real mode; then value 0.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     lea text, %si

@@ -2,7 +2,7 @@
  *
  * The keyboard controller's command 0xfe resets the machine; value 1 if it does not.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     mov $0xfe, %al

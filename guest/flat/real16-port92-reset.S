@@ -2,7 +2,7 @@
  *
  * Bit 0 of port 0x92 resets the machine; value 1 if it does not. Setting bit 1 (A20) alone must not.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     mov $0x02, %al

@@ -2,7 +2,7 @@
  *
  * Codes on port 0x80, one for each step, then value 0: a trace of them must show 1, 2, 3.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 
 START16
     mov $1, %al
