@@ -40,11 +40,6 @@ void test_skip(const char *reason)
     skip_reason = reason;
 }
 
-bool test_has_failed(void)
-{
-    return has_failed;
-}
-
 static bool select_test(const char *name)
 {
     for (size_t i = 0; i < ARRAY_COUNT(tests); i++) {

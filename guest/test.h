@@ -48,7 +48,6 @@ struct test {
 void test_fail(const char *file, unsigned line, const char *condition);
 void test_fail_equal(const char *file, unsigned line, const char *what, uint64_t actual, uint64_t expected);
 void test_skip(const char *reason);
-bool test_has_failed(void);
 
 /* What the command line asks for. */
 struct options {

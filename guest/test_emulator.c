@@ -58,8 +58,8 @@ void test_kernel_cmpxchg16b(void)
     CHECK_EQUAL(pair[1], 4);
 }
 
+/* Nothing to see afterwards: what can go wrong is an exception, or the end of the run. */
 void test_kernel_fence(void)
 {
     __asm__ volatile("mfence; lfence; sfence" : : : "memory");
-    CHECK(!test_has_failed());
 }

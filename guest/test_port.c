@@ -13,7 +13,6 @@
 #define MODEM_STATUS   (UART + 6)
 #define MCR_USUAL      0x0bu
 #define PORT_UNCLAIMED 0x1230
-#define PORT_POST      0x80
 
 void test_port_byte(void)
 {
@@ -195,11 +194,4 @@ void test_port_ins_fault(void)
     CHECK_EQUAL(trap.frame.rcx, 6);
     CHECK_EQUAL(page[PAGE_BYTES - 1], 0x18);
     page_free(page);
-}
-
-void test_port_post(void)
-{
-    for (unsigned i = 0; i < 4; i++)
-        out8(PORT_POST, (uint8_t)(0x11 << i));
-    CHECK(!test_has_failed());
 }

@@ -38,7 +38,7 @@ static void state_work(struct cpu *cpu)
     uint16_t tr;
     __asm__ volatile("sgdt %0; str %1" : "=m"(gdt), "=r"(tr));
     bool is_own = cpu_this() == cpu && gdt.base == (uint64_t)cpu->gdt && tr == SEL_TSS;
-    cpu->work_result = is_own && cr3_read() == cr3_read() && cr0_read() & CR0_WP ? cr3_read() : 0;
+    cpu->work_result = is_own && cr0_read() & CR0_WP ? cr3_read() : 0;
 }
 
 void test_smp_state(void)

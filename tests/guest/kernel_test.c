@@ -86,7 +86,7 @@ START_TEST(one_cpu)
     run_kernel("guest.img", NULL);
     must_pass();
     must_show("# boot: multiboot");
-    ck_assert_uint_ge(count_lines(run.output, "ok "), 60);
+    ck_assert_uint_ge(count_lines(run.output, "ok "), 59);
 }
 END_TEST
 
@@ -95,6 +95,14 @@ START_TEST(one_cpu_by_pvh)
     run_kernel("guest-pvh.img", "all");
     must_pass();
     must_show("# boot: PVH, command line \"all\"");
+}
+END_TEST
+
+START_TEST(elf64_with_both_headers)
+{
+    run_kernel("guest.elf", "mem-map");
+    must_pass();
+    must_show("# boot: PVH");
 }
 END_TEST
 
@@ -134,7 +142,7 @@ START_TEST(no_irqchip)
     run_kernel("guest.img", NULL);
     must_pass();
     must_show(" - irq-self # SKIP no local APIC\n");
-    ck_assert_uint_ge(count_lines(run.output, "ok "), 60);
+    ck_assert_uint_ge(count_lines(run.output, "ok "), 59);
 }
 END_TEST
 
@@ -268,6 +276,7 @@ void test_suite(Suite *suite)
 {
     test_add_slow(suite, one_cpu, 90);
     test_add_slow(suite, one_cpu_by_pvh, 90);
+    test_add(suite, elf64_with_both_headers);
     test_add_slow(suite, two_cpus, 90);
     test_add_slow(suite, four_cpus_by_x2apic, 90);
     test_add_slow(suite, split_irqchip, 90);
