@@ -3,7 +3,7 @@
  * One memory operation on a device or on RAM, in ring 0 or 3, a number of times, between two readings of the TSC:
  * for the tests and benchmarks of memory-mapped I/O. flat/mmio.h says how it is asked.
  */
-#include "guest/flat/flat.h"
+#include "guest/flat/flat.inc"
 #include "guest/flat/mmio.h"
 
 #define MAILBOX(field) (MMIO_MAILBOX + field)
