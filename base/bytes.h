@@ -37,6 +37,16 @@ static inline uint64_t load_le64(const void *from)
 static inline uint64_t load_le(const void *from, unsigned size)
 {
     uint64_t value = 0;
+    switch (size) { /* a call of memcpy would cost more than the load */
+    case 1:
+        return *(const uint8_t *)from;
+    case 2:
+        return load_le16(from);
+    case 4:
+        return load_le32(from);
+    case 8:
+        return load_le64(from);
+    }
     memcpy(&value, from, size);
     return value;
 }
@@ -58,6 +68,20 @@ static inline void store_le64(void *to, uint64_t value)
 
 static inline void store_le(void *to, uint64_t value, unsigned size)
 {
+    switch (size) {
+    case 1:
+        *(uint8_t *)to = (uint8_t)value;
+        return;
+    case 2:
+        store_le16(to, (uint16_t)value);
+        return;
+    case 4:
+        store_le32(to, (uint32_t)value);
+        return;
+    case 8:
+        store_le64(to, value);
+        return;
+    }
     memcpy(to, &value, size);
 }
 

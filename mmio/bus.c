@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
+
 #define PORT_COUNT   0x10000u
 #define REGION_LIMIT 254 /* an index of the port table is a byte, and 0 means none */
 
@@ -227,6 +229,55 @@ void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
     }
     for (unsigned i = 0; i < size; i++)
         bus_write(bus, address + i, 1, value >> (8 * i) & 0xff);
+}
+
+/* The region that the whole block is in, if the device knows the width. */
+static struct bus_region *block_region(const struct bus *bus, uint64_t address, unsigned size, size_t count)
+{
+    struct bus_region *region = bus_find(bus, address);
+    bool is_whole = region && range_inside(address, (uint64_t)size * count, region->base, region->len) &&
+                    size >= region->size_min && size <= region_size_max(region);
+    return is_whole ? region : NULL;
+}
+
+void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to)
+{
+    struct bus_region *region = block_region(bus, address, size, count);
+    if (!region) {
+        for (size_t i = 0; i < count; i++)
+            store_le((uint8_t *)to + i * size, bus_read(bus, address + i * size, size), size);
+        return;
+    }
+    uint64_t offset = address - region->base;
+    region_lock(region);
+    region->read_counts[__builtin_ctz(size)] += count;
+    if (region->ops->read_block)
+        region->ops->read_block(region->device, offset, size, count, to);
+    else
+        for (size_t i = 0; i < count; i++)
+            store_le((uint8_t *)to + i * size, region->ops->read(region->device, offset + i * size, size),
+                     size);
+    region_unlock(region);
+}
+
+void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from)
+{
+    struct bus_region *region = block_region(bus, address, size, count);
+    if (!region) {
+        for (size_t i = 0; i < count; i++)
+            bus_write(bus, address + i * size, size, load_le((const uint8_t *)from + i * size, size));
+        return;
+    }
+    uint64_t offset = address - region->base;
+    region_lock(region);
+    region->write_counts[__builtin_ctz(size)] += count;
+    if (region->ops->write_block)
+        region->ops->write_block(region->device, offset, size, count, from);
+    else
+        for (size_t i = 0; i < count; i++)
+            region->ops->write(region->device, offset + i * size, size,
+                               load_le((const uint8_t *)from + i * size, size));
+    region_unlock(region);
 }
 
 struct bus_region *const *bus_regions(const struct bus *bus, size_t *count)

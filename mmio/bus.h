@@ -19,6 +19,10 @@
 struct bus_ops {
     uint64_t (*read)(void *device, uint64_t offset, unsigned size);
     void (*write)(void *device, uint64_t offset, unsigned size, uint64_t value);
+    /* May be NULL: `count` accesses of `size` bytes at rising offsets in one call, with the same effect as so
+     * many calls of read or write. `to` and `from` may be the guest's memory: each byte is read once. */
+    void (*read_block)(void *device, uint64_t offset, unsigned size, size_t count, void *to);
+    void (*write_block)(void *device, uint64_t offset, unsigned size, size_t count, const void *from);
     /* Of a direct region, may be NULL: the guest has written to some of the bytes [offset, offset + len)
      * since the last call, without an access that came here. */
     void (*dirty)(void *device, uint64_t offset, uint64_t len);
@@ -74,6 +78,11 @@ struct bus_region *bus_find(const struct bus *bus, uint64_t address);
  * that leaves its region is done byte by byte. */
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size);
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value);
+
+/* `count` accesses of `size` bytes (1, 2, 4, 8) at rising addresses, as of a REP instruction: the same as so
+ * many bus_reads or bus_writes, but the region is found and locked once where the block lies inside it. */
+void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to);
+void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from);
 
 /* The regions in order of address; a borrow until the next bus_add or bus_remove. */
 struct bus_region *const *bus_regions(const struct bus *bus, size_t *count);

@@ -124,20 +124,8 @@ static uint64_t element_read(const struct string *string, const struct side *sid
         return access_read_value(string->env, access);
     const struct access_piece *piece = &access->pieces[0];
     uint64_t at = element_at(string, i);
-    if (piece->from) {
-        uint64_t value = 0;
-        switch (string->size) {
-        case 1:
-            return piece->from[at];
-        case 2:
-            return load_le16(piece->from + at);
-        case 4:
-            return load_le32(piece->from + at);
-        default:
-            memcpy(&value, piece->from + at, 8);
-            return value;
-        }
-    }
+    if (piece->from)
+        return load_le(piece->from + at, string->size);
     string->env->outcome->device_reads++;
     string->env->outcome->device_gpa = piece->gpa + at;
     return bus_read(string->env->machine->bus, piece->gpa + at, string->size);
@@ -153,19 +141,7 @@ static void element_write(const struct string *string, const struct side *side, 
     const struct access_piece *piece = &access->pieces[0];
     uint64_t at = element_at(string, i);
     if (piece->to) {
-        switch (string->size) {
-        case 1:
-            piece->to[at] = (uint8_t)value;
-            break;
-        case 2:
-            store_le16(piece->to + at, (uint16_t)value);
-            break;
-        case 4:
-            store_le32(piece->to + at, (uint32_t)value);
-            break;
-        default:
-            store_le64(piece->to + at, value);
-        }
+        store_le(piece->to + at, value, string->size);
         return;
     }
     string->env->outcome->device_writes++;
@@ -177,8 +153,7 @@ static void element_write(const struct string *string, const struct side *side, 
 static bool move_at_once(const struct string *string)
 {
     const struct access *from = &string->source.access, *to = &string->target.access;
-    if (string->span < 2 || from->piece_count > 1 || to->piece_count > 1 || !from->pieces[0].from ||
-        !to->pieces[0].to)
+    if (from->piece_count > 1 || to->piece_count > 1 || !from->pieces[0].from || !to->pieces[0].to)
         return false;
     const uint8_t *source = from->pieces[0].from;
     uint8_t *target = to->pieces[0].to;
@@ -186,6 +161,87 @@ static bool move_at_once(const struct string *string)
         return false;
     memcpy(target, source, to->len);
     return true;
+}
+
+/* `count` elements of one value. */
+static void fill(uint8_t *to, unsigned size, uint64_t count, uint64_t value)
+{
+    if (size == 1) {
+        memset(to, (int)value, count);
+        return;
+    }
+    for (uint64_t i = 0; i < count; i++)
+        store_le(to + i * size, value, size);
+}
+
+static bool is_one_piece(const struct side *side)
+{
+    return side_is_used(side) && side->access.piece_count == 1;
+}
+
+/* A forward span with a device on one side and RAM, or rAX, on the other is one call of the bus. */
+static bool block_read(const struct string *string)
+{
+    struct step_env *env = string->env;
+    const struct access_piece *from = &string->source.access.pieces[0],
+                              *to = &string->target.access.pieces[0];
+    uint8_t values[PAGE_BYTES];
+    bool to_memory = env->insn.op == INSN_OP_MOVS;
+    if (!is_one_piece(&string->source) || from->from ||
+        (to_memory && (!is_one_piece(&string->target) || !to->to)))
+        return false;
+    bus_read_block(env->machine->bus, from->gpa, string->size, string->span, to_memory ? to->to : values);
+    if (!to_memory)
+        gpr_write(env, CPU_RAX, string->size,
+                  load_le(values + (string->span - 1) * string->size, string->size));
+    env->outcome->device_reads += (unsigned)string->span;
+    env->outcome->device_gpa = from->gpa;
+    return true;
+}
+
+static bool block_write(const struct string *string)
+{
+    struct step_env *env = string->env;
+    const struct access_piece *from = &string->source.access.pieces[0],
+                              *to = &string->target.access.pieces[0];
+    uint8_t values[PAGE_BYTES];
+    bool from_memory = env->insn.op == INSN_OP_MOVS;
+    if (!is_one_piece(&string->target) || to->to ||
+        (from_memory && (!is_one_piece(&string->source) || !from->from)))
+        return false;
+    if (!from_memory)
+        fill(values, string->size, string->span, gpr_read(env, CPU_RAX, string->size));
+    bus_write_block(env->machine->bus, to->gpa, string->size, string->span,
+                    from_memory ? from->from : values);
+    env->outcome->device_writes += (unsigned)string->span;
+    env->outcome->device_gpa = to->gpa;
+    return true;
+}
+
+static bool fill_at_once(const struct string *string)
+{
+    const struct access_piece *to = &string->target.access.pieces[0];
+    if (!is_one_piece(&string->target) || !to->to)
+        return false;
+    fill(to->to, string->size, string->span, gpr_read(string->env, CPU_RAX, string->size));
+    return true;
+}
+
+/* The whole span in one go, where that is the same as element by element. */
+static bool span_at_once(const struct string *string)
+{
+    if (string->span < 2)
+        return false;
+    bool is_forward = !string->is_backward;
+    switch (string->env->insn.op) {
+    case INSN_OP_MOVS:
+        return move_at_once(string) || (is_forward && (block_read(string) || block_write(string)));
+    case INSN_OP_STOS:
+        return fill_at_once(string) || (is_forward && block_write(string));
+    case INSN_OP_LODS:
+        return is_forward && block_read(string);
+    }
+    return false;
 }
 
 static void compare(const struct string *string, uint64_t a, uint64_t b)
@@ -233,7 +289,7 @@ static uint64_t string_span(const struct string *string, bool *ended)
     const struct step_env *env = string->env;
     uint64_t done = 0;
     bool compares = env->insn.op == INSN_OP_CMPS || env->insn.op == INSN_OP_SCAS;
-    if (env->insn.op == INSN_OP_MOVS && move_at_once(string))
+    if (span_at_once(string))
         return string->span;
     while (done < string->span && !*ended) {
         string_element(string, done++);

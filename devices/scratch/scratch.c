@@ -5,6 +5,7 @@
 #include "devices/scratch/scratch.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/mman.h>
 
 #include "base/bytes.h"
@@ -28,7 +29,22 @@ static void scratch_write(void *device, uint64_t offset, unsigned size, uint64_t
     store_le(scratch->bytes + offset, value, size);
 }
 
-static const struct bus_ops scratch_ops = {.read = scratch_read, .write = scratch_write};
+static void scratch_read_block(void *device, uint64_t offset, unsigned size, size_t count, void *to)
+{
+    struct scratch *scratch = device;
+    memcpy(to, scratch->bytes + offset, size * count);
+}
+
+static void scratch_write_block(void *device, uint64_t offset, unsigned size, size_t count, const void *from)
+{
+    struct scratch *scratch = device;
+    memcpy(scratch->bytes + offset, from, size * count);
+}
+
+static const struct bus_ops scratch_ops = {.read = scratch_read,
+                                           .write = scratch_write,
+                                           .read_block = scratch_read_block,
+                                           .write_block = scratch_write_block};
 
 static int check_config(const struct scratch_config *config, struct vmm_error *error)
 {

@@ -107,6 +107,25 @@ START_TEST(wrong_widths_are_split_or_dropped)
 }
 END_TEST
 
+START_TEST(a_block_is_as_many_accesses)
+{
+    uint8_t bytes[8];
+    set_up(BUS_MEMORY);
+    bus_write_block(bus, 0x100, 2, 3, "\1\0\2\0\3\0");
+    bus_read_block(bus, 0x102, 1, 2, bytes);
+    ck_assert_str_eq(seen, "a:w2@0=1 a:w2@2=2 a:w2@4=3 a:r1@2 a:r1@3 ");
+    ck_assert_uint_eq(bytes[1], 0x44);
+    ck_assert_uint_eq(a.write_counts[1], 3);
+    ck_assert_uint_eq(a.read_counts[0], 2);
+    /* out of a region, and into one that does not know the width: all ones */
+    seen[0] = 0;
+    bus_read_block(bus, 0x107, 1, 2, bytes);
+    ck_assert_uint_eq(bytes[1], 0xff);
+    ck_assert_str_eq(seen, "a:r1@7 ");
+    bus_destroy(bus);
+}
+END_TEST
+
 START_TEST(bad_regions_are_refused_with_a_reason)
 {
     set_up(BUS_PORTS);
@@ -145,6 +164,7 @@ void test_suite(Suite *suite)
     test_add(suite, misses_read_all_ones);
     test_add(suite, an_access_across_an_edge_is_done_by_bytes);
     test_add(suite, wrong_widths_are_split_or_dropped);
+    test_add(suite, a_block_is_as_many_accesses);
     test_add(suite, bad_regions_are_refused_with_a_reason);
     test_add(suite, a_removed_region_is_gone);
 }
