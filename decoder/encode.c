@@ -37,7 +37,7 @@ static unsigned rex_b(const struct insn *insn, unsigned reg)
 static unsigned rxb(const struct insn *insn, unsigned reg)
 {
     unsigned bits = insn->rex & INSN_REX_R ? 0x80 : 0;
-    if (reg == INSN_REG_NONE && insn->rex & INSN_REX_B4)
+    if (reg == INSN_REG_NONE && insn->encoding == INSN_EVEX && insn->rex & INSN_REX_X)
         bits |= 0x40;
     return (bits | (rex_b(insn, reg) ? 0x20 : 0)) ^ 0xe0;
 }
@@ -103,6 +103,9 @@ static void put_immediate(struct writer *writer, const struct insn *insn)
 {
     for (unsigned i = 0; i < insn->imm_size; i++)
         put(writer, insn->imm >> 8 * i & 0xff);
+    for (unsigned i = 0; i < insn->operand_count; i++)
+        if (insn->operands[i].kind == INSN_IMM2)
+            put(writer, insn->imm2 & 0xff);
 }
 
 /* Whether `again`, decoded from what was written, is `insn` but for its memory operand. */

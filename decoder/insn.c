@@ -763,7 +763,7 @@ static bool vector_valid(struct state *state, const struct shape *shape)
         if (state->v_high)
             return false;
         insn->vvvv &= 7;
-        insn->rex = 0;
+        insn->rex = checks & CHECK_W1 ? INSN_REX_W : 0; /* W as a part of the opcode; no 64-bit register */
     } else if (!(checks >> CHECK_VSIB_SHIFT & 3)) {
         insn->vvvv |= state->v_high;
     }
@@ -799,6 +799,8 @@ static bool special_valid(const struct state *state)
     case INSN_OP_MOV_SEG:
         return insn->operands[0].reg != INSN_CS;
     case INSN_OP_MOV_CR:
+        if (insn->prefixes & INSN_PREFIX_LOCK && control->reg & 8)
+            return false;
         if (insn->prefixes & INSN_PREFIX_LOCK)
             control->reg |= 8;
         return control->reg < 9 && 0x11du >> control->reg & 1;
