@@ -122,10 +122,15 @@ static enum step_result page_fault(struct step_env *env, gva_t gva, uint32_t err
     return env_raise_error(env, VECTOR_PF, error_code);
 }
 
+bool access_checks_alignment(const struct step_env *env)
+{
+    return env->cpu->cpl == 3 && (env->cpu->cr0 & CR0_AM) && (env->cpu->rflags & FLAG_AC);
+}
+
 enum step_result access_prepare_linear(struct step_env *env, struct access *access)
 {
-    if (access->align > 1 && (access->gva & (access->align - 1)) && env->cpu->cpl == 3 &&
-        (env->cpu->cr0 & CR0_AM) && (env->cpu->rflags & FLAG_AC) && !(access->flags & ACCESS_SYSTEM))
+    if (access->align > 1 && (access->gva & (access->align - 1)) && access_checks_alignment(env) &&
+        !(access->flags & ACCESS_SYSTEM))
         return env_raise_error(env, VECTOR_AC, 0);
     unsigned flags = walk_flags(env, access->flags);
     unsigned len = access->len;

@@ -30,6 +30,9 @@ enum step_result access_prepare_linear(struct step_env *env, struct access *acce
 /* The segment's checks and base alone. */
 enum step_result access_linearize(struct step_env *env, struct access *access);
 
+/* Whether #AC is on: CR0.AM, EFLAGS.AC and CPL 3. */
+bool access_checks_alignment(const struct step_env *env);
+
 /* For 48 or, with CR4.LA57, 57 bits. */
 bool access_is_canonical(const struct step_env *env, uint64_t address);
 

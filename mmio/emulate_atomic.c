@@ -24,7 +24,8 @@ enum step_result emulate_xadd(struct step_env *env)
     return STEP_DONE;
 }
 
-/* Memory is written in any case, with its old value where the comparison fails. */
+/* Memory is written in any case, with its old value where the comparison fails. So is a register on Intel's
+ * processors, which clears the upper half of one of 32 bits; AMD's leave it alone. */
 enum step_result emulate_cmpxchg(struct step_env *env)
 {
     unsigned size = env->insn.operands[0].size;
@@ -32,6 +33,8 @@ enum step_result emulate_cmpxchg(struct step_env *env)
     do {
         old = operand_read(env, 0);
         alu_sub(expected, old, 0, size, &flags);
+        if (old != expected && env->machine->vendor_amd && !operand_is_memory(env, 0))
+            break;
     } while (!operand_replace(env, 0, old, old == expected ? operand_read(env, 1) : old));
     if (old != expected)
         gpr_write(env, CPU_RAX, size, old);

@@ -316,10 +316,19 @@ enum step_result emulate_probe(struct step_env *env)
     return STEP_DONE;
 }
 
+/* Memory is written, and checked for that, only where it changes. */
 enum step_result emulate_arpl(struct step_env *env)
 {
+    if (operand_is_memory(env, 0)) {
+        env->insn.operands[0].access = INSN_READ;
+        TRY(operand_prepare(env, 0));
+    }
     uint64_t to = operand_read(env, 0), rpl = operand_read(env, 1) & SELECTOR_RPL;
     bool raises = (to & SELECTOR_RPL) < rpl;
+    if (raises && operand_is_memory(env, 0)) {
+        env->insn.operands[0].access = INSN_READ_WRITE;
+        TRY(operand_prepare(env, 0));
+    }
     if (raises)
         operand_write(env, 0, (to & ~3ull) | rpl);
     flags_set(env, FLAG_ZF, raises ? FLAG_ZF : 0);

@@ -17,7 +17,7 @@ static bool cpuid_has(struct step_env *env, struct isa_cpuid where)
 /* Hiding an extension from CPUID does not take it away: what the guest's instruction would find on this CPU,
  * it finds here too. (And on a KVM without hardware virtualization the guest reads the host's CPUID itself.)
  */
-static bool guest_has(struct step_env *env, enum insn_isa isa)
+static bool guest_has(struct step_env *env, unsigned isa)
 {
     struct simd_code *code = env->machine->simd;
     int known = simd_guest_has(code, isa);
@@ -106,10 +106,9 @@ static bool is_available(struct step_env *env, enum insn_isa isa, enum insn_clas
 {
     if (class == INSN_CLASS_AVX512 && !guest_has(env, INSN_ISA_AVX512F))
         return false;
-    /* CPUID.7.EBX[31], which has no name among the extensions */
-    if (needs_vl(&env->insn) && !__builtin_cpu_supports("avx512vl"))
+    if (needs_vl(&env->insn) && !guest_has(env, SIMD_ISA_VL))
         return false;
-    return guest_has(env, isa);
+    return isa == INSN_ISA_BASE || guest_has(env, isa);
 }
 
 enum step_result simd_check(struct step_env *env)
@@ -118,7 +117,7 @@ enum step_result simd_check(struct step_env *env)
     if (!env->machine->simd || !simd_layout(env)->components)
         return env_unsupported(env, "SIMD instructions: no code cache, or a host without XSAVE");
     TRY(env_load_vector(env));
-    enum insn_class class = insn_class(insn);
+    enum insn_class class = insn->op == INSN_OP_FWAIT ? INSN_CLASS_X87 : insn_class(insn);
     if (!is_switched_on(env, class) || !is_available(env, insn->isa, class))
         return env_raise(env, VECTOR_UD);
     if (needs_task_check(env, class))
@@ -127,6 +126,14 @@ enum step_result simd_check(struct step_env *env)
     if ((load_le16(simd_area(env) + XSAVE_FSW) & FSW_ES) && is_x87_waiting(insn, class))
         return env_raise(env, VECTOR_MF);
     return STEP_DONE;
+}
+
+/* What #AC asks for: the size of the operand up to 16, of an extended real 8. */
+static uint8_t alignment(unsigned len)
+{
+    if (len == 10)
+        return 8;
+    return len & (len - 1) ? 1 : len > 16 ? 16 : (uint8_t)len;
 }
 
 bool simd_operand(const struct step_env *env, struct simd_operand *operand)
@@ -142,6 +149,8 @@ bool simd_operand(const struct step_env *env, struct simd_operand *operand)
             operand->offset = 0;
         else
             operand->offset = insn_offset(insn, &operand->memory, &registers, 0);
+        bool by_element = insn->mask || insn->op == INSN_OP_COMPRESS;
+        operand->align = by_element ? 1 : alignment(operand->memory.size);
         return true;
     }
     return false;
@@ -162,6 +171,7 @@ enum step_result simd_prepare(struct step_env *env, const struct simd_operand *o
         *access = (struct access){.offset = operand->offset + at,
                                   .len = (uint16_t)len,
                                   .segment = operand->memory.segment,
+                                  .align = operand->align,
                                   .flags = (uint8_t)flags};
         TRY(access_prepare(env, access));
         bytes &= ~(simd_low_bits(len) << at);
@@ -200,6 +210,7 @@ enum step_result emulate_simd(struct step_env *env)
     case INSN_OP_SCATTER:
         return simd_scatter(env);
     case INSN_OP_NATIVE:
+    case INSN_OP_EMMS:
     case INSN_OP_COMPRESS:
     case INSN_OP_EXPAND:
         return simd_native(env);

@@ -31,6 +31,7 @@ bool emulate_has_isa(struct step_env *env);
 #define MXCSR_MASK_SHIFT 7
 #define MXCSR_PRECOMPUTE 0x07u /* invalid, denormal, divide by zero */
 #define MXCSR_UM         0x0800u
+#define MXCSR_UE         0x0010u
 #define MXCSR_FTZ        0x8000u
 #define FSW_ES           0x0080u
 #define FSW_B            0x8000u
@@ -41,6 +42,7 @@ bool emulate_has_isa(struct step_env *env);
 struct simd_operand {
     struct insn_memory memory;
     uint64_t offset; /* into the segment */
+    uint8_t align;   /* for #AC; 1: not checked */
 };
 
 /* Accesses to the runs of set bits of a byte mask, in order of address. */
@@ -78,16 +80,21 @@ void simd_write(struct step_env *env, const struct simd_accesses *accesses, cons
  * the vector state is loaded and expanded. */
 enum step_result simd_check(struct step_env *env);
 
+/* An MMX instruction makes all x87 registers valid and sets TOP to 0, those with a masked store or a
+ * floating-point exception even where they end in a fault. */
+void simd_enter_mmx(const struct step_env *env);
+
 enum step_result simd_native(struct step_env *env);
 enum step_result simd_maskmov(struct step_env *env);
 enum step_result simd_vmaskmov(struct step_env *env);
 enum step_result simd_gather(struct step_env *env);
 enum step_result simd_scatter(struct step_env *env);
 enum step_result simd_state(struct step_env *env); /* FXSAVE to XRSTORS, LDMXCSR, STMXCSR */
-enum step_result simd_x87(struct step_env *env);   /* the x87 control instructions, EMMS */
+enum step_result simd_x87(struct step_env *env);   /* the x87 control instructions */
 
 /* How many bytes of memory stand for one bit of the EVEX mask; 0: the whole operand is always read. */
 unsigned simd_element_bytes(const struct insn *insn);
+bool simd_is_repeating(const struct insn *insn);
 
 /* Our own encoding for 64-bit code: the memory operand, where there is one, is [pointer]. `spare` stands for
  * rsp where that is an operand; *uses_spare says so. 0: not encodable. */

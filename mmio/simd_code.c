@@ -31,8 +31,8 @@ struct simd_code {
     uint8_t *writable;
     uint8_t *executable;
     struct xsave_layout layout;
-    bool host_has[INSN_ISA_COUNT];
-    int8_t guest_has[INSN_ISA_COUNT];
+    bool host_has[SIMD_ISA_COUNT];
+    int8_t guest_has[SIMD_ISA_COUNT];
     struct slot_key keys[SLOT_COUNT];
 };
 
@@ -76,7 +76,7 @@ static uint64_t class_components(enum insn_class class)
 
 static void find_host_features(struct simd_code *code)
 {
-    for (enum insn_isa isa = 0; isa < INSN_ISA_COUNT; isa++) {
+    for (unsigned isa = 0; isa < SIMD_ISA_COUNT; isa++) {
         struct isa_cpuid where = isa_cpuid(isa);
         uint64_t components = class_components(isa_class(isa));
         code->host_has[isa] = where.is_known && (code->layout.components & components) == components &&
@@ -136,17 +136,17 @@ const struct xsave_layout *simd_code_layout(const struct simd_code *code)
     return &code->layout;
 }
 
-bool simd_host_has(const struct simd_code *code, enum insn_isa isa)
+bool simd_host_has(const struct simd_code *code, unsigned isa)
 {
     return code->host_has[isa];
 }
 
-int simd_guest_has(const struct simd_code *code, enum insn_isa isa)
+int simd_guest_has(const struct simd_code *code, unsigned isa)
 {
     return code->guest_has[isa];
 }
 
-void simd_guest_set(struct simd_code *code, enum insn_isa isa, bool has)
+void simd_guest_set(struct simd_code *code, unsigned isa, bool has)
 {
     code->guest_has[isa] = has;
 }

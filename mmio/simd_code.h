@@ -28,6 +28,11 @@ struct simd_frame {
     uint32_t has_avx;
 };
 
+/* An extension is an enum insn_isa, or this one: AVX-512 in vectors shorter than 512 bits, which has no
+ * instructions of its own. */
+#define SIMD_ISA_VL    INSN_ISA_COUNT
+#define SIMD_ISA_COUNT (INSN_ISA_COUNT + 1)
+
 /* Runs frame->code and comes back. GPRs and flags are stored in any case. */
 void simd_enter(struct simd_frame *frame);
 
@@ -39,7 +44,7 @@ void simd_code_destroy(struct simd_code *code);
 const struct xsave_layout *simd_code_layout(const struct simd_code *code);
 
 /* Whether this CPU and its kernel can run instructions of `isa`. Cheap. */
-bool simd_host_has(const struct simd_code *code, enum insn_isa isa);
+bool simd_host_has(const struct simd_code *code, unsigned isa);
 
 /* Where CPUID says that a processor has `isa`. */
 struct isa_cpuid {
@@ -47,12 +52,12 @@ struct isa_cpuid {
     uint8_t subleaf, reg, bit; /* reg: 0 eax, 1 ebx, 2 ecx, 3 edx */
     bool is_known;             /* false: not on the list, never run natively */
 };
-struct isa_cpuid isa_cpuid(enum insn_isa isa);
-enum insn_class isa_class(enum insn_isa isa);
+struct isa_cpuid isa_cpuid(unsigned isa);
+enum insn_class isa_class(unsigned isa);
 
 /* What the guest's CPUID says of `isa`, remembered after the first question: 1 yes, 0 no, -1 not asked. */
-int simd_guest_has(const struct simd_code *code, enum insn_isa isa);
-void simd_guest_set(struct simd_code *code, enum insn_isa isa, bool has);
+int simd_guest_has(const struct simd_code *code, unsigned isa);
+void simd_guest_set(struct simd_code *code, unsigned isa, bool has);
 
 /* Executable code: `bytes` (len 1 to 15) and a RET. Valid until the next call. */
 const void *simd_code_get(struct simd_code *code, const uint8_t *bytes, size_t len);

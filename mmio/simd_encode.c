@@ -8,7 +8,23 @@
 
 #include <string.h>
 
-#define PREFIXES_KEPT (INSN_MANDATORY_66 | INSN_MANDATORY_F3 | INSN_MANDATORY_F2)
+/* Prefixes that choose the row stay; a 66, REP or LOCK that means nothing goes. */
+static void strip(struct insn *insn)
+{
+    unsigned kept = insn->prefixes & (INSN_MANDATORY_66 | INSN_MANDATORY_F3 | INSN_MANDATORY_F2);
+    if (kept & INSN_MANDATORY_F3)
+        kept |= INSN_PREFIX_REP;
+    if (kept & INSN_MANDATORY_F2)
+        kept |= INSN_PREFIX_REPNE;
+    insn->prefixes = (uint16_t)kept;
+    insn->operand_size = 4;
+    /* Bit 7 of a register in the immediate is ignored in 32-bit code. */
+    unsigned registers = 0;
+    for (unsigned i = 0; i < insn->operand_count; i++)
+        registers += insn->operands[i].kind == INSN_VECTOR || insn->operands[i].kind == INSN_MEM;
+    if (insn->bits != 64 && insn->map == 3 && registers == 4)
+        insn->imm &= 0x7f;
+}
 
 static size_t encode(const struct insn *insn, unsigned pointer, uint8_t bytes[INSN_BYTES_MAX])
 {
@@ -43,8 +59,7 @@ size_t simd_encode(const struct insn *insn, unsigned pointer, unsigned spare, bo
                    uint8_t bytes[INSN_BYTES_MAX])
 {
     struct insn copy = *insn;
-    copy.prefixes &= PREFIXES_KEPT;
-    copy.operand_size = 4;
+    strip(&copy);
     *uses_spare = false;
     for (unsigned i = 0; i < copy.operand_count; i++)
         if (copy.operands[i].kind == INSN_GPR && copy.operands[i].reg == CPU_RSP)
@@ -58,8 +73,7 @@ size_t simd_encode(const struct insn *insn, unsigned pointer, unsigned spare, bo
         return len;
     /* MOVD r32, xmm4 and the like: the first operand is the rm field after all. */
     copy = *insn;
-    copy.prefixes &= PREFIXES_KEPT;
-    copy.operand_size = 4;
+    strip(&copy);
     for (unsigned i = 0; i < copy.operand_count; i++)
         if (copy.operands[i].kind == INSN_GPR && copy.operands[i].reg == CPU_RSP)
             copy.operands[i].reg = (uint8_t)spare;
@@ -67,25 +81,42 @@ size_t simd_encode(const struct insn *insn, unsigned pointer, unsigned spare, bo
     return encode(&copy, pointer, bytes);
 }
 
-/* Of the instructions whose mask divides memory into bytes or words, or into sources narrower than the
- * destination: map, opcode, and the bytes for W0 and W1. All others have elements of W's size. */
+/* What the mask of an EVEX instruction does to its memory operand, where that is not "one bit for each
+ * element of W's size": map, opcode, and the bytes for W0 and W1. 0: the operand is read as a whole, for the
+ * instruction moves data between elements, or its elements are not the mask's (SDM 2A 2.8.5, types E4NF,
+ * E6NF, E9NF). */
 static const struct {
     uint8_t map, opcode, w0, w1;
-} narrow[] = {
-    {1, 0x60, 1, 1}, {1, 0x61, 2, 2}, {1, 0x63, 2, 2}, {1, 0x64, 1, 1}, {1, 0x65, 2, 2}, {1, 0x67, 2, 2},
-    {1, 0x68, 1, 1}, {1, 0x69, 2, 2}, {1, 0x71, 2, 2}, {1, 0x74, 1, 1}, {1, 0x75, 2, 2}, {1, 0xd5, 2, 2},
-    {1, 0xd8, 1, 1}, {1, 0xd9, 2, 2}, {1, 0xda, 1, 1}, {1, 0xdc, 1, 1}, {1, 0xdd, 2, 2}, {1, 0xde, 1, 1},
-    {1, 0xe0, 1, 1}, {1, 0xe3, 2, 2}, {1, 0xe4, 2, 2}, {1, 0xe5, 2, 2}, {1, 0xe8, 1, 1}, {1, 0xe9, 2, 2},
-    {1, 0xea, 2, 2}, {1, 0xec, 1, 1}, {1, 0xed, 2, 2}, {1, 0xee, 2, 2}, {1, 0xf8, 1, 1}, {1, 0xf9, 2, 2},
-    {1, 0xfc, 1, 1}, {1, 0xfd, 2, 2}, {2, 0x00, 1, 1}, {2, 0x04, 2, 2}, {2, 0x0b, 2, 2}, {2, 0x10, 2, 2},
-    {2, 0x11, 2, 2}, {2, 0x12, 2, 2}, {2, 0x13, 2, 2}, {2, 0x1c, 1, 1}, {2, 0x1d, 2, 2}, {2, 0x20, 1, 1},
+} exceptions[] = {
+    {1, 0x12, 0, 0}, {1, 0x14, 0, 0}, {1, 0x15, 0, 0}, {1, 0x16, 0, 0}, {1, 0x60, 0, 0}, {1, 0x61, 0, 0},
+    {1, 0x62, 0, 0}, {1, 0x63, 0, 0}, {1, 0x64, 1, 1}, {1, 0x65, 2, 2}, {1, 0x67, 0, 0}, {1, 0x68, 0, 0},
+    {1, 0x69, 0, 0}, {1, 0x6a, 0, 0}, {1, 0x6b, 0, 0}, {1, 0x6c, 0, 0}, {1, 0x6d, 0, 0}, {1, 0x70, 0, 0},
+    {1, 0x71, 2, 2}, {1, 0x74, 1, 1}, {1, 0x75, 2, 2}, {1, 0xc6, 0, 0}, {1, 0xd1, 0, 0}, {1, 0xd2, 0, 0},
+    {1, 0xd3, 0, 0}, {1, 0xd5, 2, 2}, {1, 0xd8, 1, 1}, {1, 0xd9, 2, 2}, {1, 0xda, 1, 1}, {1, 0xdc, 1, 1},
+    {1, 0xdd, 2, 2}, {1, 0xde, 1, 1}, {1, 0xe0, 1, 1}, {1, 0xe1, 0, 0}, {1, 0xe2, 0, 0}, {1, 0xe3, 2, 2},
+    {1, 0xe4, 2, 2}, {1, 0xe5, 2, 2}, {1, 0xe8, 1, 1}, {1, 0xe9, 2, 2}, {1, 0xea, 2, 2}, {1, 0xec, 1, 1},
+    {1, 0xed, 2, 2}, {1, 0xee, 2, 2}, {1, 0xf1, 0, 0}, {1, 0xf2, 0, 0}, {1, 0xf3, 0, 0}, {1, 0xf5, 0, 0},
+    {1, 0xf8, 1, 1}, {1, 0xf9, 2, 2}, {1, 0xfc, 1, 1}, {1, 0xfd, 2, 2}, {2, 0x00, 0, 0}, {2, 0x04, 0, 0},
+    {2, 0x0b, 2, 2}, {2, 0x10, 2, 2}, {2, 0x11, 2, 2}, {2, 0x12, 2, 2}, {2, 0x13, 2, 2}, {2, 0x16, 0, 0},
+    {2, 0x0c, 0, 0}, {2, 0x0d, 0, 0}, {2, 0xc4, 0, 0}, {2, 0x1c, 1, 1}, {2, 0x1d, 2, 2}, {2, 0x20, 1, 1},
     {2, 0x21, 1, 1}, {2, 0x22, 1, 1}, {2, 0x23, 2, 2}, {2, 0x24, 2, 2}, {2, 0x25, 4, 4}, {2, 0x26, 1, 2},
-    {2, 0x30, 1, 1}, {2, 0x31, 1, 1}, {2, 0x32, 1, 1}, {2, 0x33, 2, 2}, {2, 0x34, 2, 2}, {2, 0x35, 4, 4},
-    {2, 0x38, 1, 1}, {2, 0x3a, 2, 2}, {2, 0x3c, 1, 1}, {2, 0x3e, 2, 2}, {2, 0x54, 1, 2}, {2, 0x62, 1, 2},
-    {2, 0x66, 1, 2}, {2, 0x70, 2, 2}, {2, 0x72, 2, 2}, {2, 0x75, 1, 2}, {2, 0x7d, 1, 2}, {2, 0x8d, 1, 2},
-    {2, 0x8f, 1, 1}, {2, 0xcf, 1, 1}, {3, 0x0f, 1, 1}, {3, 0x3e, 1, 2}, {3, 0x3f, 1, 2}, {3, 0x70, 2, 2},
-    {3, 0x72, 2, 2},
+    {2, 0x2b, 0, 0}, {2, 0x30, 1, 1}, {2, 0x31, 1, 1}, {2, 0x32, 1, 1}, {2, 0x33, 2, 2}, {2, 0x34, 2, 2},
+    {2, 0x35, 4, 4}, {2, 0x36, 0, 0}, {2, 0x38, 1, 1}, {2, 0x3a, 2, 2}, {2, 0x3c, 1, 1}, {2, 0x3e, 2, 2},
+    {2, 0x54, 1, 2}, {2, 0x62, 1, 2}, {2, 0x66, 1, 2}, {2, 0x70, 2, 2}, {2, 0x72, 2, 2}, {2, 0x75, 0, 0},
+    {2, 0x76, 0, 0}, {2, 0x77, 0, 0}, {2, 0x78, 1, 1}, {2, 0x79, 2, 2}, {2, 0x7d, 0, 0}, {2, 0x7e, 0, 0},
+    {2, 0x7f, 0, 0}, {2, 0x83, 0, 0}, {2, 0x8d, 0, 0}, {2, 0x8f, 1, 1}, {2, 0xcf, 1, 1}, {3, 0x00, 0, 0},
+    {3, 0x01, 0, 0}, {3, 0x03, 0, 0}, {3, 0x04, 0, 0}, {3, 0x05, 0, 0}, {3, 0x0f, 0, 0}, {3, 0x18, 0, 0},
+    {3, 0x1a, 0, 0}, {3, 0x23, 0, 0}, {3, 0x38, 0, 0}, {3, 0x3a, 0, 0}, {3, 0x3e, 1, 2}, {3, 0x3f, 1, 2},
+    {3, 0x42, 0, 0}, {3, 0x43, 0, 0}, {3, 0x70, 2, 2}, {3, 0x72, 2, 2}, {3, 0xce, 0, 0}, {3, 0xcf, 0, 0},
 };
+
+static bool is_exception(const struct insn *insn, unsigned i)
+{
+    if (exceptions[i].map != insn->map || exceptions[i].opcode != insn->opcode)
+        return false;
+    /* VPSHRDVW, beside two conversions */
+    return insn->map != 2 || insn->opcode != 0x72 || (insn->prefixes & INSN_MANDATORY_66);
+}
 
 unsigned simd_element_bytes(const struct insn *insn)
 {
@@ -93,13 +124,25 @@ unsigned simd_element_bytes(const struct insn *insn)
     const struct insn_operand *memory = insn_modrm_memory(insn);
     if (!memory)
         return 0;
+    if (insn->map == 1 && insn->opcode == 0x6f && (insn->prefixes & INSN_MANDATORY_F2)) /* VMOVDQU8, 16 */
+        return is_wide ? 2 : 1;
+    if (insn->map == 2 && insn->opcode == 0x72 && (insn->prefixes & INSN_MANDATORY_F2)) /* VCVTNE2PS2BF16 */
+        return 0;
+    for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++)
+        if (is_exception(insn, i))
+            return is_wide ? exceptions[i].w1 : exceptions[i].w0;
     if (insn->attributes & (INSN_BROADCAST | INSN_SCALAR))
         return memory->size;
-    bool is_f2_move = insn->map == 1 && insn->opcode == 0x6f && (insn->prefixes & INSN_MANDATORY_F2);
-    if (is_f2_move)
-        return is_wide ? 2 : 1;
-    for (size_t i = 0; i < sizeof(narrow) / sizeof(narrow[0]); i++)
-        if (narrow[i].map == insn->map && narrow[i].opcode == insn->opcode)
-            return is_wide ? narrow[i].w1 : narrow[i].w0;
     return is_wide ? 8 : 4;
+}
+
+/* Instructions that repeat their memory operand over the register: a mask bit for every copy. */
+bool simd_is_repeating(const struct insn *insn)
+{
+    if (insn->attributes & INSN_BROADCAST)
+        return true;
+    if (insn->map != 2)
+        return false;
+    unsigned low = insn->opcode & 0xfc;
+    return low == 0x18 || low == 0x58 || insn->opcode == 0x78 || insn->opcode == 0x79;
 }

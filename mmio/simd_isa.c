@@ -17,7 +17,7 @@ enum { EAX, EBX, ECX, EDX };
         .leaf = 7, .subleaf = 1, .reg = (reg_), .bit = (bit_), .is_known = true \
     }
 
-static const struct isa_cpuid table[INSN_ISA_COUNT] = {
+static const struct isa_cpuid table[SIMD_ISA_COUNT] = {
     /* General registers: what the guest's CPUID decides between doing it and #UD. */
     [INSN_ISA_CMOV] = BIT(1, EDX, 15),
     [INSN_ISA_CX16] = BIT(1, ECX, 13),
@@ -59,6 +59,7 @@ static const struct isa_cpuid table[INSN_ISA_COUNT] = {
     [INSN_ISA_LKGS] = BIT1(EAX, 18),
     [INSN_ISA_HRESET] = BIT1(EAX, 22),
     [INSN_ISA_MSRLIST] = BIT1(EAX, 27),
+    [INSN_ISA_MSR_IMM] = BIT1(ECX, 5),
     [INSN_ISA_X87] = BIT(1, EDX, 0),
     [INSN_ISA_SSE3_X87] = BIT(1, ECX, 0),
     [INSN_ISA_MMX] = BIT(1, EDX, 23),
@@ -98,8 +99,10 @@ static const struct isa_cpuid table[INSN_ISA_COUNT] = {
     [INSN_ISA_AVX_SM3] = BIT1(EAX, 1),
     [INSN_ISA_AVX_SM4] = BIT1(EAX, 2),
     [INSN_ISA_AVX512F] = BIT(7, EBX, 16),
+    [SIMD_ISA_VL] = BIT(7, EBX, 31),
     [INSN_ISA_AVX512CD] = BIT(7, EBX, 28),
     [INSN_ISA_AVX512ER] = BIT(7, EBX, 27),
+    [INSN_ISA_AVX512PF] = BIT(7, EBX, 26),
     [INSN_ISA_AVX512BW] = BIT(7, EBX, 30),
     [INSN_ISA_AVX512DQ] = BIT(7, EBX, 17),
     [INSN_ISA_AVX512_IFMA] = BIT(7, EBX, 21),
@@ -119,18 +122,19 @@ static const struct isa_cpuid table[INSN_ISA_COUNT] = {
     [INSN_ISA_AVX512_SM4] = BIT1(EAX, 2),
 };
 
-static const uint8_t classes[INSN_ISA_COUNT] = {
+static const uint8_t classes[SIMD_ISA_COUNT] = {
+    [SIMD_ISA_VL] = INSN_CLASS_AVX512,
 #define ISA(name, class) [INSN_ISA_##name] = INSN_CLASS_##class,
 #include "decoder/isa.def"
 #undef ISA
 };
 
-struct isa_cpuid isa_cpuid(enum insn_isa isa)
+struct isa_cpuid isa_cpuid(unsigned isa)
 {
     return table[isa];
 }
 
-enum insn_class isa_class(enum insn_isa isa)
+enum insn_class isa_class(unsigned isa)
 {
     return classes[isa];
 }

@@ -43,8 +43,7 @@ static uint64_t signed_bytes(const uint8_t *mask, unsigned len, unsigned element
     return bytes;
 }
 
-/* An MMX instruction makes all x87 registers valid and sets TOP to 0. */
-static void enter_mmx(const struct step_env *env)
+void simd_enter_mmx(const struct step_env *env)
 {
     uint8_t *area = simd_area(env);
     xsave_x87_rotate(area, 0);
@@ -67,14 +66,20 @@ enum step_result simd_maskmov(struct step_env *env)
     struct simd_operand where;
     if (!memory || !data || !mask || !simd_operand(env, &where))
         return env_unsupported(env, "a byte-masked move with unknown operands");
+    where.align = 1;
     uint8_t bytes[16], masks[16];
     unsigned len = data->kind == INSN_MMX ? 8 : 16;
     read_register(env, data, bytes);
     read_register(env, mask, masks);
+    if (data->kind == INSN_MMX)
+        simd_enter_mmx(env);
+    struct access whole = {
+        .offset = where.offset, .len = (uint16_t)len, .segment = where.memory.segment, .flags = ACCESS_WRITE};
+    TRY(access_linearize(env, &whole));
+    if ((whole.gva & (len - 1)) && signed_bytes(masks, len, 1) && access_checks_alignment(env))
+        return env_raise_error(env, VECTOR_AC, 0);
     struct simd_accesses accesses;
     TRY(simd_prepare(env, &where, signed_bytes(masks, len, 1), ACCESS_WRITE, &accesses));
-    if (data->kind == INSN_MMX)
-        enter_mmx(env);
     simd_write(env, &accesses, bytes);
     return STEP_DONE;
 }
@@ -86,6 +91,7 @@ enum step_result simd_vmaskmov(struct step_env *env)
     struct simd_operand where;
     if (!simd_operand(env, &where) || insn->operand_count < 3)
         return env_unsupported(env, "a masked move with unknown operands");
+    where.align = 1;
     bool is_load = insn->operands[0].kind == INSN_VECTOR;
     bool is_wide = insn->opcode == 0x2d || insn->opcode == 0x2f ||
                    (insn->opcode >= 0x8c && (insn->rex & INSN_REX_W));
@@ -115,6 +121,7 @@ struct vsib {
     bool has_opmask;
     uint8_t data[SIMD_BYTES_MAX], index[SIMD_BYTES_MAX], mask[SIMD_BYTES_MAX];
     uint64_t pending; /* a bit for each element that is still to be done */
+    uint64_t opmask;  /* the whole register, of which some bits may stand for no element */
 };
 
 static bool vsib_set_up(const struct step_env *env, struct vsib *vsib)
@@ -135,7 +142,8 @@ static bool vsib_set_up(const struct step_env *env, struct vsib *vsib)
     xsave_vector_read(area, simd_layout(env), vsib->where.memory.index, vsib->index, 64);
     if (vsib->has_opmask) {
         vsib->mask_reg = insn->mask;
-        vsib->pending = xsave_mask_read(area, simd_layout(env), insn->mask) & simd_low_bits(vsib->count);
+        vsib->opmask = xsave_mask_read(area, simd_layout(env), insn->mask);
+        vsib->pending = vsib->opmask & simd_low_bits(vsib->count);
         return true;
     }
     vsib->mask_reg = insn->operands[2].reg;
@@ -155,21 +163,37 @@ static uint64_t element_offset(const struct step_env *env, const struct vsib *vs
     return insn_offset(&env->insn, &vsib->where.memory, &registers, index);
 }
 
-/* Writes the registers as they are after the elements that were done: what is pending keeps its mask. */
-static void gather_store(const struct step_env *env, const struct vsib *vsib)
+/* A gather or scatter that is done leaves no bit; one that was interrupted, those that are not done. */
+static void write_opmask(const struct step_env *env, const struct vsib *vsib)
 {
-    const struct insn *insn = &env->insn;
-    unsigned len = vsib->count * vsib->element;
-    write_register(env, vsib->data_reg, vsib->data, len);
+    uint64_t elements = simd_low_bits(vsib->count);
+    uint64_t left = vsib->pending ? (vsib->opmask & ~elements) | vsib->pending : 0;
+    xsave_mask_write(simd_area(env), simd_layout(env), vsib->mask_reg, left);
+}
+
+/* The registers after the last element: the mask is zero. */
+static void gather_finish(const struct step_env *env, const struct vsib *vsib)
+{
+    static const uint8_t zeroes[SIMD_BYTES_MAX];
+    write_register(env, vsib->data_reg, vsib->data, vsib->count * vsib->element);
+    if (vsib->has_opmask)
+        xsave_mask_write(simd_area(env), simd_layout(env), vsib->mask_reg, 0);
+    else
+        write_register(env, vsib->mask_reg, zeroes, SIMD_BYTES_MAX);
+}
+
+/* The registers when an element faults: those before it are done, all others are what they were. */
+static void gather_interrupt(const struct step_env *env, struct vsib *vsib)
+{
+    unsigned done = (unsigned)__builtin_ctzll(vsib->pending) * vsib->element;
+    xsave_vector_write(simd_area(env), simd_layout(env), vsib->data_reg, vsib->data, done);
     if (vsib->has_opmask) {
-        xsave_mask_write(simd_area(env), simd_layout(env), insn->mask, vsib->pending);
+        write_opmask(env, vsib);
         return;
     }
-    uint8_t mask[SIMD_BYTES_MAX] = {0};
-    for (unsigned i = 0; i < vsib->count; i++)
-        if (vsib->pending >> i & 1)
-            memcpy(mask + i * vsib->element, vsib->mask + i * vsib->element, vsib->element);
-    write_register(env, vsib->mask_reg, mask, len);
+    memset(vsib->mask, 0, done);
+    xsave_vector_write(simd_area(env), simd_layout(env), vsib->mask_reg, vsib->mask,
+                       vsib->count * vsib->element);
 }
 
 /* SDM 2C, VPGATHERDD: elements right to left; on a fault those that were done stay done. */
@@ -179,7 +203,6 @@ enum step_result simd_gather(struct step_env *env)
     if (!vsib_set_up(env, &vsib))
         return env_unsupported(env, "a gather with unknown operands");
     enum step_result result = STEP_DONE;
-    uint64_t before = vsib.pending;
     while (vsib.pending) {
         unsigned i = (unsigned)__builtin_ctzll(vsib.pending);
         struct access access = {.offset = element_offset(env, &vsib, i),
@@ -192,8 +215,10 @@ enum step_result simd_gather(struct step_env *env)
         access_read(env, &access, vsib.data + i * vsib.element);
         vsib.pending &= vsib.pending - 1;
     }
-    if (result == STEP_DONE || vsib.pending != before)
-        gather_store(env, &vsib);
+    if (result == STEP_DONE)
+        gather_finish(env, &vsib);
+    else
+        gather_interrupt(env, &vsib);
     return result;
 }
 
@@ -215,6 +240,6 @@ enum step_result simd_scatter(struct step_env *env)
         access_write(env, &access, vsib.data + i * vsib.element);
         vsib.pending &= vsib.pending - 1;
     }
-    xsave_mask_write(simd_area(env), simd_layout(env), vsib.mask_reg, vsib.pending);
+    write_opmask(env, &vsib);
     return result;
 }

@@ -17,8 +17,10 @@ static const uint8_t pointer_choice[] = {CPU_RBX, CPU_RSI, CPU_RDI};
 struct native {
     struct simd_frame frame;
     uint32_t guest_mxcsr;
+    uint32_t flags; /* of MXCSR, raised by the instruction */
     unsigned pointer;
     bool uses_spare;
+    bool is_quiet; /* its EVEX encoding suppresses all exceptions */
     uint64_t spare_before;
     _Alignas(64) uint8_t bounce[2 * SIMD_BYTES_MAX];
 };
@@ -68,6 +70,7 @@ static bool set_up(struct step_env *env, struct native *native)
     frame->code = simd_code_get(env->machine->simd, bytes, len);
     frame->xsave = simd_area(env);
     frame->components = components_of(env);
+    native->is_quiet = insn->attributes & (INSN_ROUNDING | INSN_SAE);
     frame->flags = (env->cpu->rflags & FLAGS_STATUS) | FLAG_FIXED | FLAG_IF;
     memcpy(frame->gpr, env->cpu->gpr, sizeof(frame->gpr));
     if (is_rsp_used(insn))
@@ -77,21 +80,39 @@ static bool set_up(struct step_env *env, struct native *native)
     return true;
 }
 
-/* With underflow not masked, every tiny result counts, exact or not. Flushing to zero reports those, and
- * changes nothing where there is none. */
+/* Runs it with all SSE exceptions masked. `keep`: registers are stored, unless an exception that the guest
+ * has not masked came out. */
+static uint32_t run_once(struct native *native, uint32_t mxcsr, bool keep)
+{
+    struct simd_frame frame = native->frame;
+    frame.mxcsr = (mxcsr | MXCSR_MASKS) & ~MXCSR_FLAGS;
+    if (!keep)
+        frame.unmasked |= MXCSR_MASKS; /* which are set */
+    store_le32(frame.xsave + XSAVE_MXCSR, frame.mxcsr);
+    simd_enter(&frame);
+    if (keep)
+        native->frame = frame;
+    return frame.mxcsr & MXCSR_FLAGS;
+}
+
+/* With underflow masked, a tiny result counts only where it is inexact; otherwise every one does. Flushing to
+ * zero reports those too, in a run whose result is not wanted. */
 static void run(struct native *native)
 {
     struct simd_frame *frame = &native->frame;
     uint32_t mxcsr = load_le32(frame->xsave + XSAVE_MXCSR);
+    bool has_sse = frame->components & XCR0_SSE;
+    bool is_tiny = false;
     native->guest_mxcsr = mxcsr;
-    frame->unmasked = ~(mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS;
-    uint32_t running = (mxcsr | MXCSR_MASKS) & ~MXCSR_FLAGS;
-    if (!(mxcsr & MXCSR_UM))
-        running |= MXCSR_FTZ;
-    store_le32(frame->xsave + XSAVE_MXCSR, running);
-    frame->mxcsr = running;
-    simd_enter(frame);
-    store_le32(frame->xsave + XSAVE_MXCSR, mxcsr);
+    frame->unmasked = has_sse ? ~(mxcsr >> MXCSR_MASK_SHIFT) & MXCSR_FLAGS : 0;
+    if (has_sse && !(mxcsr & MXCSR_UM) && !native->is_quiet)
+        is_tiny = run_once(native, mxcsr | MXCSR_FTZ, false) & MXCSR_UE;
+    if (!(mxcsr & MXCSR_UM) && !native->is_quiet)
+        mxcsr &= ~MXCSR_FTZ; /* it has no effect then */
+    native->flags = run_once(native, mxcsr, !is_tiny);
+    if (is_tiny)
+        native->flags |= MXCSR_UE;
+    store_le32(frame->xsave + XSAVE_MXCSR, native->guest_mxcsr);
 }
 
 /* SDM 1 11.5.4: an exception found before the computation suppresses the flags of those found after it. */
@@ -99,13 +120,15 @@ static enum step_result judge(struct step_env *env, struct native *native)
 {
     if (!(native->frame.components & XCR0_SSE))
         return STEP_DONE;
-    uint32_t flags = native->frame.mxcsr & MXCSR_FLAGS;
+    uint32_t flags = native->flags;
     uint32_t unmasked = flags & native->frame.unmasked;
     if (unmasked & MXCSR_PRECOMPUTE)
         flags &= MXCSR_PRECOMPUTE;
     store_le32(simd_area(env) + XSAVE_MXCSR, native->guest_mxcsr | flags);
     if (!unmasked)
         return STEP_DONE;
+    if (native->frame.components & XCR0_X87)
+        simd_enter_mmx(env);
     return env_raise(env, env->cpu->cr4 & CR4_OSXMMEXCPT ? VECTOR_XM : VECTOR_UD);
 }
 
@@ -139,6 +162,16 @@ static void take_registers(struct step_env *env, const struct native *native)
     cpu->rflags = (cpu->rflags & ~(uint64_t)FLAGS_STATUS) | (frame->flags & FLAGS_STATUS);
 }
 
+/* The mask bits of all copies of an element in one. */
+static uint64_t fold(uint64_t mask, unsigned count_all, unsigned count)
+{
+    uint64_t folded = 0;
+    mask &= simd_low_bits(count_all);
+    for (unsigned at = 0; at < count_all; at += count)
+        folded |= mask >> at;
+    return folded;
+}
+
 /* A bit for each byte that a masked load touches. */
 static uint64_t bytes_loaded(const struct step_env *env, const struct simd_operand *operand)
 {
@@ -148,11 +181,9 @@ static uint64_t bytes_loaded(const struct step_env *env, const struct simd_opera
     if (!element)
         return all;
     uint64_t mask = xsave_mask_read(simd_area(env), simd_layout(env), insn->mask);
-    if (insn->attributes & INSN_BROADCAST) {
-        unsigned count = insn->vector_length / element;
-        return mask & simd_low_bits(count) ? all : 0;
-    }
     unsigned count = operand->memory.size / element;
+    if (simd_is_repeating(insn))
+        mask = fold(mask, insn->vector_length / element, count);
     mask &= simd_low_bits(count);
     if (insn->op == INSN_OP_EXPAND)
         return simd_low_bits((unsigned)__builtin_popcountll(mask) * element);
@@ -172,6 +203,19 @@ static bool is_store_suppressed(const struct native *native, uint16_t fsw_before
     return !(fsw_before & FSW_ES) && (fsw & ~fcw & 0x1f);
 }
 
+/* VEXTRACTF32X4 and its like fault wherever the whole operand would (SDM 2A 2.8.5, type E6NF). */
+static bool is_extract(const struct insn *insn)
+{
+    return insn->map == 3 && ((insn->opcode & 0xdd) == 0x19);
+}
+
+/* AMD's processors take the SHA instructions' operands wherever they are. */
+static bool is_exact(const struct step_env *env)
+{
+    const struct insn *insn = &env->insn;
+    return (insn->attributes & INSN_ALIGNED) && !(insn->isa == INSN_ISA_SHA && env->machine->vendor_amd);
+}
+
 /* Stores with an EVEX mask, and compressing ones: what they write is found by running them over two different
  * backgrounds, then those bytes are prepared and written. */
 static enum step_result store_masked(struct step_env *env, struct native *native,
@@ -187,34 +231,36 @@ static enum step_result store_masked(struct step_env *env, struct native *native
     for (unsigned i = 0; i < SIMD_BYTES_MAX; i++)
         bytes |= (uint64_t)(native->bounce[i] == first[i]) << i;
     struct simd_accesses accesses;
+    if (is_extract(&env->insn))
+        TRY(simd_prepare(env, operand, simd_low_bits(operand->memory.size), ACCESS_WRITE, &accesses));
+    if (bytes && is_exact(env) && (operand->offset & (operand->memory.size - 1u)))
+        return env_gp(env);
     TRY(simd_prepare(env, operand, bytes, ACCESS_WRITE, &accesses));
     TRY(judge(env, native));
     simd_write(env, &accesses, first);
     return STEP_DONE;
 }
 
-static unsigned access_flags(const struct insn *insn, const struct simd_operand *operand)
+static unsigned access_flags(const struct step_env *env, const struct simd_operand *operand)
 {
     unsigned flags = operand->memory.access & INSN_READ ? ACCESS_READ : 0;
     if (operand->memory.access & INSN_WRITE)
         flags |= ACCESS_WRITE;
-    return flags | (insn->attributes & INSN_ALIGNED ? ACCESS_EXACT : 0);
+    return flags | (is_exact(env) && !env->insn.mask ? ACCESS_EXACT : 0);
 }
 
 static enum step_result with_memory(struct step_env *env, struct native *native,
                                     const struct simd_operand *operand)
 {
     const struct insn *insn = &env->insn;
-    unsigned flags = access_flags(insn, operand);
-    uint64_t address = operand->offset;
-    if ((flags & ACCESS_EXACT) && insn->mask && (address & (operand->memory.size - 1u)))
-        return env_gp(env);
+    unsigned flags = access_flags(env, operand);
     if ((flags & ACCESS_WRITE) && insn->encoding == INSN_EVEX && insn->mask)
         return store_masked(env, native, operand);
     struct simd_accesses accesses;
-    if (insn->mask)
-        flags &= ~(unsigned)ACCESS_EXACT;
-    TRY(simd_prepare(env, operand, bytes_loaded(env, operand), flags, &accesses));
+    uint64_t bytes = bytes_loaded(env, operand);
+    if (insn->mask && bytes && is_exact(env) && (operand->offset & (operand->memory.size - 1u)))
+        return env_gp(env);
+    TRY(simd_prepare(env, operand, bytes, flags, &accesses));
     if (flags & ACCESS_READ)
         simd_read(env, &accesses, native->bounce);
     uint16_t fsw = load_le16(simd_area(env) + XSAVE_FSW);
@@ -228,8 +274,23 @@ static enum step_result with_memory(struct step_env *env, struct native *native,
     return STEP_DONE;
 }
 
+/* VZEROUPPER and VZEROALL reach sixteen registers here, but only eight in the guest's 32-bit code. */
+static enum step_result zero_registers(struct step_env *env)
+{
+    unsigned width = simd_layout(env)->components & XCR0_ZMM_HIGH ? 64 : 32;
+    for (unsigned i = 0; i < (env->is_64bit ? 16 : 8); i++) {
+        uint8_t whole[SIMD_BYTES_MAX] = {0};
+        if (env->insn.vector_length == 16)
+            xsave_vector_read(simd_area(env), simd_layout(env), i, whole, 16);
+        xsave_vector_write(simd_area(env), simd_layout(env), i, whole, width);
+    }
+    return STEP_DONE;
+}
+
 enum step_result simd_native(struct step_env *env)
 {
+    if (env->insn.encoding == INSN_VEX && env->insn.map == 1 && env->insn.opcode == 0x77)
+        return zero_registers(env);
     struct native native;
     struct simd_operand operand = {0};
     if (!simd_host_has(env->machine->simd, env->insn.isa))

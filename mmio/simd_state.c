@@ -56,14 +56,21 @@ static void ranges_read(struct step_env *env, const struct state_ranges *list, u
         access_read(env, &list->accesses[i], image + list->ranges[i].image);
 }
 
-/* The linear address of the area, whose alignment is checked before anything else. */
-static enum step_result check_alignment(struct step_env *env, const struct simd_operand *operand,
-                                        unsigned align)
+/* The area's alignment, and that all of what every form of it has can be reached, before anything else. */
+static enum step_result check_area(struct step_env *env, const struct simd_operand *operand, unsigned len,
+                                   unsigned flags)
 {
-    struct access access = {
-        .offset = operand->offset, .len = 1, .segment = operand->memory.segment, .flags = ACCESS_READ};
+    struct access access = {.offset = operand->offset,
+                            .len = (uint16_t)len,
+                            .segment = operand->memory.segment,
+                            .flags = (uint8_t)flags};
     TRY(access_linearize(env, &access));
-    return access.gva & (align - 1) ? env_gp(env) : STEP_DONE;
+    bool is_fxsave = len == XSAVE_HEADER;
+    if (is_fxsave && (flags & ACCESS_WRITE) && (access.gva & 15) && access_checks_alignment(env))
+        return env_raise_error(env, VECTOR_AC, 0);
+    if (access.gva & (is_fxsave ? 15 : 63))
+        return env_gp(env);
+    return access_prepare(env, &access);
 }
 
 /* Without REX.W the pointers are 32 bits and a selector; CPUs that we follow do not keep selectors. */
@@ -100,7 +107,7 @@ static enum step_result fxsave(struct step_env *env, const struct simd_operand *
 {
     struct state_ranges list = {0};
     uint8_t image[XSAVE_HEADER];
-    TRY(check_alignment(env, operand, 16));
+    TRY(check_area(env, operand, XSAVE_HEADER, ACCESS_WRITE));
     add_fxsave_ranges(env, &list);
     TRY(ranges_prepare(env, operand, &list, ACCESS_WRITE));
     memcpy(image, simd_area(env), sizeof(image));
@@ -114,7 +121,7 @@ static enum step_result fxrstor(struct step_env *env, const struct simd_operand 
 {
     struct state_ranges list = {0};
     uint8_t image[XSAVE_HEADER];
-    TRY(check_alignment(env, operand, 16));
+    TRY(check_area(env, operand, XSAVE_HEADER, ACCESS_READ));
     add_fxsave_ranges(env, &list);
     TRY(ranges_prepare(env, operand, &list, ACCESS_READ));
     memcpy(image, simd_area(env), sizeof(image));
@@ -123,6 +130,7 @@ static enum step_result fxrstor(struct step_env *env, const struct simd_operand 
         return env_gp(env);
     cut_pointers(env, image);
     xsave_x87_summarize(image);
+    store_le32(image + XSAVE_MXCSR_MASK, simd_layout(env)->mxcsr_mask);
     memcpy(simd_area(env), image, XSAVE_XMM + 256);
     return STEP_DONE;
 }
@@ -166,7 +174,8 @@ struct xsave_request {
     uint64_t header[8];
 };
 
-static enum step_result xsave_request(struct step_env *env, struct xsave_request *request, bool is_supervisor)
+static enum step_result xsave_request(struct step_env *env, struct xsave_request *request, bool is_supervisor,
+                                      unsigned flags)
 {
     const struct cpu_state *cpu = env->cpu;
     if (!(cpu->cr4 & CR4_OSXSAVE))
@@ -181,7 +190,7 @@ static enum step_result xsave_request(struct step_env *env, struct xsave_request
     request->components &= cpu->vector.xcr0;
     if (request->components & ~simd_layout(env)->components)
         return env_unsupported(env, "XSAVE of state that this host does not have");
-    return check_alignment(env, &request->operand, 64);
+    return check_area(env, &request->operand, XSAVE_EXTENDED, flags);
 }
 
 /* Components 0 and 1 and MXCSR, which lie at the same place in both forms. */
@@ -230,7 +239,7 @@ static enum step_result xsave(struct step_env *env, struct xsave_request *reques
 {
     unsigned op = env->insn.op;
     bool is_packed = op == INSN_OP_XSAVEC || op == INSN_OP_XSAVES;
-    TRY(xsave_request(env, request, op == INSN_OP_XSAVES));
+    TRY(xsave_request(env, request, op == INSN_OP_XSAVES, ACCESS_WRITE));
     sync_pkru(env);
     uint64_t wanted = request->components;
     uint64_t in_use = components_in_use(env);
@@ -298,7 +307,7 @@ static void load_mxcsr(struct step_env *env, uint8_t *image, bool from_memory)
 
 static enum step_result xrstor(struct step_env *env, struct xsave_request *request)
 {
-    TRY(xsave_request(env, request, env->insn.op == INSN_OP_XRSTORS));
+    TRY(xsave_request(env, request, env->insn.op == INSN_OP_XRSTORS, ACCESS_READ));
     struct access header;
     TRY(prepare_header(env, request, sizeof(request->header), ACCESS_READ, &header));
     access_read(env, &header, request->header);
@@ -326,6 +335,7 @@ static enum step_result xrstor(struct step_env *env, struct xsave_request *reque
     uint64_t present = load_le64(simd_area(env) + XSAVE_HEADER) | loaded;
     memcpy(simd_area(env), image, len);
     store_le64(simd_area(env) + XSAVE_HEADER, present);
+    store_le32(simd_area(env) + XSAVE_MXCSR_MASK, simd_layout(env)->mxcsr_mask);
     if (has_mxcsr || (packed && (wanted & XCR0_SSE)))
         load_mxcsr(env, image, has_mxcsr);
     initialize(env, wanted & ~loaded);

@@ -163,6 +163,7 @@ static enum step_result store_environment(struct step_env *env, const struct sim
     struct access access = {.offset = operand->offset,
                             .len = (uint16_t)len,
                             .segment = operand->memory.segment,
+                            .align = is_wide_form(env) ? 4 : 2,
                             .flags = ACCESS_WRITE};
     TRY(access_prepare(env, &access));
     access_write(env, &access, bytes);
@@ -183,6 +184,7 @@ static enum step_result load_environment(struct step_env *env, const struct simd
     struct access access = {.offset = operand->offset,
                             .len = (uint16_t)(environment + (is_restore ? REGISTERS_BYTES : 0)),
                             .segment = operand->memory.segment,
+                            .align = is_wide_form(env) ? 4 : 2,
                             .flags = ACCESS_READ};
     TRY(access_prepare(env, &access));
     access_read(env, &access, bytes);
@@ -239,9 +241,6 @@ enum step_result simd_x87(struct step_env *env)
         return STEP_DONE;
     case INSN_OP_FNCLEX:
         store_le16(area + XSAVE_FSW, load_le16(area + XSAVE_FSW) & 0x7f00);
-        return STEP_DONE;
-    case INSN_OP_EMMS:
-        area[XSAVE_FTW] = 0;
         return STEP_DONE;
     case INSN_OP_FWAIT:
         return STEP_DONE;

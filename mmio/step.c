@@ -11,6 +11,12 @@
 #include "mmio/emulate.h"
 #include "mmio/simd.h"
 
+/* A NOP as long as shadow stacks are off. */
+static enum step_result emulate_rdssp(struct step_env *env)
+{
+    return env->cpu->cr4 & CR4_CET ? env_unsupported(env, "shadow stacks") : STEP_DONE;
+}
+
 static emulate_fn *const operations[INSN_OP_COUNT] = {
     [INSN_OP_MOV] = emulate_mov,
     [INSN_OP_MOV_SEG] = emulate_mov_seg,
@@ -207,6 +213,7 @@ static emulate_fn *const operations[INSN_OP_COUNT] = {
     [INSN_OP_CLUI] = emulate_user_interrupt_flag,
     [INSN_OP_STUI] = emulate_user_interrupt_flag,
     [INSN_OP_TESTUI] = emulate_user_interrupt_flag,
+    [INSN_OP_RDSSP] = emulate_rdssp,
     [INSN_OP_RDFSBASE] = emulate_fsgsbase,
     [INSN_OP_RDGSBASE] = emulate_fsgsbase,
     [INSN_OP_WRFSBASE] = emulate_fsgsbase,
@@ -335,19 +342,39 @@ static enum step_result prepare_operands(struct step_env *env)
     return STEP_DONE;
 }
 
+/* What is #UD before anything else is looked at: no such extension in the guest's CPUID, not switched on, or the
+ * two privileged instructions that answer so. */
+static bool is_enabled(struct step_env *env)
+{
+    switch (env->insn.op) {
+    case INSN_OP_CLAC:
+    case INSN_OP_STAC:
+        return !env->cpu->cpl && emulate_has_isa(env);
+    case INSN_OP_INCSSP:
+    case INSN_OP_SAVEPREVSSP:
+    case INSN_OP_RSTORSSP:
+    case INSN_OP_SETSSBSY:
+    case INSN_OP_CLRSSBSY:
+    case INSN_OP_WRSS:
+    case INSN_OP_WRUSS:
+        return env->cpu->cr4 & CR4_CET;
+    }
+    return emulate_has_isa(env);
+}
+
 static enum step_result execute(struct step_env *env)
 {
     unsigned op = env->insn.op;
+    if (op == INSN_OP_UD || !is_enabled(env))
+        return env_raise(env, VECTOR_UD);
     if ((env->insn.attributes & INSN_PRIVILEGED) && env->cpu->cpl)
         return env_gp(env);
-    if (op == INSN_OP_UD)
-        return env_raise(env, VECTOR_UD);
     if (op >= INSN_OP_NATIVE && op < INSN_OP_COUNT)
         return emulate_simd(env);
     emulate_fn *operation = op < INSN_OP_COUNT ? operations[op] : NULL;
     if (!operation)
         return env_unsupported(env, "an instruction outside the emulator's repertoire");
-    if (op != INSN_OP_POP)
+    if (op != INSN_OP_POP && op != INSN_OP_ARPL)
         TRY(prepare_operands(env));
     return operation(env);
 }
