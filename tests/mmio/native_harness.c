@@ -120,8 +120,8 @@ static bool is_repeating(const mcontext_t *context)
 
 static void handle_signal(int signal_number, siginfo_t *info, void *frame)
 {
-    /* AC may be set in the case's flags, and the kernel keeps it: no unaligned access of ours before this. */
-    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andl $~0x40000, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
+    /* The kernel keeps AC, NT and ID of the case: no unaligned access of ours before this. */
+    __asm__ volatile("lea -128(%%rsp), %%rsp; pushfq; andl $~0x244000, (%%rsp); popfq; lea 128(%%rsp), %%rsp"
                      :
                      :
                      : "memory", "cc");
