@@ -61,8 +61,9 @@ struct char_backend {
     const struct char_frontend *frontend;
 
     /* what create opened */
-    int own_fd;      /* the file, the pseudo-terminal's master, the client, or a terminal opened again */
-    int terminal_fd; /* CHAR_PTY: the other end, kept open so that a reader may come and go */
+    int own_fd;      /* the file, the pseudo-terminal's master, the client, or out_fd's terminal again */
+    int terminal_fd; /* CHAR_PTY: the other end, so that a reader may come and go; or in_fd's terminal again
+                      */
     int listen_fd;   /* CHAR_SOCKET */
     struct event_source listen_source;
     char *name;

@@ -15,20 +15,22 @@
 
 #define FILE_MODE 0666
 
-/* A terminal is opened once more, to be nonblocking without being so for those who share it. */
-static int terminal_open_again(int fd)
+/* A terminal is opened once more, to be nonblocking without being so for those who share it: it may be
+ * stopped when it is written to, and somebody else may have taken the byte that is to be read. */
+static int terminal_open_again(int fd, int access)
 {
     char path[40];
     if (fd < 0 || !isatty(fd))
         return -1;
     snprintf(path, sizeof(path), "/proc/self/fd/%d", fd);
-    return open(path, O_WRONLY | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
+    return open(path, access | O_NONBLOCK | O_NOCTTY | O_CLOEXEC);
 }
 
 static int char_open_descriptors(struct char_backend *backend, const struct char_config *config)
 {
-    backend->input.fd = config->in_fd;
-    backend->own_fd = terminal_open_again(config->out_fd);
+    backend->terminal_fd = terminal_open_again(config->in_fd, O_RDONLY);
+    backend->input.fd = backend->terminal_fd >= 0 ? backend->terminal_fd : config->in_fd;
+    backend->own_fd = terminal_open_again(config->out_fd, O_WRONLY);
     char_output_set_fd(backend, backend->own_fd >= 0 ? backend->own_fd : config->out_fd);
     return 0;
 }

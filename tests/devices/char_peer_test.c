@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <sys/socket.h>
 #include <sys/un.h>
+#include <termios.h>
 #include <unistd.h>
 
 #include "tests/devices/char_fixture.h"
@@ -80,6 +81,66 @@ START_TEST(a_pty_that_nobody_reads_is_a_hung_reader)
     ck_assert_uint_lt(event_now_ns() - start_ns, 4 * CHAR_STALL_MS * 1000000ull);
     ck_assert_uint_gt(char_backend_counts(fixture.backend).output_dropped, 0);
     fixture_tear_down();
+}
+END_TEST
+
+/* The program's own terminal: a pseudo-terminal whose other end is the descriptor for both ways. */
+static int terminal_master, terminal;
+
+static void set_up_terminal(void)
+{
+    char name[64];
+    terminal_master = posix_openpt(O_RDWR | O_NOCTTY);
+    ck_assert_int_eq(grantpt(terminal_master), 0);
+    ck_assert_int_eq(unlockpt(terminal_master), 0);
+    ck_assert_int_eq(ptsname_r(terminal_master, name, sizeof(name)), 0);
+    terminal = open(name, O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(terminal, 0);
+    struct termios mode;
+    ck_assert_int_eq(tcgetattr(terminal, &mode), 0);
+    cfmakeraw(&mode);
+    ck_assert_int_eq(tcsetattr(terminal, TCSANOW, &mode), 0);
+    fixture_set_up();
+    fixture_create(&(struct char_config){.kind = CHAR_DESCRIPTORS,
+                                         .in_fd = terminal,
+                                         .out_fd = terminal,
+                                         .escape = true,
+                                         .on_escape = fixture_escape});
+}
+
+static void tear_down_terminal(void)
+{
+    fixture_tear_down();
+    close(terminal);
+    close(terminal_master);
+}
+
+START_TEST(a_terminal_is_used_and_left_as_it_was)
+{
+    set_up_terminal();
+    send_text(terminal_master, "hello");
+    ck_assert_str_eq(fixture_input(5), "hello");
+    put("welcome\n");
+    ck_assert_str_eq(fixture_read(terminal_master, 8), "welcome\n");
+    send_text(terminal_master, "\1x");
+    fixture_wait(&fixture.escapes, 1);
+    ck_assert_int_eq(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    fixture_destroy_backend();
+    ck_assert_int_eq(fcntl(terminal, F_GETFL) & O_NONBLOCK, 0);
+    tear_down_terminal();
+}
+END_TEST
+
+START_TEST(a_stopped_terminal_is_a_hung_reader_and_the_escape_key_works)
+{
+    static char block[10000];
+    set_up_terminal();
+    for (int i = 0; i < 100; i++)
+        char_backend_write(fixture.backend, block, sizeof(block));
+    ck_assert_uint_gt(char_backend_counts(fixture.backend).output_dropped, 0);
+    send_text(terminal_master, "\1x");
+    fixture_wait(&fixture.escapes, 1);
+    tear_down_terminal();
 }
 END_TEST
 
@@ -323,6 +384,8 @@ void test_suite(Suite *suite)
     test_add(suite, a_pty_is_raw_and_carries_bytes_both_ways);
     test_add(suite, a_pty_reader_may_come_late_and_leave_and_come_back);
     test_add(suite, a_pty_that_nobody_reads_is_a_hung_reader);
+    test_add(suite, a_terminal_is_used_and_left_as_it_was);
+    test_add(suite, a_stopped_terminal_is_a_hung_reader_and_the_escape_key_works);
     test_add(suite, a_client_reads_and_writes);
     test_add(suite, output_waits_for_a_client);
     test_add(suite, without_a_client_nothing_waits_and_the_rest_is_dropped);

@@ -6,6 +6,7 @@
  * timeout is immediate.
  */
 #include <fcntl.h>
+#include <pthread.h>
 #include <stdlib.h>
 #include <unistd.h>
 
@@ -279,7 +280,70 @@ START_TEST(random_accesses_agree_with_the_model)
 }
 END_TEST
 
+/* Two vCPUs that do anything, while input comes and timeouts expire: for the sanitizers, and that everything
+ * can be ended in the middle of it. */
+static int stop_accesses;
+
+static void *access_at_random(void *context)
+{
+    uint64_t *seed = context;
+    while (!__atomic_load_n(&stop_accesses, __ATOMIC_ACQUIRE)) {
+        uint64_t random = fake_random(seed);
+        uint64_t port = SERIAL_COM1_PORT + (random & 7);
+        if (random & 8)
+            bus_write(bus, port, 1, choose_value(random, random & 7, false) & 0x7f);
+        else
+            bus_read(bus, port, 1);
+    }
+    return NULL;
+}
+
+START_TEST(two_processors_and_input_at_once)
+{
+    uint64_t seeds[2] = {test_seed() | 1, 2};
+    int to_guest[2];
+    pthread_t threads[2];
+    char text[4096];
+    memset(text, 'x', sizeof(text));
+    ck_assert_int_eq(pipe2(to_guest, O_CLOEXEC), 0);
+    fcntl(to_guest[1], F_SETFL, O_NONBLOCK);
+    ck_assert_int_eq(event_loop_create(&loop, NULL), 0);
+    ck_assert_int_eq(event_loop_start(loop, NULL), 0);
+    out_fd = open("/dev/null", O_WRONLY | O_CLOEXEC);
+    struct char_config char_config = {
+        .kind = CHAR_DESCRIPTORS, .loop = loop, .in_fd = to_guest[0], .out_fd = out_fd};
+    ck_assert_int_eq(char_backend_create(&char_config, &backend, NULL), 0);
+    struct serial_config config = {.base = SERIAL_COM1_PORT,
+                                   .irq = fake_irq_line(&irq, SERIAL_COM1_IRQ),
+                                   .backend = backend,
+                                   .loop = loop};
+    ck_assert_int_eq(serial_create(&config, &serial, NULL), 0);
+    bus = fake_bus(BUS_PORTS, serial_region(serial));
+    for (int i = 0; i < 2; i++)
+        ck_assert_int_eq(pthread_create(&threads[i], NULL, access_at_random, &seeds[i]), 0);
+    for (int i = 0; i < 200; i++) {
+        (void)!write(to_guest[1], text, sizeof(text));
+        usleep(1000);
+    }
+    __atomic_store_n(&stop_accesses, 1, __ATOMIC_RELEASE);
+    for (int i = 0; i < 2; i++)
+        pthread_join(threads[i], NULL);
+    ck_assert_uint_gt(char_backend_counts(backend).input_bytes, 0);
+    ck_assert_uint_gt(char_backend_counts(backend).output_bytes, 0);
+    ck_assert_int_gt(fake_irq_rises(&irq), 0);
+    /* the loop still runs: destroying waits for its callbacks */
+    bus_destroy(bus);
+    serial_destroy(serial);
+    char_backend_destroy(backend);
+    event_loop_destroy(loop);
+    close(to_guest[0]);
+    close(to_guest[1]);
+    close(out_fd);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, random_accesses_agree_with_the_model);
+    test_add(suite, two_processors_and_input_at_once);
 }
