@@ -40,7 +40,7 @@ emulate_fn emulate_store_table, emulate_load_table, emulate_store_system, emulat
     emulate_xcr, emulate_rdpid, emulate_cache, emulate_probe, emulate_arpl, emulate_fsgsbase, emulate_swapgs,
     emulate_clzero, emulate_random;
 /* emulate_rare.c */
-emulate_fn emulate_transaction, emulate_monitor, emulate_user_interrupt_flag;
+emulate_fn emulate_transaction, emulate_monitor, emulate_clflush, emulate_user_interrupt_flag;
 /* emulate_syscall.c */
 emulate_fn emulate_syscall, emulate_sysret, emulate_sysenter, emulate_sysexit;
 

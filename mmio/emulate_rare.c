@@ -43,6 +43,21 @@ enum step_result emulate_monitor(struct step_env *env)
     return access_prepare(env, &line);
 }
 
+/* CLFLUSH, CLFLUSHOPT, CLWB: checked as a load of one byte; the caches are the host's. */
+enum step_result emulate_clflush(struct step_env *env)
+{
+    struct insn_memory memory;
+    uint64_t bases[CPU_SEGMENT_COUNT] = {0};
+    struct insn_registers registers = {env->cpu->gpr, bases, env->next_rip};
+    if (!insn_memory(&env->insn, &env->insn.operands[0], &memory))
+        return env_raise(env, VECTOR_UD);
+    struct access byte = {.segment = memory.segment,
+                          .offset = insn_offset(&env->insn, &memory, &registers, 0),
+                          .len = 1,
+                          .flags = ACCESS_READ};
+    return access_prepare(env, &byte);
+}
+
 /* CLUI, STUI, TESTUI */
 enum step_result emulate_user_interrupt_flag(struct step_env *env)
 {

@@ -53,10 +53,10 @@ enum step_result stack_pop(struct step_env *env, unsigned size, uint64_t *value)
     return STEP_DONE;
 }
 
-/* Intel's processors write two bytes of a pushed segment register and leave the rest of the slot. */
+/* Intel's processors write two bytes of a segment register pushed as four, and leave the rest of the slot. */
 static unsigned push_width(const struct step_env *env, unsigned size)
 {
-    return env->insn.operands[0].kind == INSN_SEG && !env->machine->vendor_amd ? 2 : size;
+    return env->insn.operands[0].kind == INSN_SEG && size == 4 && !env->machine->vendor_amd ? 2 : size;
 }
 
 enum step_result emulate_push(struct step_env *env)

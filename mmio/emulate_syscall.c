@@ -66,7 +66,8 @@ enum step_result emulate_sysret(struct step_env *env)
     uint64_t star, rip = to_64bit ? cpu->gpr[CPU_RCX] : (uint32_t)cpu->gpr[CPU_RCX];
     if (is_disabled(env) || !(cpu->cr0 & CR0_PE))
         return env_raise(env, VECTOR_UD);
-    if (cpu->cpl || (to_64bit && !access_is_canonical(env, rip)))
+    /* on AMD's processors a bad target is the fault of the fetch */
+    if (cpu->cpl || (to_64bit && !env->machine->vendor_amd && !access_is_canonical(env, rip)))
         return env_gp(env);
     TRY(msr_load(env, MSR_STAR, &star));
     if (cpu_is_long(cpu))
