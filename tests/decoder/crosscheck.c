@@ -48,15 +48,31 @@ static void keep_unexplained(struct crosscheck *check, const struct sample *samp
     add_bucket(check, &bucket);
 }
 
+static bool is_known(const struct known_class *known, const struct sample *sample, enum rival rival,
+                     unsigned fields)
+{
+    if (!(known->rivals >> rival & 1) || !(known->fields & fields))
+        return false;
+    if (known->needs_other) {
+        enum rival other = rival == RIVAL_ZYDIS ? RIVAL_CAPSTONE : RIVAL_ZYDIS;
+        struct view ours = sample->ours, theirs = sample->rivals[other];
+        /* Of an invalid instruction it does not matter in which words each says so. */
+        if (ours.status != VIEW_OK && theirs.status != VIEW_OK)
+            theirs.status = ours.status;
+        if (view_compare(&ours, &theirs) & (known->fields | VIEW_STATUS))
+            return false;
+    }
+    return known->applies(sample);
+}
+
 static void file_disagreement(struct crosscheck *check, const struct sample *sample, enum rival rival,
                               unsigned fields)
 {
     for (unsigned i = 0; i < known_class_count && fields; i++) {
-        const struct known_class *known = &known_classes[i];
-        if (known->rival != rival || !(known->fields & fields) || !known->applies(sample))
+        if (!is_known(&known_classes[i], sample, rival, fields))
             continue;
-        check->by_class[i]++;
-        fields &= ~known->fields;
+        check->by_class[i][rival]++;
+        fields &= ~known_classes[i].fields;
     }
     if (fields)
         keep_unexplained(check, sample, rival, fields);
@@ -124,10 +140,11 @@ uint64_t crosscheck_report(struct crosscheck *check, FILE *out)
             check->compared, check->valid, check->agreed[RIVAL_ZYDIS], check->agreed[RIVAL_CAPSTONE],
             check->unexplained);
     for (unsigned i = 0; i < known_class_count; i++)
-        if (check->by_class[i])
-            fprintf(out, "# %9" PRIu64 " %-8s right: %-6s %s: %s\n", check->by_class[i],
-                    names[known_classes[i].rival], who[known_classes[i].right], known_classes[i].name,
-                    known_classes[i].why);
+        for (unsigned rival = 0; rival < RIVAL_COUNT; rival++)
+            if (check->by_class[i][rival])
+                fprintf(out, "# %9" PRIu64 " %-8s right: %-6s %s: %s\n", check->by_class[i][rival],
+                        names[rival], who[known_classes[i].right], known_classes[i].name,
+                        known_classes[i].why);
     qsort(check->buckets, CROSSCHECK_BUCKETS, sizeof(check->buckets[0]), by_count);
     for (unsigned i = 0; i < CROSSCHECK_BUCKETS && i < examples && check->buckets[i].count; i++)
         print_bucket(&check->buckets[i], out);
@@ -142,7 +159,8 @@ void crosscheck_merge(struct crosscheck *into, const struct crosscheck *from)
     for (unsigned i = 0; i < RIVAL_COUNT; i++)
         into->agreed[i] += from->agreed[i];
     for (unsigned i = 0; i < CROSSCHECK_CLASSES_MAX; i++)
-        into->by_class[i] += from->by_class[i];
+        for (unsigned rival = 0; rival < RIVAL_COUNT; rival++)
+            into->by_class[i][rival] += from->by_class[i][rival];
     for (unsigned i = 0; i < CROSSCHECK_BUCKETS; i++)
         if (from->buckets[i].key)
             add_bucket(into, &from->buckets[i]);

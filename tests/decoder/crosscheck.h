@@ -21,14 +21,21 @@ struct sample {
     struct view rivals[RIVAL_COUNT];
 };
 
+#define ON_ZYDIS    (1u << RIVAL_ZYDIS)
+#define ON_CAPSTONE (1u << RIVAL_CAPSTONE)
+#define ON_BOTH     (ON_ZYDIS | ON_CAPSTONE)
+
 enum right { RIGHT_OURS, RIGHT_RIVAL, RIGHT_EITHER };
 
-/* A known disagreement: of `fields`, with `rival`, where `applies` (given the sample) is true. */
+/* A known disagreement: of `fields`, with `rivals`, where `applies` (given the sample) is true. With
+ * `needs_other` only where the other library gives our answer in those fields: two of three, and the manual
+ * is with them. */
 struct known_class {
     const char *name;
-    enum rival rival;
+    unsigned rivals; /* a bit for each enum rival */
     unsigned fields;
     enum right right;
+    bool needs_other;
     bool (*applies)(const struct sample *sample);
     const char *why;
 };
@@ -43,7 +50,7 @@ struct crosscheck {
     uint64_t agreed[RIVAL_COUNT];
     uint64_t unexplained;
     uint64_t valid; /* of those compared, by us */
-    uint64_t by_class[CROSSCHECK_CLASSES_MAX];
+    uint64_t by_class[CROSSCHECK_CLASSES_MAX][RIVAL_COUNT];
     /* Unexplained ones that look alike, with one example each. */
     struct bucket {
         uint64_t key;

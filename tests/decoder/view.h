@@ -49,6 +49,7 @@ struct view {
     uint8_t memory_count;
     struct view_memory memory[2];
     const char *mnemonic; /* a string that outlives the view */
+    const char *isa;      /* ours alone: the extension, as decoder/isa.def spells it */
 };
 
 /* The fields in which two views can differ. */

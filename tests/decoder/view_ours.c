@@ -65,6 +65,7 @@ void view_ours(struct view *view, const uint8_t *bytes, size_t len, int mode, en
     view->lock = insn.prefixes & INSN_PREFIX_LOCK;
     view->address_size = insn.address_size;
     view->mnemonic = insn_mnemonic(&insn);
+    view->isa = insn_isa_name((enum insn_isa)insn.isa);
     for (unsigned i = 0; i < insn.operand_count; i++) {
         struct insn_memory memory;
         if (insn_memory(&insn, &insn.operands[i], &memory))

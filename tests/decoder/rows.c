@@ -1,0 +1,68 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Rows matched against instructions by what the bytes say, not by the tables that the decoder went through.
+ */
+#include "tests/decoder/rows.h"
+
+#include "decoder/layout.h"
+#include "tests/decoder/anatomy.h"
+
+#include <string.h>
+#include <strings.h>
+
+const struct row rows[] = {
+#define ROW(text, mnemonic, space, opcode, prefix, reg, mod, rm, w, length, long_mode, size, address) \
+    {text, mnemonic, space, opcode, prefix, reg, mod, rm, w, length, long_mode, size, address},
+#include "decoder/rows.inc"
+#undef ROW
+};
+const unsigned row_count = sizeof(rows) / sizeof(rows[0]);
+
+static bool is_space(unsigned space, const struct insn *insn)
+{
+    switch ((enum insn_encoding)insn->encoding) {
+    case INSN_LEGACY:
+    case INSN_REX2:
+        return space == insn->map || (space == SPACE_SHADOW && insn->map == 0);
+    case INSN_3DNOW:
+        return space == SPACE_3DNOW;
+    case INSN_VEX:
+        return space == (unsigned)SPACE_VEX + insn->map;
+    case INSN_XOP:
+        return space == SPACE_XOP + insn->map - 8u;
+    case INSN_EVEX:
+        return space == (unsigned)SPACE_EVEX + insn->map;
+    case INSN_MVEX:
+        return space == (unsigned)SPACE_MVEX + insn->map;
+    }
+    return false;
+}
+
+/* Operand size by prefixes alone: 0, 1, 2 for 2, 4, 8 bytes. */
+static unsigned size_class(const struct insn *insn, const struct anatomy *anatomy)
+{
+    if (insn->bits == 64)
+        return anatomy->w ? 2 : anatomy->operand ? 0 : 1;
+    return (insn->bits == 32) ^ anatomy->operand;
+}
+
+bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *bytes)
+{
+    struct anatomy anatomy;
+    if (row->opcode != insn->opcode || !is_space(row->space, insn) ||
+        strcasecmp(row->mnemonic, insn_mnemonic(insn)))
+        return false;
+    anatomy_read(&anatomy, bytes, INSN_BYTES_MAX, insn->bits);
+    bool has_modrm = insn->attributes & INSN_HAS_MODRM;
+    if (has_modrm && (!(row->reg >> (insn->modrm >> 3 & 7) & 1) || !(row->rm >> (insn->modrm & 7) & 1) ||
+                      !(row->mod >> (insn->modrm >= 0xc0) & 1)))
+        return false;
+    if (!(row->long_mode >> (insn->bits == 64) & 1) || !(row->address >> (insn->address_size / 4) & 1))
+        return false;
+    if (insn->encoding == INSN_REX2)
+        return true;
+    bool is_vector = anatomy.encoding != ANATOMY_LEGACY;
+    return row->prefix >> anatomy.pp & 1 && row->w >> anatomy.w & 1 &&
+           (!is_vector || row->length >> anatomy.l & 1) &&
+           (is_vector || row->size >> size_class(insn, &anatomy) & 1);
+}
