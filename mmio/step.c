@@ -342,8 +342,8 @@ static enum step_result prepare_operands(struct step_env *env)
     return STEP_DONE;
 }
 
-/* What is #UD before anything else is looked at: no such extension in the guest's CPUID, not switched on, or the
- * two privileged instructions that answer so. */
+/* What is #UD before anything else is looked at: no such extension in the guest's CPUID, not switched on, or
+ * the two privileged instructions that answer so. */
 static bool is_enabled(struct step_env *env)
 {
     switch (env->insn.op) {

@@ -67,6 +67,8 @@ void oracle_vector_make(uint8_t *xsave, struct oracle_case *made);
 /* Whose rules this CPU follows where the two vendors differ. */
 bool oracle_is_amd(void);
 
+/* An area for XRSTOR and FXRSTOR; returns its length. */
+unsigned oracle_area_make(uint8_t *area);
 void oracle_random_numbers(uint8_t *to, size_t len);
 
 /* ---- oracle_known.c ---- */

@@ -182,6 +182,12 @@ static void refresh_data(const struct oracle_case *made)
                                                                      : address - harness.data_high;
         if (at > NATIVE_DATA_BYTES - DATA_WINDOW)
             continue;
+        bool is_area = made->insn.op >= INSN_OP_FXSAVE && made->insn.op <= INSN_OP_XRSTORS;
+        if (is_area && at <= NATIVE_DATA_BYTES - harness.xsave_bytes) {
+            unsigned len = oracle_area_make(harness.data_view + at);
+            memcpy(oracle_guest_data(guest) + at, harness.data_view + at, len);
+            continue;
+        }
         oracle_random_numbers(bytes, sizeof(bytes));
         if (oracle_below(8) == 0)
             memset(bytes, oracle_below(2) ? 0xff : 0, sizeof(bytes));

@@ -146,6 +146,35 @@ static void place_indexes(uint8_t *xsave, const struct oracle_case *made)
     xsave_vector_write(xsave, host_layout(), made->insn.index, bytes, len);
 }
 
+/* Header of an area to restore from: mostly one that is accepted, in both forms. */
+static void make_header(uint8_t *area)
+{
+    uint64_t components = host_layout()->components & XSAVE_VECTOR_COMPONENTS;
+    uint64_t present = components & oracle_random(), packed = 0;
+    memset(area + XSAVE_HEADER, 0, 64);
+    if (oracle_below(2))
+        packed = XSAVE_COMPACTED | present | (components & oracle_random());
+    if (oracle_below(16) == 0)
+        area[XSAVE_HEADER + oracle_below(64)] = 1;
+    store_le64(area + XSAVE_HEADER, present);
+    store_le64(area + XSAVE_XCOMP_BV, packed);
+}
+
+unsigned oracle_area_make(uint8_t *area)
+{
+    unsigned len = host_layout()->len_standard;
+    for (unsigned at = 0; at < len; at += 32)
+        oracle_random_numbers(area + at, 32);
+    random_x87(area);
+    area[XSAVE_FTW + 1] = 0;
+    store_le32(area + XSAVE_MXCSR, random_mxcsr());
+    store_le32(area + XSAVE_MXCSR_MASK, host_layout()->mxcsr_mask);
+    store_le64(area + XSAVE_FIP, 0);
+    store_le64(area + XSAVE_FDP, 0);
+    make_header(area);
+    return len;
+}
+
 void oracle_vector_make(uint8_t *xsave, struct oracle_case *made)
 {
     const struct xsave_layout *layout = host_layout();
