@@ -67,7 +67,8 @@ static void put_evex(struct writer *writer, const struct insn *insn, unsigned re
 static void put_legacy(struct writer *writer, const struct insn *insn, unsigned reg)
 {
     unsigned rex = (insn->rex & (INSN_REX_W | INSN_REX_R)) | rex_b(insn, reg);
-    bool narrow = insn->operand_size == 2 && mandatory(insn) != 1;
+    /* A vector instruction would take 66 for another instruction; it has no use for it. */
+    bool narrow = insn->operand_size == 2 && mandatory(insn) != 1 && insn_class(insn) <= INSN_CLASS_X87;
     if (insn->prefixes & INSN_PREFIX_LOCK)
         put(writer, 0xf0);
     if (narrow || insn->prefixes & INSN_MANDATORY_66)
@@ -122,7 +123,7 @@ static bool same(const struct insn *insn, const struct insn *again, unsigned reg
     return true;
 }
 
-static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
+static size_t encode_once(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
 {
     struct writer writer = {bytes, 0};
     struct insn again;
@@ -142,6 +143,18 @@ static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_B
     if (writer.len > INSN_BYTES_MAX || insn_decode(bytes, writer.len, insn_mode(64), &again) != INSN_OK)
         return 0;
     return again.length == writer.len && same(insn, &again, reg) ? writer.len : 0;
+}
+
+/* Outside 64-bit mode W may have been ignored, where it would mean a 64-bit register: then it goes. */
+static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
+{
+    size_t len = encode_once(insn, reg, bytes);
+    if (!len && insn->bits != 64 && insn->rex & INSN_REX_W) {
+        struct insn narrow = *insn;
+        narrow.rex &= (uint8_t)~INSN_REX_W;
+        len = encode_once(&narrow, reg, bytes);
+    }
+    return len;
 }
 
 size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])

@@ -89,7 +89,7 @@ enum insn_rex {
     INSN_REX_B = 1u << 0,
     INSN_REX_X = 1u << 1,
     INSN_REX_R = 1u << 2,
-    INSN_REX_W = 1u << 3,  /* 0 outside 64-bit mode where VEX.W means a 64-bit general register */
+    INSN_REX_W = 1u << 3,  /* as encoded; outside 64-bit mode it never widens a general register */
     INSN_REX_B4 = 1u << 4, /* bit 4 of the base or rm register */
     INSN_REX_X4 = 1u << 5, /* bit 4 of the index register */
     INSN_REX_R4 = 1u << 6, /* bit 4 of the reg register */
@@ -178,16 +178,16 @@ struct insn {
     uint64_t imm; /* zero-extended, or sign-extended to 64 bits where the instruction does so */
     int64_t disp; /* disp8*N applied; of a moffs the offset */
     struct insn_operand operands[INSN_OPERANDS_MAX];
-    uint16_t mnemonic;   /* enum insn_mnemonic (decoder/mnemonic.h); for a name, insn_mnemonic() */
+    uint16_t mnemonic; /* enum insn_mnemonic (decoder/mnemonic.h); for a name, insn_mnemonic() */
+    uint8_t op;        /* enum insn_op: what an emulator does */
+    uint8_t isa;       /* enum insn_isa */
+    uint8_t flags;     /* insn_flags() explains it */
+    uint8_t length;
     uint16_t prefixes;   /* enum insn_prefix */
     uint32_t attributes; /* enum insn_attribute */
     uint16_t imm2;       /* ENTER's level, a far pointer's selector, the second byte of EXTRQ and INSERTQ */
-    uint8_t op;          /* enum insn_op: what an emulator does */
-    uint8_t isa;         /* enum insn_isa */
-    uint8_t flags;       /* insn_flags() explains it */
-    uint8_t length;
-    uint8_t bits;     /* of the mode: 16, 32, 64 */
-    uint8_t encoding; /* enum insn_encoding */
+    uint8_t bits;        /* of the mode: 16, 32, 64 */
+    uint8_t encoding;    /* enum insn_encoding */
     uint8_t map;
     uint8_t opcode;
     uint8_t modrm;

@@ -77,12 +77,12 @@ struct space {
 };
 
 struct leaf {
-    uint16_t mnemonic;
-    uint16_t shape;
+    uint16_t mnemonic; /* the first four fields as in struct insn: copied at once */
     uint8_t op;
     uint8_t isa;
     uint8_t flags;
     uint8_t form; /* enum leaf_form */
+    uint16_t shape;
 };
 
 enum leaf_form {
@@ -107,8 +107,9 @@ enum operand_how {
     HOW_NONE,
     /* Named by ModRM.rm, or memory. */
     HOW_E,
-    HOW_E_V, /* a register of the operand size, memory of `size` */
-    HOW_E_D, /* a 32-bit register, memory of `size` */
+    HOW_E_BYTE, /* a byte register: SPL to DIL, or AH to BH */
+    HOW_E_V,    /* a register of the operand size, memory of `size` */
+    HOW_E_D,    /* a 32-bit register, memory of `size` */
     HOW_W,
     HOW_Q,
     HOW_KE,
@@ -117,6 +118,7 @@ enum operand_how {
     HOW_RM_LAST = HOW_BE,
     /* Named by ModRM.reg */
     HOW_G,
+    HOW_G_BYTE,
     HOW_V,
     HOW_P,
     HOW_KG,
@@ -134,6 +136,7 @@ enum operand_how {
     HOW_TH,
     HOW_L,
     HOW_Z,
+    HOW_Z_BYTE,
     HOW_AX,
     HOW_CX,
     HOW_DX,
@@ -153,8 +156,19 @@ enum operand_how {
     HOW_MASKMOV,
 };
 
+enum size_group {
+    SIZE_BY_NOTHING, /* two groups */
+    SIZE_BY_OPERAND = 2,
+    SIZE_BY_W,
+    SIZE_BY_MODE,
+    SIZE_BY_ADDRESS,
+    SIZE_BY_VECTOR,
+    SIZE_GROUPS = 8,
+};
+
+/* A size is a row of eight in one of eight groups; the group says what it depends on (struct state). */
 enum operand_size {
-    /* Fixed ones: fixed_sizes[] */
+    /* Fixed */
     SIZE_0,
     SIZE_1,
     SIZE_2,
@@ -163,29 +177,28 @@ enum operand_size {
     SIZE_16,
     SIZE_32,
     SIZE_64,
-    SIZE_6,
     SIZE_10,
-    SIZE_3, /* tile rows and other oddities have their own */
     SIZE_48,
     SIZE_512,
     SIZE_576,
     SIZE_1024,
-    SIZE_384,
-    SIZE_FIXED_LAST = SIZE_384,
-    /* Of the mode and prefixes */
-    SIZE_V,    /* operand size */
-    SIZE_Y,    /* 4, or 8 with W */
+    /* By operand size */
+    SIZE_V = SIZE_BY_OPERAND * 8,
     SIZE_Z,    /* 2 or 4 */
     SIZE_A,    /* twice the operand size: BOUND */
     SIZE_P,    /* a far pointer: operand size + 2 */
-    SIZE_S,    /* a descriptor table register: 6, or 10 in 64-bit mode */
-    SIZE_M,    /* 4, or 8 in 64-bit mode: control registers */
-    SIZE_ADDR, /* address size */
     SIZE_ENV,  /* x87 environment: 14 or 28 */
     SIZE_SAVE, /* x87 state: 94 or 108 */
-    SIZE_2Y,   /* twice SIZE_Y: BNDMOV and the like */
-    /* Of the vector length */
-    SIZE_X,
+    /* By W in 64-bit mode: 4 or 8 */
+    SIZE_Y = SIZE_BY_W * 8,
+    /* By mode */
+    SIZE_S = SIZE_BY_MODE * 8, /* a descriptor table register: 6, or 10 in 64-bit mode */
+    SIZE_M,                    /* 4, or 8 in 64-bit mode: control registers */
+    SIZE_2Y,                   /* twice that: BNDMOV */
+    /* By address size */
+    SIZE_ADDR = SIZE_BY_ADDRESS * 8,
+    /* By vector length */
+    SIZE_X = SIZE_BY_VECTOR * 8,
     SIZE_XH,   /* half */
     SIZE_XQ,   /* quarter */
     SIZE_XO,   /* eighth */
@@ -199,7 +212,7 @@ enum shape_check {
     CHECK_REG = 1u << 2, /* no memory form */
     CHECK_IMM_SHIFT = 3, /* 4 bits: enum shape_imm */
     CHECK_D64 = 1u << 7, /* operand size 64 by default in 64-bit mode */
-    CHECK_F64 = 1u << 8, /* operand size 64 always in 64-bit mode */
+    CHECK_F64 = 1u << 8, /* the same, and Intel ignores 66: near branches */
     CHECK_NOT64 = 1u << 9,
     CHECK_ONLY64 = 1u << 10,
     CHECK_PROTECTED = 1u << 11,
@@ -214,7 +227,7 @@ enum shape_check {
     CHECK_MASK_NEEDED = 1u << 20,
     CHECK_ZEROING = 1u << 21,
     CHECK_BROADCAST_SHIFT = 22, /* 2 bits: none, 2, 4, 8 bytes */
-    CHECK_ER = 1u << 24,
+    CHECK_ER = 1u << 24,        /* with CHECK_SAE: b between registers is ignored */
     CHECK_SAE = 1u << 25,
     CHECK_VSIB_SHIFT = 26,       /* 2 bits: none, index of vector length, of half of it */
     CHECK_SPECIAL = 1u << 28,    /* see special_checks(): by operation */

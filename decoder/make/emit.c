@@ -93,10 +93,10 @@ static void emit_names(FILE *file)
 
 static void emit_nodes(FILE *file)
 {
-    fprintf(file, "static const uint16_t nodes[%u] = {", node_count);
+    fprintf(file, "const uint16_t decoder_nodes[%u] = {", node_count);
     for (unsigned i = 0; i < node_count; i++)
         fprintf(file, "%s%u,", i % 16 ? "" : "\n", nodes[i]);
-    fprintf(file, "};\nstatic const struct space spaces[SPACE_COUNT] = {");
+    fprintf(file, "};\nconst struct space decoder_spaces[SPACE_COUNT] = {");
     for (unsigned i = 0; i < SPACE_COUNT; i++)
         fprintf(file, "{%u,%u,%u},", spaces[i].base, spaces[i].first, spaces[i].last);
     fprintf(file, "};\n");
@@ -104,13 +104,13 @@ static void emit_nodes(FILE *file)
 
 static void emit_leaves(FILE *file)
 {
-    fprintf(file, "static const struct leaf leaves[%u] = {\n", leaf_count);
+    fprintf(file, "const struct leaf decoder_leaves[%u] = {\n", leaf_count);
     for (unsigned i = 0; i < leaf_count; i++) {
         const struct leaf *leaf = &leaves[i];
-        fprintf(file, "{%u,%u,%u,%u,%u,%u},\n", leaf->mnemonic, leaf->shape, leaf->op, leaf->isa, leaf->flags,
-                leaf->form);
+        fprintf(file, "{%u,%u,%u,%u,%u,%u},\n", leaf->mnemonic, leaf->op, leaf->isa, leaf->flags, leaf->form,
+                leaf->shape);
     }
-    fprintf(file, "};\nstatic const struct shape shapes[%u] = {\n", shape_count);
+    fprintf(file, "};\nconst struct shape decoder_shapes[%u] = {\n", shape_count);
     for (unsigned i = 0; i < shape_count; i++) {
         const struct shape *shape = &shapes[i];
         fprintf(file, "{%uu,%uu,{%u,%u,%u,%u}},\n", shape->attributes, shape->checks, shape->operands[0],

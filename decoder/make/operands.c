@@ -105,8 +105,7 @@ static const struct {
     {"m", SIZE_M},     {"addr", SIZE_ADDR}, {"env", SIZE_ENV},   {"save", SIZE_SAVE}, {"2y", SIZE_2Y},
     {"x", SIZE_X},     {"xh", SIZE_XH},     {"xq", SIZE_XQ},     {"xo", SIZE_XO},     {"dd", SIZE_DDUP},
     {"ss", SIZE_4},    {"sd", SIZE_8},      {"ps", SIZE_X},      {"pd", SIZE_X},      {"48", SIZE_48},
-    {"512", SIZE_512}, {"576", SIZE_576},   {"1024", SIZE_1024}, {"384", SIZE_384},   {"sh", SIZE_2},
-    {"ph", SIZE_X},
+    {"512", SIZE_512}, {"576", SIZE_576},   {"1024", SIZE_1024}, {"sh", SIZE_2},      {"ph", SIZE_X},
 };
 
 static bool size_parse(const char *name, unsigned *size)
@@ -120,7 +119,8 @@ static bool size_parse(const char *name, unsigned *size)
     return false;
 }
 
-/* What stands in braces after an operand: {k} {kz} {k!} masks; {b16} {b32} {b64} broadcasts; {er}, {sae}. */
+/* What stands in braces after an operand: {k} {kz} {k!} masks; {b16} {b32} {b64} broadcasts; {er}, {sae},
+ * {ig}: b is ignored. */
 static void decoration(struct row *row, const char *name)
 {
     if (!strcmp(name, "k"))
@@ -141,6 +141,8 @@ static void decoration(struct row *row, const char *name)
         row->checks |= CHECK_ER;
     else if (!strcmp(name, "sae"))
         row->checks |= CHECK_SAE;
+    else if (!strcmp(name, "ig"))
+        row->checks |= CHECK_ER | CHECK_SAE;
     else
         fail(row, "unknown decoration {%s}", name);
     if (name[0] == 'e' && name[1] != 'r')
@@ -166,6 +168,8 @@ static bool add(struct row *row, unsigned how, unsigned size, unsigned needs, un
     if (row->operand_count == 4)
         fail(row, "more than four operands");
     needs_apply(row, needs);
+    if (size == SIZE_1 && (how == HOW_E || how == HOW_G || how == HOW_Z))
+        how = how == HOW_E ? HOW_E_BYTE : how == HOW_G ? HOW_G_BYTE : HOW_Z_BYTE;
     if (imm == IMM_1 && row->imm == IMM_1 && how == HOW_IMM) {
         row->imm = IMM_1_1;
         how = HOW_IMM2;

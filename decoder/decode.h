@@ -1,0 +1,92 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Inside the decoder: what its stages hand on. In the order of the bytes: prefix.h (up to the opcode), insn.c
+ * (the walk to the row, and the order of it all), modrm.h, operands.h; validity.h is what a row cannot say.
+ * The stages are headers, and always inlined, so that the compiler sees one function and keeps the state in
+ * registers: nobody else holds a pointer to it.
+ */
+#ifndef DECODER_DECODE_H
+#define DECODER_DECODE_H
+
+#include <string.h>
+
+#include "decoder/insn.h"
+#include "decoder/layout.h"
+
+/* Made from the rows; tables.c. */
+#pragma GCC visibility push(hidden)
+extern const uint16_t decoder_nodes[];
+extern const struct space decoder_spaces[SPACE_COUNT];
+extern const struct leaf decoder_leaves[];
+extern const struct shape decoder_shapes[];
+#pragma GCC visibility pop
+
+#define STAGE static inline __attribute__((always_inline))
+
+/* What is known so far, beyond the result itself. */
+struct state {
+    const uint8_t *at, *end;
+    struct insn *insn;
+    struct insn_mode mode;
+    uint8_t prefix;      /* 0 none, 1 66, 2 F3, 3 F2: for CHOOSE_PREFIX */
+    uint8_t size_index;  /* 66, 67 << 1, W << 2, mode << 3: a row of default_sizes[] */
+    uint8_t length_bits; /* L, L'L */
+    uint8_t v_high;      /* EVEX.V': bit 4 of vvvv, or of the index with VSIB */
+    uint8_t evex_b, evex_z;
+    uint8_t evex_nd;
+    uint8_t element; /* bytes that are broadcast */
+    uint8_t imm_size;
+    uint8_t notable;                   /* LOCK, REP, REPNE or zeroing: row_check() must look */
+    uint8_t size_context[SIZE_GROUPS]; /* which of four columns of a group of sizes */
+};
+
+#define DECODE_MORE 0x10000 /* in place of a status or a node: out of bytes */
+
+STAGE bool state_has(const struct state *state, size_t count)
+{
+    return (size_t)(state->end - state->at) >= count;
+}
+
+/* `size` is 1, 2, 4 or 8. */
+STAGE uint64_t read_bytes(const uint8_t *at, unsigned size)
+{
+    uint64_t eight;
+    uint32_t four;
+    uint16_t two;
+    switch (size) {
+    case 1:
+        return *at;
+    case 2:
+        memcpy(&two, at, 2);
+        return two;
+    case 4:
+        memcpy(&four, at, 4);
+        return four;
+    default:
+        memcpy(&eight, at, 8);
+        return eight;
+    }
+}
+
+STAGE int64_t sign_extend(uint64_t value, unsigned size)
+{
+    return (int64_t)(value << (64 - 8 * size)) >> (64 - 8 * size);
+}
+
+STAGE unsigned space_node(unsigned space, unsigned opcode)
+{
+    const struct space *range = &decoder_spaces[space];
+    if (opcode < range->first || opcode > range->last)
+        return 0;
+    return decoder_nodes[range->base + opcode - range->first];
+}
+
+#define STATE_WIDE(state) ((state)->size_index >> 2 & 1u)
+
+/* The bytes of one element that a broadcast repeats, or that disp8 counts. */
+STAGE unsigned element_size(unsigned checks)
+{
+    return 1u << (checks >> CHECK_BROADCAST_SHIFT & 3);
+}
+
+#endif

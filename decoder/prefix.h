@@ -1,0 +1,201 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Prefixes and escapes: everything up to the opcode byte (SDM 2A 2.1 to 2.3, 2.7; APM 3 1.2).
+ */
+#ifndef DECODER_PREFIX_H
+#define DECODER_PREFIX_H
+
+#include "decoder/decode.h"
+
+/* VEX, XOP and EVEX may not follow these. */
+STAGE bool vector_allowed(const struct state *state)
+{
+    unsigned bad = INSN_PREFIX_LOCK | INSN_PREFIX_REP | INSN_PREFIX_REPNE | INSN_PREFIX_OPERAND |
+                   INSN_PREFIX_REX;
+    return !(state->insn->prefixes & bad) && !state->mode.real;
+}
+
+/* Bits that all the vector prefixes have: of the second byte R, X, B; of the third W, vvvv and pp. */
+STAGE void vector_fields(struct state *state, unsigned rxb, unsigned last)
+{
+    struct insn *insn = state->insn;
+    insn->vvvv = ~last >> 3 & 15;
+    state->prefix = last & 3;
+    if (last & 0x80) {
+        state->size_index |= 4;
+        insn->rex = INSN_REX_W;
+    }
+    if (insn->bits == 64) {
+        rxb = ~rxb;
+        insn->rex |= (uint8_t)(rxb >> 5 & 7);
+    }
+}
+
+/* Two or three bytes that stand for prefix and map; then the opcode. */
+STAGE int vex_decode(struct state *state, unsigned byte)
+{
+    struct insn *insn = state->insn;
+    unsigned space = byte == 0x8f ? SPACE_XOP - 8 : SPACE_VEX;
+    unsigned map = 1;
+    insn->encoding = byte == 0x8f ? INSN_XOP : INSN_VEX;
+    if (!state_has(state, byte == 0xc5 ? 2 : 3))
+        return DECODE_MORE;
+    if (byte == 0xc5) {
+        unsigned last = *state->at++;
+        vector_fields(state, last | 0x60, last & 0x7f);
+        state->length_bits = last >> 2 & 1;
+    } else {
+        unsigned first = *state->at++;
+        unsigned last = *state->at++;
+        map = first & 31;
+        vector_fields(state, first, last);
+        state->length_bits = last >> 2 & 1;
+        if (byte == 0x8f ? map > 10 : map > 7)
+            return 0;
+    }
+    insn->map = (uint8_t)map;
+    insn->opcode = *state->at++;
+    return (int)space_node(space + map, insn->opcode);
+}
+
+STAGE int evex_decode(struct state *state)
+{
+    struct insn *insn = state->insn;
+    insn->encoding = INSN_EVEX;
+    if (!state_has(state, 4))
+        return DECODE_MORE;
+    unsigned first = state->at[0];
+    unsigned second = state->at[1];
+    unsigned third = state->at[2];
+    if (first & 8 || !(second & 4))
+        return 0;
+    vector_fields(state, first, second);
+    if (insn->bits == 64)
+        insn->rex |= first & 0x10 ? 0 : INSN_REX_R4;
+    state->v_high = third & 8 ? 0 : 16;
+    state->length_bits = third >> 5 & 3;
+    state->evex_b = third >> 4 & 1;
+    state->notable = state->evex_z = third >> 7 & 1;
+    insn->mask = third & 7;
+    insn->map = first & 7;
+    insn->opcode = state->at[3];
+    state->at += 4;
+    return (int)space_node(SPACE_EVEX + insn->map, insn->opcode);
+}
+
+/* After an 0F. */
+STAGE int escape_decode(struct state *state)
+{
+    struct insn *insn = state->insn;
+    if (!state_has(state, 1))
+        return DECODE_MORE;
+    unsigned byte = *state->at++;
+    if (byte == 0x0f) {
+        insn->encoding = INSN_3DNOW;
+        insn->map = 1;
+        return (int)space_node(SPACE_3DNOW, decoder_spaces[SPACE_3DNOW].first); /* as good as any */
+    }
+    if ((byte & ~2u) == 0x38) {
+        if (!state_has(state, 1))
+            return DECODE_MORE;
+        insn->map = byte == 0x38 ? 2 : 3;
+        insn->opcode = *state->at++;
+        return (int)space_node(byte == 0x38 ? SPACE_0F38 : SPACE_0F3A, insn->opcode);
+    }
+    insn->map = 1;
+    insn->opcode = (uint8_t)byte;
+    return decoder_nodes[256 + byte];
+}
+
+/* A byte that begins a vector prefix, or is an opcode of old. */
+STAGE int vector_or_old(struct state *state, unsigned byte)
+{
+    struct insn *insn = state->insn;
+    if (!state_has(state, 1)) {
+        return DECODE_MORE;
+    } else if (byte == 0x8f ? (*state->at & 31) < 8 : insn->bits != 64 && *state->at < 0xc0) {
+        insn->opcode = (uint8_t)byte;
+        return (int)space_node(SPACE_SHADOW, byte);
+    }
+    if (!vector_allowed(state))
+        return 0;
+    return byte == 0x62 ? evex_decode(state) : vex_decode(state, byte);
+}
+
+STAGE void segment_prefix(struct state *state, unsigned byte)
+{
+    unsigned segment = byte >= 0x64 ? INSN_FS + (byte - 0x64) : byte >> 3 & 3;
+    if (state->insn->bits == 64 && segment < INSN_FS)
+        return; /* ignored: an FS or GS before it stays in force */
+    state->insn->segment = (uint8_t)segment;
+    state->insn->prefixes |= INSN_PREFIX_SEGMENT;
+}
+
+STAGE void repeat_prefix(struct state *state, unsigned byte)
+{
+    struct insn *insn = state->insn;
+    insn->prefixes &= (uint16_t) ~(INSN_PREFIX_REP | INSN_PREFIX_REPNE);
+    insn->prefixes |= byte == 0xf3 ? INSN_PREFIX_REP : INSN_PREFIX_REPNE;
+    state->prefix = byte == 0xf3 ? 2 : 3;
+    state->notable = 1;
+}
+
+STAGE int opcode_decode(struct state *state)
+{
+    struct insn *insn = state->insn;
+    for (;;) {
+        if (!state_has(state, 1))
+            return DECODE_MORE;
+        unsigned byte = *state->at++;
+        unsigned node = decoder_nodes[byte];
+        if (node >> 12 != (NODE_CHOICE >> 12 | CHOOSE_BYTE)) {
+            insn->opcode = (uint8_t)byte;
+            return (int)node;
+        }
+        switch (node & 15) {
+        case BYTE_REX:
+            if (insn->bits != 64) {
+                insn->opcode = (uint8_t)byte;
+                return (int)space_node(SPACE_SHADOW, byte);
+            }
+            insn->rex = byte & 15;
+            insn->prefixes |= INSN_PREFIX_REX;
+            state->size_index = (uint8_t)((state->size_index & ~4u) | (byte >> 1 & 4));
+            continue;
+        case BYTE_0F:
+            return escape_decode(state);
+        case BYTE_VEX2:
+        case BYTE_VEX3:
+        case BYTE_EVEX:
+        case BYTE_XOP:
+            return vector_or_old(state, byte);
+        case BYTE_REX2:
+            insn->opcode = (uint8_t)byte;
+            return (int)space_node(SPACE_SHADOW, byte);
+        case BYTE_SEGMENT:
+            segment_prefix(state, byte);
+            break;
+        case BYTE_OPERAND:
+            insn->prefixes |= INSN_PREFIX_OPERAND;
+            state->size_index |= 1;
+            state->prefix += !state->prefix;
+            break;
+        case BYTE_ADDRESS:
+            insn->prefixes |= INSN_PREFIX_ADDRESS;
+            state->size_index |= 2;
+            break;
+        case BYTE_LOCK:
+            insn->prefixes |= INSN_PREFIX_LOCK;
+            state->notable = 1;
+            break;
+        default:
+            repeat_prefix(state, byte);
+            break;
+        }
+        insn->rex = 0; /* a REX that is not last does not count */
+        insn->prefixes &= (uint16_t)~INSN_PREFIX_REX;
+        state->size_index &= (uint8_t)~4u;
+    }
+}
+
+#endif

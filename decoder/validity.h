@@ -1,0 +1,132 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the processor refuses although a row matches: reserved fields of the vector prefixes, LOCK, registers
+ * that may not be equal (SDM 2A 2.3.8, 2.7.11; SDM 2 "Exceptions Type").
+ */
+#ifndef DECODER_VALIDITY_H
+#define DECODER_VALIDITY_H
+
+#include "decoder/decode.h"
+
+/* With b set: broadcast from memory; rounding, or no exceptions, between registers. False where neither
+ * exists. */
+STAGE bool broadcast_set(struct state *state, unsigned checks)
+{
+    struct insn *insn = state->insn;
+    if (*state->at < 0xc0) {
+        if (!(checks >> CHECK_BROADCAST_SHIFT & 3) || checks & CHECK_COMPRESSED)
+            return false;
+        insn->attributes |= INSN_BROADCAST;
+        state->element = (uint8_t)element_size(checks);
+        return true;
+    }
+    if (!(checks & (CHECK_ER | CHECK_SAE)))
+        return false;
+    if (!(checks & CHECK_SAE))
+        insn->attributes |= INSN_ROUNDING | INSN_SAE | (uint32_t)state->length_bits << INSN_ROUNDING_SHIFT;
+    else if (!(checks & CHECK_ER))
+        insn->attributes |= INSN_SAE;
+    state->length_bits = insn->attributes & INSN_SCALAR ? 0 : 2;
+    return true;
+}
+
+STAGE bool mask_valid(const struct state *state, unsigned checks)
+{
+    const struct insn *insn = state->insn;
+    if (insn->mask ? !(checks & CHECK_MASK) : checks & CHECK_MASK_NEEDED)
+        return false;
+    return !state->evex_z || (insn->mask && checks & CHECK_ZEROING);
+}
+
+/* What VEX, XOP and EVEX reserve. Before ModRM is read, because the vector length decides sizes. */
+STAGE bool vector_valid(struct state *state, unsigned checks)
+{
+    struct insn *insn = state->insn;
+    if (insn->encoding == INSN_EVEX) {
+        if (state->evex_b && !broadcast_set(state, checks))
+            return false;
+        if (!mask_valid(state, checks))
+            return false;
+        insn->attributes |= state->evex_z ? INSN_ZEROING : 0;
+    }
+    if (state->length_bits == 3 || !(checks & CHECK_L128 << state->length_bits))
+        return false;
+    insn->vector_length = (uint8_t)(insn->attributes & INSN_SCALAR ? 16 : 16 << state->length_bits);
+    if (checks & (STATE_WIDE(state) ? CHECK_W0 : CHECK_W1))
+        return false;
+    if (state->prefix)
+        insn->prefixes |= (uint16_t)(INSN_MANDATORY_66 << (state->prefix - 1));
+    if (!(checks & CHECK_VVVV) && insn->vvvv)
+        return false;
+    if (!(checks & (CHECK_VVVV | 3u << CHECK_VSIB_SHIFT)) && state->v_high)
+        return false;
+    if (insn->bits != 64) {
+        if (state->v_high)
+            return false;
+        insn->vvvv &= 7;
+        insn->rex &= INSN_REX_W;
+    } else if (!(checks >> CHECK_VSIB_SHIFT & 3)) {
+        insn->vvvv |= state->v_high;
+    }
+    return true;
+}
+
+/* LOCK: a row that allows it, its first operand in memory; AMD's LOCK MOV CR0 is CR8. */
+STAGE bool lock_valid(const struct state *state)
+{
+    struct insn *insn = state->insn;
+    if (insn->op == INSN_OP_MOV_CR && (state->mode.vendor == INSN_AMD))
+        return true;
+    return insn->attributes & INSN_LOCKABLE && insn->operands[0].kind == INSN_MEM;
+}
+
+STAGE bool all_differ(const struct insn *insn, unsigned kind)
+{
+    const struct insn_operand *o = insn->operands;
+    for (unsigned i = 0; i < 3; i++) {
+        for (unsigned j = i + 1; j < 3; j++) {
+            if (o[i].kind == kind && o[j].kind == kind && o[i].reg == o[j].reg)
+                return false;
+        }
+    }
+    return true;
+}
+
+STAGE bool special_valid(const struct state *state)
+{
+    struct insn *insn = state->insn;
+    struct insn_operand *control = &insn->operands[insn->opcode >> 1 & 1 ? 0 : 1];
+    switch (insn->op) {
+    case INSN_OP_MOV_SEG:
+        return insn->operands[0].reg != INSN_CS;
+    case INSN_OP_MOV_CR:
+        if (insn->prefixes & INSN_PREFIX_LOCK && control->reg & 8)
+            return false;
+        if (insn->prefixes & INSN_PREFIX_LOCK)
+            control->reg |= 8;
+        return control->reg < 9 && 0x11du >> control->reg & 1;
+    case INSN_OP_GATHER:
+        for (unsigned i = 0; i < 3; i++) {
+            if (insn->operands[i].kind == INSN_VECTOR && insn->operands[i].reg == insn->index)
+                return false;
+        }
+        return all_differ(insn, INSN_VECTOR);
+    default:
+        break;
+    }
+    if (insn->isa == INSN_ISA_AVX512_FP16) /* VFMULCPH and its like: the result is no source */
+        return insn->operands[0].reg != insn->operands[1].reg &&
+               (insn->operands[2].kind == INSN_MEM || insn->operands[0].reg != insn->operands[2].reg);
+    return all_differ(insn, INSN_TILE);
+}
+
+STAGE bool mode_valid(const struct state *state, unsigned checks)
+{
+    if (checks & CHECK_NOT64 && state->insn->bits == 64)
+        return false;
+    if (checks & CHECK_ONLY64 && state->insn->bits != 64)
+        return false;
+    return !(checks & CHECK_PROTECTED) || !state->mode.real;
+}
+
+#endif
