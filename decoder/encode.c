@@ -123,7 +123,7 @@ static bool same(const struct insn *insn, const struct insn *again, unsigned reg
     return true;
 }
 
-static size_t encode_once(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
+static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
 {
     struct writer writer = {bytes, 0};
     struct insn again;
@@ -143,18 +143,6 @@ static size_t encode_once(const struct insn *insn, unsigned reg, uint8_t bytes[I
     if (writer.len > INSN_BYTES_MAX || insn_decode(bytes, writer.len, insn_mode(64), &again) != INSN_OK)
         return 0;
     return again.length == writer.len && same(insn, &again, reg) ? writer.len : 0;
-}
-
-/* Outside 64-bit mode W may have been ignored, where it would mean a 64-bit register: then it goes. */
-static size_t encode(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])
-{
-    size_t len = encode_once(insn, reg, bytes);
-    if (!len && insn->bits != 64 && insn->rex & INSN_REX_W) {
-        struct insn narrow = *insn;
-        narrow.rex &= (uint8_t)~INSN_REX_W;
-        len = encode_once(&narrow, reg, bytes);
-    }
-    return len;
 }
 
 size_t insn_encode_with_memory(const struct insn *insn, unsigned reg, uint8_t bytes[INSN_BYTES_MAX])

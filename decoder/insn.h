@@ -89,7 +89,7 @@ enum insn_rex {
     INSN_REX_B = 1u << 0,
     INSN_REX_X = 1u << 1,
     INSN_REX_R = 1u << 2,
-    INSN_REX_W = 1u << 3,  /* as encoded; outside 64-bit mode it never widens a general register */
+    INSN_REX_W = 1u << 3,  /* outside 64-bit mode only where it is a part of the opcode */
     INSN_REX_B4 = 1u << 4, /* bit 4 of the base or rm register */
     INSN_REX_X4 = 1u << 5, /* bit 4 of the index register */
     INSN_REX_R4 = 1u << 6, /* bit 4 of the reg register */

@@ -64,7 +64,7 @@ STAGE bool vector_valid(struct state *state, unsigned checks)
         if (state->v_high)
             return false;
         insn->vvvv &= 7;
-        insn->rex &= INSN_REX_W;
+        insn->rex = checks & CHECK_W1 ? INSN_REX_W : 0; /* a part of the opcode, never a 64-bit register */
     } else if (!(checks >> CHECK_VSIB_SHIFT & 3)) {
         insn->vvvv |= state->v_high;
     }
