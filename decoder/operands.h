@@ -158,7 +158,9 @@ STAGE bool register_odd(const struct state *state, unsigned code, struct insn_op
         operand->size = 2;
         return true;
     case HOW_L:
-        operand->reg = insn->imm >> 4 & (insn->bits == 64 ? 15 : 7);
+        if (insn->bits != 64)
+            state->insn->imm &= 0x7f; /* there are eight */
+        operand->reg = insn->imm >> 4 & 15;
         return true;
     default: /* a byte */
         if (operand->reg - 4u < 4 && !(insn->prefixes & INSN_PREFIX_REX)) {
