@@ -20,8 +20,6 @@
 #define RET_OPCODE  0xc3
 #define TRAP_OPCODE 0xcc
 
-void simd_serialize(void);
-
 /* A key of 16 bytes: the encoding, zeroes, and its length in the last byte. 0: the slot is free. */
 struct slot_key {
     uint64_t low, high;
@@ -151,6 +149,16 @@ void simd_guest_set(struct simd_code *code, unsigned isa, bool has)
     code->guest_has[isa] = has;
 }
 
+/* Nothing fetched before it is executed after it. CPUID is a VM exit where this host is a guest itself, but a
+ * new encoding is rare; IRET, which is not, does not work in user mode under QEMU's software CPU with SMAP.
+ */
+static void serialize(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    __cpuid(0, eax, ebx, ecx, edx);
+    (void)eax, (void)ebx, (void)ecx, (void)edx;
+}
+
 static unsigned key_hash(struct slot_key key)
 {
     uint64_t mixed = (key.low ^ key.high * 0x9e3779b97f4a7c15ull) * 0xbf58476d1ce4e5b9ull;
@@ -169,7 +177,7 @@ const void *simd_code_get(struct simd_code *code, const uint8_t *bytes, size_t l
         memcpy(to, bytes, len);
         to[len] = RET_OPCODE;
         code->keys[slot] = key;
-        simd_serialize();
+        serialize();
     }
     return code->executable + slot * SLOT_BYTES;
 }

@@ -5,7 +5,6 @@
  * the host's own state only the two control words have to be kept; the x87 stack is left empty.
  *
  * void simd_enter(struct simd_frame *frame)
- * void simd_serialize(void): nothing fetched before it is executed after it.
  */
 
 /* struct simd_frame; simd_code.c asserts these. */
@@ -136,27 +135,5 @@ simd_enter:
     ret
     .cfi_endproc
     .size simd_enter, . - simd_enter
-
-    .p2align 4
-    .globl simd_serialize
-    .hidden simd_serialize
-    .type simd_serialize, @function
-simd_serialize:
-    .cfi_startproc
-    /* IRET is the one serializing instruction that no hypervisor intercepts. */
-    mov %rsp, %rcx
-    mov %ss, %eax
-    push %rax
-    push %rcx
-    pushfq
-    mov %cs, %eax
-    push %rax
-    lea 1f(%rip), %rax
-    push %rax
-    iretq
-1:
-    ret
-    .cfi_endproc
-    .size simd_serialize, . - simd_serialize
 
     .section .note.GNU-stack, "", @progbits
