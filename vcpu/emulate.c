@@ -77,27 +77,28 @@ static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t r
     regs[3] = entry ? entry->edx : 0;
 }
 
-/* One MSR in the layout of struct kvm_msrs. */
-struct one_msr {
-    struct kvm_msrs head;
-    struct kvm_msr_entry entry;
-};
+/* One MSR, read or written. */
+static bool access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value)
+{
+    _Alignas(struct kvm_msrs) uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
+    struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
+    msrs->nmsrs = 1;
+    msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
+    if (ioctl(vcpu->fd, request, msrs) != 1)
+        return false;
+    *value = msrs->entries[0].data;
+    return true;
+}
 
 static bool read_msr(void *owner, uint32_t index, uint64_t *value)
 {
-    struct vcpu *vcpu = owner;
-    struct one_msr msr = {.head.nmsrs = 1, .entry.index = index};
-    if (ioctl(vcpu->fd, KVM_GET_MSRS, &msr) != 1)
-        return false;
-    *value = msr.entry.data;
-    return true;
+    *value = 0;
+    return access_msr(owner, KVM_GET_MSRS, index, value);
 }
 
 static bool write_msr(void *owner, uint32_t index, uint64_t value)
 {
-    struct vcpu *vcpu = owner;
-    struct one_msr msr = {.head.nmsrs = 1, .entry = {.index = index, .data = value}};
-    return ioctl(vcpu->fd, KVM_SET_MSRS, &msr) == 1;
+    return access_msr(owner, KVM_SET_MSRS, index, &value);
 }
 
 #define MSR_IA32_TSC 0x10u

@@ -112,8 +112,7 @@ void vcpu_kick(struct vcpu *vcpu)
 
 void vcpu_clear_kick(struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
-    __atomic_thread_fence(__ATOMIC_SEQ_CST);
+    __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 }
 
 void vcpu_complete_io(struct vcpu *vcpu)

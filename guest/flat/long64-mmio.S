@@ -223,6 +223,9 @@ done:
     shl $32, %rdx
     or %rdx, %rax
     mov %rax, MAILBOX(MMIO_END)
+    out %al, $MMIO_NEXT_PORT
+    cmpq $0, MAILBOX(MMIO_MORE)
+    jne run
     EXIT MMIO_DONE
 no_op:
     EXIT MMIO_NO_OP

@@ -15,6 +15,11 @@
 #define MMIO_END     0x28     /* and after all of them */
 #define MMIO_STEP    0x30     /* the last thing that the guest reached: 1 paging, 2 vector state, 3 the operation */
 
+#define MMIO_MORE    0x38     /* not 0: another operation stands in the mailbox when the port was written */
+
+/* Written behind each operation; whoever runs the guest may then look, and change the mailbox. */
+#define MMIO_NEXT_PORT 0xf0
+
 #define MMIO_BUFFER 0x210000 /* a page of RAM: the source of REP MOVS, 64 bytes for vector moves */
 
 /* What the guest writes to the debug-exit port. */

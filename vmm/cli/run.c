@@ -3,6 +3,7 @@
  * `vmm run`: from the command line to a machine, and from the machine's end to an exit status. What the
  * machine consists of is read in compose().
  */
+#include <signal.h>
 #include <stdio.h>
 #include <unistd.h>
 
@@ -93,6 +94,8 @@ static int run_machine(struct run_options *options)
     struct vmm *machine = NULL;
     struct vmm_error error;
     struct vmm_end end;
+    /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
+    signal(SIGPIPE, SIG_IGN);
     int result = compose(options, &machine, &error);
     if (!result) {
         if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS)
