@@ -222,25 +222,34 @@ static bool rights_forbid(const struct walk_context *context, uint64_t rights, u
     return (access & WALK_WRITE) && !(rights & ENTRY_W) && (context->cr0 & CR0_WP_BIT);
 }
 
-/* Sets `bits` in an entry if it is still what was read; false: it has changed, and the walk starts again. */
+/* What the walk has taken from an entry; other CPUs may change the rest as they like. */
+#define ENTRY_JUDGED (ENTRY_P | ENTRY_W | ENTRY_U | ENTRY_PS | ENTRY_GPA | ENTRY_NX | 15ull << 59)
+
+static bool entry_exchange(void *hva, unsigned size, uint64_t *entry, uint64_t value)
+{
+    if (size == 8)
+        return __atomic_compare_exchange_n((uint64_t *)hva, entry, value, false, __ATOMIC_ACQ_REL,
+                                           __ATOMIC_ACQUIRE);
+    uint32_t old = (uint32_t)*entry;
+    bool done = __atomic_compare_exchange_n((uint32_t *)hva, &old, (uint32_t)value, false, __ATOMIC_ACQ_REL,
+                                            __ATOMIC_ACQUIRE);
+    *entry = old;
+    return done;
+}
+
+/* Sets `bits` in an entry that still means what was read; false: it does not, and the walk starts again. */
 static bool entry_update(struct walk *walk, unsigned i, uint64_t bits)
 {
     uint64_t entry = walk->entries[i];
     void *hva = entry_pointer(walk, walk->gpas[i]);
     if (!hva || walk->range->read_only)
         return true; /* tables in ROM keep their bits */
-    bool done;
-    if (walk->entry_bytes == 8) {
-        done = __atomic_compare_exchange_n((uint64_t *)hva, &entry, entry | bits, false, __ATOMIC_ACQ_REL,
-                                           __ATOMIC_ACQUIRE);
-    } else {
-        uint32_t old = (uint32_t)entry;
-        done = __atomic_compare_exchange_n((uint32_t *)hva, &old, old | (uint32_t)bits, false,
-                                           __ATOMIC_ACQ_REL, __ATOMIC_ACQUIRE);
-    }
-    if (done && walk->context->table_written)
+    while (!entry_exchange(hva, walk->entry_bytes, &entry, entry | bits))
+        if ((entry ^ walk->entries[i]) & ENTRY_JUDGED)
+            return false;
+    if (walk->context->table_written)
         walk->context->table_written(walk->context->owner, walk->gpas[i], walk->entry_bytes);
-    return done;
+    return true;
 }
 
 static bool walk_update(struct walk *walk, unsigned access)
