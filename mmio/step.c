@@ -305,6 +305,21 @@ static int64_t bit_offset(const struct step_env *env)
     return (bit >> (size == 8 ? 6 : size == 4 ? 5 : 4)) * (int64_t)size;
 }
 
+/* What #AC asks for (SDM 3A table 6-7): the offset's size of a far pointer, an element's of a pair of bounds.
+ */
+static uint8_t operand_align(const struct insn *insn, unsigned size)
+{
+    switch (insn->op) {
+    case INSN_OP_BOUND:
+        return (uint8_t)(size / 2);
+    case INSN_OP_LOAD_FAR:
+    case INSN_OP_JMP_FAR:
+    case INSN_OP_CALL_FAR:
+        return insn->operand_size;
+    }
+    return size <= 8 && !(size & (size - 1)) ? (uint8_t)size : 0;
+}
+
 enum step_result operand_prepare(struct step_env *env, unsigned i)
 {
     const struct insn_operand *operand = &env->insn.operands[i];
@@ -320,7 +335,7 @@ enum step_result operand_prepare(struct step_env *env, unsigned i)
     access->len = memory.size;
     access->segment = memory.segment;
     access->flags = memory.access & INSN_READ_WRITE;
-    access->align = memory.size <= 8 && !(memory.size & (memory.size - 1)) ? (uint8_t)memory.size : 0;
+    access->align = operand_align(&env->insn, memory.size);
     if (env->insn.op == INSN_OP_CMPXCHG16B)
         access->flags |= ACCESS_EXACT;
     TRY(access_prepare(env, access));
