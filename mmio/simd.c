@@ -38,7 +38,7 @@ bool emulate_has_isa(struct step_env *env)
     return guest_has(env, isa);
 }
 
-static bool needs_vl(const struct insn *insn)
+bool simd_needs_vl(const struct insn *insn)
 {
     return insn->encoding == INSN_EVEX && insn->vector_length && insn->vector_length < 64 &&
            !(insn->attributes & (INSN_SCALAR | INSN_ROUNDING | INSN_SAE));
@@ -106,7 +106,7 @@ static bool is_available(struct step_env *env, enum insn_isa isa, enum insn_clas
 {
     if (class == INSN_CLASS_AVX512 && !guest_has(env, INSN_ISA_AVX512F))
         return false;
-    if (needs_vl(&env->insn) && !guest_has(env, SIMD_ISA_VL))
+    if (simd_needs_vl(&env->insn) && !guest_has(env, SIMD_ISA_VL))
         return false;
     return isa == INSN_ISA_BASE || guest_has(env, isa);
 }

@@ -84,6 +84,9 @@ enum step_result simd_check(struct step_env *env);
  * floating-point exception even where they end in a fault. */
 void simd_enter_mmx(const struct step_env *env);
 
+/* Whether it needs AVX512VL beside its extension. */
+bool simd_needs_vl(const struct insn *insn);
+
 enum step_result simd_native(struct step_env *env);
 enum step_result simd_maskmov(struct step_env *env);
 enum step_result simd_vmaskmov(struct step_env *env);
@@ -95,6 +98,7 @@ enum step_result simd_x87(struct step_env *env);   /* the x87 control instructio
 /* How many bytes of memory stand for one bit of the EVEX mask; 0: the whole operand is always read. */
 unsigned simd_element_bytes(const struct insn *insn);
 bool simd_is_repeating(const struct insn *insn);
+unsigned simd_result_bytes(const struct insn *insn, unsigned element);
 
 /* Our own encoding for 64-bit code: the memory operand, where there is one, is [pointer]. `spare` stands for
  * rsp where that is an operand; *uses_spare says so. 0: not encodable. */

@@ -146,3 +146,20 @@ bool simd_is_repeating(const struct insn *insn)
     unsigned low = insn->opcode & 0xfc;
     return low == 0x18 || low == 0x58 || insn->opcode == 0x78 || insn->opcode == 0x79;
 }
+
+/* Bytes of a result element, as far as a conversion's differ from those of its broadcast source. */
+unsigned simd_result_bytes(const struct insn *insn, unsigned element)
+{
+    bool has_66 = insn->prefixes & INSN_MANDATORY_66, has_f3 = insn->prefixes & INSN_MANDATORY_F3;
+    if (insn->map == 1 && element == 4) {
+        bool to_quad = has_66 && insn->opcode >= 0x78 && insn->opcode <= 0x7b;
+        bool to_double = insn->opcode == 0x5a || (has_f3 && (insn->opcode == 0xe6 || insn->opcode == 0x7a));
+        return to_quad || to_double ? 8 : 4;
+    }
+    if (insn->map == 5 && element == 2) {
+        if (insn->opcode == 0x5a || (has_66 && insn->opcode >= 0x78 && insn->opcode <= 0x7b))
+            return 8;
+        return insn->opcode == 0x5b || insn->opcode == 0x78 || insn->opcode == 0x79 ? 4 : 2;
+    }
+    return insn->map == 6 && insn->opcode == 0x13 ? 4 : element;
+}

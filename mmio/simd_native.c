@@ -183,7 +183,7 @@ static uint64_t bytes_loaded(const struct step_env *env, const struct simd_opera
     uint64_t mask = xsave_mask_read(simd_area(env), simd_layout(env), insn->mask);
     unsigned count = operand->memory.size / element;
     if (simd_is_repeating(insn))
-        mask = fold(mask, insn->vector_length / element, count);
+        mask = fold(mask, insn->vector_length / simd_result_bytes(insn, element), count);
     mask &= simd_low_bits(count);
     if (insn->op == INSN_OP_EXPAND)
         return simd_low_bits((unsigned)__builtin_popcountll(mask) * element);
@@ -293,7 +293,9 @@ enum step_result simd_native(struct step_env *env)
         return zero_registers(env);
     struct native native;
     struct simd_operand operand = {0};
-    if (!simd_host_has(env->machine->simd, env->insn.isa))
+    const struct simd_code *code = env->machine->simd;
+    if (!simd_host_has(code, env->insn.isa) ||
+        (simd_needs_vl(&env->insn) && !simd_host_has(code, SIMD_ISA_VL)))
         return env_raise(env, VECTOR_UD);
     if (!set_up(env, &native))
         return env_unsupported(env, "a SIMD instruction that cannot be encoded with another memory operand");

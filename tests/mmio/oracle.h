@@ -55,6 +55,7 @@ struct oracle_case {
 enum oracle_made {
     CASE_MADE,
     CASE_NONE,      /* this draw led to none; another may */
+    CASE_UNKNOWN,   /* outside the emulator's repertoire */
     CASE_FORBIDDEN, /* not to be run in a process: see is_forbidden() */
 };
 

@@ -51,13 +51,10 @@ static bool is_forbidden(const struct insn *insn)
     case INSN_OP_MWAIT:
     case INSN_OP_VMCALL:
     case INSN_OP_VMMCALL:
-    case INSN_OP_CLZERO:
-    case INSN_OP_CLFLUSH:
     case INSN_OP_XBEGIN:
     case INSN_OP_XEND:
     case INSN_OP_XABORT:
     case INSN_OP_XTEST:
-    case INSN_OP_NONE:
         return true;
     }
     for (unsigned i = 0; i < insn->operand_count; i++)
@@ -322,6 +319,8 @@ static void place_operands(struct place *place)
     if ((made->insn.attributes & INSN_BIT_OFFSET) && made->insn.operands[1].kind == INSN_GPR &&
         made->insn.operands[1].reg != made->insn.base && made->insn.operands[1].reg != made->insn.index)
         made->in.gpr[made->insn.operands[1].reg] = (uint64_t)(int64_t)small_displacement();
+    if (made->insn.op == INSN_OP_CLZERO)
+        made->in.gpr[CPU_RAX] = data_base(place) + (uint64_t)data_offset(64);
     if (made->insn.attributes & INSN_REPEATS) {
         made->in.gpr[CPU_RCX] = oracle_below(6);
         made->in.step_limit = 12;
@@ -330,12 +329,13 @@ static void place_operands(struct place *place)
 
 static bool is_harmless(const struct native_harness *harness, uint64_t address)
 {
-    uint64_t slack = PAGE_BYTES;
+    const uint64_t slack = PAGE_BYTES, before = 512, after = 128; /* what an access may add on either side */
+    const uint64_t len = NATIVE_DATA_BYTES + 2 * slack - before - after;
     if (address < 0xf000 || (address >> 47 && ~address >> 47)) /* below mmap_min_addr; not canonical */
         return true;
-    return address - (harness->data_low - slack) < NATIVE_DATA_BYTES + 2 * slack - 128 ||
-           address - (harness->data_high - slack) < NATIVE_DATA_BYTES + 2 * slack - 128 ||
-           address - (harness->code + PAGE_BYTES) < slack - 128;
+    return address - (harness->data_low - slack + before) < len ||
+           address - (harness->data_high - slack + before) < len ||
+           address - (harness->code + PAGE_BYTES) < slack - after;
 }
 
 /* With the final bytes and registers: no access goes to the test's own memory. */
@@ -348,7 +348,8 @@ static bool is_safe(struct place *place)
     for (unsigned i = 0; i < made->insn.operand_count; i++) {
         struct insn_memory memory;
         if (!insn_memory(&made->insn, &made->insn.operands[i], &memory) ||
-            memory.access == INSN_ACCESS_NONE || memory.access == INSN_ADDRESS)
+            (memory.access == INSN_ACCESS_NONE && made->insn.op != INSN_OP_CLFLUSH) ||
+            memory.access == INSN_ADDRESS)
             continue;
         uint64_t address = insn_address(&made->insn, &memory, &registers, 0);
         if (!is_harmless(place->harness, address))
@@ -363,6 +364,9 @@ static bool is_safe(struct place *place)
                 return false;
         }
     }
+    if (made->insn.op == INSN_OP_CLZERO &&
+        !is_harmless(place->harness, made->in.gpr[CPU_RAX] & size_mask(made->insn.address_size)))
+        return false;
     if (!(made->insn.attributes & (INSN_STACK_READ | INSN_STACK_WRITE)))
         return true;
     uint64_t mask = made->in.mode == 64 ? UINT64_MAX : 0xffffffff;
@@ -404,6 +408,8 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
         made->in.mode = modes[5 + oracle_below(3)];
     if (!make_bytes(made, row, &place.displacement))
         return CASE_NONE;
+    if (made->insn.op == INSN_OP_NONE)
+        return CASE_UNKNOWN;
     if (is_forbidden(&made->insn))
         return CASE_FORBIDDEN;
     unsigned at = chance(12) ? PAGE_BYTES - made->insn.length : 16 * oracle_below(PAGE_BYTES / 16 - 1);

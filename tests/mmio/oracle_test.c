@@ -5,7 +5,7 @@
  * A row of the emulator's repertoire that no case reached fails the test.
  *
  * VMM_TEST_CASES is the number of cases, VMM_TEST_SEED repeats a run, VMM_TEST_ROW=TEXT takes only the rows
- * whose text contains TEXT.
+ * whose text contains TEXT, VMM_TEST_VERBOSE=1 names the rows that are left out.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -32,7 +32,7 @@ struct progress {
     uint8_t bytes[16];
     unsigned mode;
     struct {
-        unsigned long cases, mismatches, unsupported, draws, forbidden;
+        unsigned long cases, mismatches, unsupported, draws, forbidden, unknown;
         char reason[80];
     } rows[6000];
 };
@@ -217,6 +217,7 @@ static void run_case(struct oracle_row *row)
     progress->rows[index].draws++;
     enum oracle_made result = oracle_case_make(&harness, row, area_in, &made);
     progress->rows[index].forbidden += result == CASE_FORBIDDEN;
+    progress->rows[index].unknown += result == CASE_UNKNOWN;
     if (result != CASE_MADE)
         return;
     progress->row_index = index;
@@ -302,8 +303,12 @@ static void report_row(unsigned i, struct coverage *coverage)
     } else if (progress->rows[i].unsupported) {
         printf("# not in the repertoire: %s (%s)\n", row->text, progress->rows[i].reason);
         coverage->unsupported++;
+    } else if (progress->rows[i].unknown) {
+        coverage->unsupported++;
     } else if (progress->rows[i].forbidden) {
         coverage->forbidden++;
+        if (getenv("VMM_TEST_VERBOSE"))
+            printf("# not to be run in a process: %s\n", row->text);
     } else if (oracle_is_foreign(row)) {
         coverage->foreign++;
     } else {
