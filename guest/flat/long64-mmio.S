@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * One memory operation on a device or on RAM, in ring 0 or 3, a number of times, between two readings of the TSC:
- * for the tests and benchmarks of memory-mapped I/O. flat/mmio.h says how it is asked.
+ * for the tests and benchmarks of memory-mapped I/O; for the latter it also does what else causes exits.
+ * flat/mmio.h says how it is asked.
  */
 #include "guest/flat/flat.inc"
 #include "guest/flat/mmio.h"
@@ -16,6 +17,16 @@
 #define USER_DS  0x23
 #define USER_CS  0x2b
 #define IOPL3    0x3002
+
+#define APIC_BASE           0x1b
+#define UCODE_REV           0x8b
+#define X2APIC_EOI          0x80b
+#define X2APIC_SPURIOUS     0x80f
+#define X2APIC_TIMER        0x832
+#define X2APIC_TIMER_COUNT  0x838
+#define X2APIC_TIMER_DIVIDE 0x83e
+#define X2APIC_SELF_IPI     0x83f
+#define INTERRUPT           32
 
 START64
     cld
@@ -59,11 +70,15 @@ make_page_tables:
     mov %rdi, %cr3
     ret
 
-/* Every exception ends the guest; ring 3 comes here without a task state segment only to a triple fault. */
+/* Every exception ends the guest, and there is one interrupt; ring 3 comes here without a task state segment only to a triple fault. */
 fill_idt:
     mov $fault, %rax
     mov $idt, %rdi
-    mov $32, %rcx
+    mov $INTERRUPT, %rcx
+    call fill_gates
+    mov $interrupt, %rax
+    mov $1, %rcx
+fill_gates:
 1:  mov %ax, (%rdi)
     movw $CODE64, 2(%rdi)
     movw $0x8e00, 4(%rdi)
@@ -99,7 +114,7 @@ run:
     mov MAILBOX(MMIO_OP), %rax
     mov MAILBOX(MMIO_COUNT), %r12
     mov MAILBOX(MMIO_TARGET), %rbx
-    cmp $MMIO_OP_COUNT, %rax
+    cmp $MMIO_OP_LIMIT, %rax
     jae no_op
     mov operations(, %rax, 8), %r13
     mov $MMIO_BUFFER, %rbp
@@ -110,6 +125,7 @@ run:
     shl $32, %rdx
     or %rdx, %rax
     mov %rax, MAILBOX(MMIO_BEGIN)
+    mov MAILBOX(MMIO_IO_PORT), %rdx
     mov $0x0123456789abcdef, %rax
     jmp *%r13
 
@@ -201,6 +217,112 @@ x87:
     fstpt (%rbx)
     AGAIN
 
+cpuid:
+    mov %rbx, %r14
+    xor %eax, %eax
+    cpuid
+    mov %r14, %rbx
+    AGAIN
+out8:
+    out %al, (%dx)
+    AGAIN
+out16:
+    out %ax, (%dx)
+    AGAIN
+out32:
+    out %eax, (%dx)
+    AGAIN
+in8:
+    in (%dx), %al
+    AGAIN
+in16:
+    in (%dx), %ax
+    AGAIN
+in32:
+    in (%dx), %eax
+    AGAIN
+rep_outsb:
+    mov %rbp, %rsi
+    mov $4096, %ecx
+    rep outsb
+    AGAIN
+out8_burst:
+    .rept 8
+    out %al, (%dx)
+    .endr
+    AGAIN
+read_msr:
+    mov $APIC_BASE, %ecx
+    rdmsr
+    AGAIN
+write_msr:
+    mov $UCODE_REV, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    AGAIN
+vmcall:
+    mov $1, %eax
+    vmcall
+    AGAIN
+vmmcall:
+    mov $1, %eax
+    vmmcall
+    AGAIN
+touch:
+    movb $1, (%rbx)
+    add $4096, %rbx
+    AGAIN
+eoi:
+    mov $X2APIC_EOI, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    AGAIN
+self_ipi:
+    mov $X2APIC_SELF_IPI, %ecx
+    mov $INTERRUPT, %eax
+    xor %edx, %edx
+    sti
+    wrmsr
+    nop
+    cli
+    AGAIN
+hlt_timer:
+    cli
+    mov $X2APIC_TIMER_COUNT, %ecx
+    mov $1, %eax
+    xor %edx, %edx
+    wrmsr
+    sti
+    hlt
+    cli
+    AGAIN
+
+/* The local APIC in x2APIC mode, its timer at the bus clock, one interrupt each time. */
+prepare_apic:
+    mov $APIC_BASE, %ecx
+    rdmsr
+    or $0xc00, %eax
+    wrmsr
+    .macro APIC_WRITE register, value
+    mov $\register, %ecx
+    mov $\value, %eax
+    xor %edx, %edx
+    wrmsr
+    .endm
+    APIC_WRITE X2APIC_SPURIOUS, 0x1ff
+    APIC_WRITE X2APIC_TIMER, INTERRUPT
+    APIC_WRITE X2APIC_TIMER_DIVIDE, 0xb
+    ret
+/* Uses no register that an operation needs behind it. */
+interrupt:
+    mov $X2APIC_EOI, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    iretq
+
 prepare_nothing:
     ret
 prepare16:
@@ -236,18 +358,24 @@ fault:
 operations:
     .quad nothing, store, load, add, lock_xadd, store16, store32, store64, load16, rep_movsb, rep_stosd
     .quad loop_of_stores, burst, crossing, movsb_back, masked, cmpxchg16b, x87
+    .quad cpuid, out8, out16, out32, in8, in16, in32, rep_outsb, read_msr, write_msr, vmcall, vmmcall, touch
+    .quad eoi, self_ipi, hlt_timer, out8_burst
 preparations:
     .quad 0, 0, 0, 0, 0, prepare16, prepare32, prepare64, prepare_nothing, prepare_nothing, prepare_nothing
     .quad prepare_nothing, prepare_nothing, prepare_nothing, prepare_nothing, prepare_masked, prepare_nothing
     .quad prepare_nothing
+    .rept 13
+    .quad prepare_nothing
+    .endr
+    .quad prepare_apic, prepare_apic, prepare_apic, prepare_nothing
 gdt:
     .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff
 gdt_pointer:
     .word 47
     .quad gdt
 idt_pointer:
-    .word 511
+    .word 527
     .quad idt
 .balign 16
 idt:
-    .skip 512
+    .skip 528

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What long64-mmio.S and the program that runs it agree on: a mailbox in guest memory, filled before the run and
- * read after it. Assembled and compiled, so plain numbers only.
+ * What long64-mmio.S and the program that runs it agree on: a mailbox in guest memory, filled before the run
+ * and read after it. Assembled and compiled, so plain numbers only.
  */
 #ifndef GUEST_FLAT_MMIO_H
 #define GUEST_FLAT_MMIO_H
@@ -13,9 +13,9 @@
 #define MMIO_TARGET  0x18     /* where: RAM or a device, two pages, page-aligned */
 #define MMIO_BEGIN   0x20     /* the guest's TSC before */
 #define MMIO_END     0x28     /* and after all of them */
-#define MMIO_STEP    0x30     /* the last thing that the guest reached: 1 paging, 2 vector state, 3 the operation */
-
+#define MMIO_STEP    0x30     /* the last thing reached: 1 paging, 2 vector state, 3 the operation */
 #define MMIO_MORE    0x38     /* not 0: another operation stands in the mailbox when the port was written */
+#define MMIO_IO_PORT 0x40     /* of the operations with ports */
 
 /* Written behind each operation; whoever runs the guest may then look, and change the mailbox. */
 #define MMIO_NEXT_PORT 0xf0
@@ -27,24 +27,43 @@
 #define MMIO_NO_OP 1 /* there is no such operation */
 #define MMIO_FAULT 2 /* an exception */
 
-#define MMIO_OP_NOTHING     0
-#define MMIO_OP_STORE       1  /* mov [target], eax */
-#define MMIO_OP_LOAD        2  /* mov eax, [target] */
-#define MMIO_OP_ADD         3  /* add dword [target], 3 */
-#define MMIO_OP_LOCK_XADD   4  /* lock xadd [target], rax */
-#define MMIO_OP_STORE16     5  /* movups [target], xmm0 */
-#define MMIO_OP_STORE32     6  /* vmovups [target], ymm0 */
-#define MMIO_OP_STORE64     7  /* vmovups [target], zmm0 */
-#define MMIO_OP_LOAD16      8  /* movups xmm1, [target]; then to the buffer, at 64 */
-#define MMIO_OP_REP_MOVSB   9  /* 4096 bytes from the buffer */
-#define MMIO_OP_REP_STOSD   10 /* 4096 bytes */
-#define MMIO_OP_LOOP        11 /* a loop of 64 stores of 4 bytes, upwards */
-#define MMIO_OP_BURST       12 /* eight stores to eight registers, one behind the other */
-#define MMIO_OP_CROSSING    13 /* mov [target + 4093], rax: across two pages of the device */
-#define MMIO_OP_MOVSB_BACK  14 /* rep movsb of 4096 bytes from the target to the buffer */
-#define MMIO_OP_MASKED      15 /* vmovups [target] {k1}, zmm0 with every other element */
-#define MMIO_OP_CMPXCHG16B  16 /* lock cmpxchg16b [target] */
-#define MMIO_OP_X87         17 /* fld qword [buffer]; fstp tbyte [target] */
-#define MMIO_OP_COUNT       18
+#define MMIO_OP_NOTHING    0
+#define MMIO_OP_STORE      1  /* mov [target], eax */
+#define MMIO_OP_LOAD       2  /* mov eax, [target] */
+#define MMIO_OP_ADD        3  /* add dword [target], 3 */
+#define MMIO_OP_LOCK_XADD  4  /* lock xadd [target], rax */
+#define MMIO_OP_STORE16    5  /* movups [target], xmm0 */
+#define MMIO_OP_STORE32    6  /* vmovups [target], ymm0 */
+#define MMIO_OP_STORE64    7  /* vmovups [target], zmm0 */
+#define MMIO_OP_LOAD16     8  /* movups xmm1, [target]; then to the buffer, at 64 */
+#define MMIO_OP_REP_MOVSB  9  /* 4096 bytes from the buffer */
+#define MMIO_OP_REP_STOSD  10 /* 4096 bytes */
+#define MMIO_OP_LOOP       11 /* a loop of 64 stores of 4 bytes, upwards */
+#define MMIO_OP_BURST      12 /* eight stores to eight registers, one behind the other */
+#define MMIO_OP_CROSSING   13 /* mov [target + 4093], rax: across two pages of the device */
+#define MMIO_OP_MOVSB_BACK 14 /* rep movsb of 4096 bytes from the target to the buffer */
+#define MMIO_OP_MASKED     15 /* vmovups [target] {k1}, zmm0 with every other element */
+#define MMIO_OP_CMPXCHG16B 16 /* lock cmpxchg16b [target] */
+#define MMIO_OP_X87        17 /* fld qword [buffer]; fstp tbyte [target] */
+#define MMIO_OP_COUNT      18 /* of the operations with memory; behind them are those of `vmm bench exits` */
+
+#define MMIO_OP_CPUID      18
+#define MMIO_OP_OUT8       19
+#define MMIO_OP_OUT16      20
+#define MMIO_OP_OUT32      21
+#define MMIO_OP_IN8        22
+#define MMIO_OP_IN16       23
+#define MMIO_OP_IN32       24
+#define MMIO_OP_REP_OUTSB  25 /* 4096 bytes from the buffer */
+#define MMIO_OP_RDMSR      26 /* IA32_APIC_BASE */
+#define MMIO_OP_WRMSR      27 /* 0 to IA32_UCODE_REV */
+#define MMIO_OP_VMCALL     28 /* KVM_HC_VAPIC_POLL_IRQ, which does nothing */
+#define MMIO_OP_VMMCALL    29
+#define MMIO_OP_TOUCH      30 /* a byte of each page from the target on */
+#define MMIO_OP_EOI        31 /* to the local APIC in x2APIC mode, with no interrupt in service */
+#define MMIO_OP_SELF_IPI   32 /* through the interrupt and its EOI */
+#define MMIO_OP_HLT_TIMER  33 /* HLT until the local APIC's timer, set to its shortest, ends it */
+#define MMIO_OP_OUT8_BURST 34 /* eight writes of a byte */
+#define MMIO_OP_LIMIT      35
 
 #endif
