@@ -14,6 +14,9 @@ static const struct command {
 } commands[] = {
     {"run", "vmm run", cmd_run, "boot an image"},
     {"doctor", "vmm doctor", cmd_doctor, "say what this host's KVM can do"},
+#ifdef VMM_HAVE_BENCH
+    {"bench", "vmm bench", cmd_bench, "measure what exits, device accesses and start-up cost"},
+#endif
 };
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))

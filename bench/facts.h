@@ -1,0 +1,25 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What explains a figure and therefore goes with it: processor, kernel, KVM, mitigations, load, versions.
+ */
+#ifndef BENCH_FACTS_H
+#define BENCH_FACTS_H
+
+#include <stddef.h>
+
+#define FACT_LIMIT 16u
+
+struct bench_fact {
+    const char *name;
+    char value[400];
+};
+
+struct bench_facts {
+    size_t count;
+    struct bench_fact list[FACT_LIMIT];
+};
+
+/* `pinned_cpu` is the CPU that the program keeps to, or -1. Never fails: what cannot be found out says so. */
+void bench_facts_gather(struct bench_facts *facts, int pinned_cpu);
+
+#endif

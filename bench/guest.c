@@ -1,0 +1,368 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The machine and its turns. Handing over is a lock and a condition; the clock runs only between the moment
+ * when the vCPU's thread has its orders and the moment when the guest asks for more.
+ */
+#include "bench/guest.h"
+
+#include <pthread.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/resource.h>
+#include <time.h>
+
+#include "bench/floor.h"
+#include "bench/payload.h"
+#include "guest/flat/mmio.h"
+#include "vmm/machine.h"
+
+#define DEBUG_EXIT_PORT 0xf4u
+#define DEVICE_BYTES    8192u
+#define REASON_LIMIT    40u
+#define TOUCH_PAGES     (BENCH_RAM_BYTES / PAGE_BYTES)
+
+enum turn { TURN_CALLER, TURN_GUEST, TURN_OVER };
+
+struct bench_guest {
+    struct bench_guest_config config;
+    struct vmm *machine; /* NULL: to be made */
+    pthread_t thread;
+    pthread_mutex_t lock;
+    pthread_cond_t changed;
+    enum turn turn;
+    /* The batch: written by whoever does not have the turn. */
+    bool bare, bare_failed, running, leaving;
+    unsigned insn_len;
+    struct batch batch;
+    uint64_t start_ns, start_exits;
+    long start_switches;
+    struct vmm_end end;
+    int result;
+    struct vmm_error error;
+    char reasons[REASON_LIMIT][200]; /* the report borrows them */
+    unsigned reason_count;
+};
+
+double bench_tsc_per_ns(void)
+{
+    static double rate;
+    if (rate > 0)
+        return rate;
+    uint64_t start_ns = bench_now_ns(), start = __builtin_ia32_rdtsc();
+    struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    rate = (double)(__builtin_ia32_rdtsc() - start) / (double)(bench_now_ns() - start_ns);
+    return rate;
+}
+
+static long switch_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nivcsw;
+}
+
+static struct vcpu *vcpu_of(const struct bench_guest *guest)
+{
+    return guest->machine->cpus[0].vcpu;
+}
+
+/* ---- On the vCPU's thread, which is out of the guest by writing the control port ---- */
+
+static void end_batch(struct bench_guest *guest)
+{
+    guest->batch.host_ns = (double)(bench_now_ns() - guest->start_ns);
+    guest->batch.preempted = switch_count() != guest->start_switches;
+    if (!guest->bare)
+        guest->batch.exits = (double)(vcpu_of(guest)->exit_count - guest->start_exits) - 1;
+}
+
+static void wait_for_turn(struct bench_guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    guest->turn = TURN_CALLER;
+    pthread_cond_broadcast(&guest->changed);
+    while (guest->turn == TURN_CALLER && !guest->leaving)
+        pthread_cond_wait(&guest->changed, &guest->lock);
+    guest->running = !guest->leaving;
+    pthread_mutex_unlock(&guest->lock);
+    guest->start_switches = switch_count();
+    guest->start_exits = vcpu_of(guest)->exit_count;
+    guest->start_ns = bench_now_ns();
+}
+
+/* The whole batch inside of this exit, which the first KVM_RUN completes. */
+static void run_bare(struct bench_guest *guest)
+{
+    long exits = floor_run(vcpu_of(guest), MMIO_NEXT_PORT, guest->insn_len);
+    guest->batch.exits = (double)exits;
+    guest->bare_failed = exits < 0;
+    end_batch(guest);
+    guest->running = false;
+}
+
+static void control_write(void *context, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct bench_guest *guest = context;
+    (void)offset, (void)size, (void)value;
+    if (guest->running)
+        end_batch(guest);
+    wait_for_turn(guest);
+    while (guest->running && guest->bare) {
+        run_bare(guest);
+        if (guest->bare_failed) {
+            machine_end(guest->machine, VMM_END_STOPPED, 0);
+            break;
+        }
+        wait_for_turn(guest);
+    }
+}
+
+static void ignore_write(void *context, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)context, (void)offset, (void)size, (void)value;
+}
+
+static uint64_t zero_read(void *context, uint64_t offset, unsigned size)
+{
+    (void)context, (void)offset, (void)size;
+    return 0;
+}
+
+static const struct vmm_region_ops control_ops = {.read = zero_read, .write = control_write};
+static const struct vmm_region_ops port_ops = {.read = zero_read, .write = ignore_write};
+
+static void *run_guest(void *context)
+{
+    struct bench_guest *guest = context;
+    guest->result = vmm_run(guest->machine, &guest->end, &guest->error);
+    pthread_mutex_lock(&guest->lock);
+    guest->turn = TURN_OVER;
+    pthread_cond_broadcast(&guest->changed);
+    pthread_mutex_unlock(&guest->lock);
+    return NULL;
+}
+
+/* ---- The caller ---- */
+
+static int add_devices(struct bench_guest *guest)
+{
+    struct vmm *machine = guest->machine;
+    struct vmm_scratch_config scratch = {
+        .base = BENCH_DEVICE_GPA,
+        .len = DEVICE_BYTES,
+        .engine = guest->config.engine == BENCH_TRAP || guest->config.engine == BENCH_AHEAD ? VMM_MMIO_TRAP
+                                                                                            : VMM_MMIO_KVM,
+        .coalesce = guest->config.engine == BENCH_COALESCED,
+        .direct = guest->config.engine == BENCH_DIRECT};
+    int result = vmm_add_debug_exit(machine, DEBUG_EXIT_PORT, &guest->error);
+    if (!result)
+        result = vmm_add_region(machine, VMM_SPACE_PORTS, "control", MMIO_NEXT_PORT, 1, &control_ops, guest,
+                                &guest->error);
+    if (!result)
+        result = vmm_add_region(machine, VMM_SPACE_PORTS, "sink", BENCH_PORT, 8, &port_ops, guest,
+                                &guest->error);
+    if (!result && guest->config.coalesced_ports)
+        bus_find(machine->ports, BENCH_PORT)->coalesce = true;
+    return result ? result : vmm_add_scratch(machine, &scratch, &guest->error);
+}
+
+static int put(struct bench_guest *guest, unsigned field, uint64_t value)
+{
+    return vmm_mem_write(guest->machine, MMIO_MAILBOX + field, &value, sizeof(value));
+}
+
+static uint64_t get(struct bench_guest *guest, unsigned field)
+{
+    uint64_t value = 0;
+    vmm_mem_read(guest->machine, MMIO_MAILBOX + field, &value, sizeof(value));
+    return value;
+}
+
+static int make_machine(struct bench_guest *guest)
+{
+    struct vmm_config config = {.ram_bytes = BENCH_RAM_GPA + BENCH_RAM_BYTES,
+                                .irqchip = guest->config.has_irqchip ? VMM_IRQCHIP_KERNEL : VMM_IRQCHIP_NONE,
+                                .measure_time = guest->config.measure_time,
+                                .no_run_ahead = guest->config.engine != BENCH_AHEAD};
+    struct vmm_image image = {.path = "the benchmark's guest",
+                              .bytes = payload_mmio,
+                              .len = (size_t)(payload_mmio_end - payload_mmio),
+                              .flat = VMM_FLAT_LONG64};
+    int result = vmm_create(&config, &guest->machine, &guest->error);
+    if (!result)
+        result = add_devices(guest);
+    if (!result)
+        result = vmm_load(guest->machine, &image, &guest->error);
+    if (!result)
+        result = put(guest, MMIO_RING, (uint64_t)guest->config.ring) || put(guest, MMIO_COUNT, 1) ||
+                 put(guest, MMIO_MORE, 1) || put(guest, MMIO_IO_PORT, BENCH_PORT);
+    return result;
+}
+
+static bool wait_for_guest(struct bench_guest *guest)
+{
+    pthread_mutex_lock(&guest->lock);
+    while (guest->turn == TURN_GUEST)
+        pthread_cond_wait(&guest->changed, &guest->lock);
+    bool is_alive = guest->turn == TURN_CALLER;
+    pthread_mutex_unlock(&guest->lock);
+    return is_alive;
+}
+
+static void end_machine(struct bench_guest *guest)
+{
+    vmm_stop(guest->machine);
+    pthread_mutex_lock(&guest->lock);
+    guest->leaving = true;
+    pthread_cond_broadcast(&guest->changed);
+    pthread_mutex_unlock(&guest->lock);
+    pthread_join(guest->thread, NULL);
+    vmm_destroy(guest->machine);
+    guest->machine = NULL;
+}
+
+static const char *keep_reason(struct bench_guest *guest, const char *before, const char *text)
+{
+    char *reason = guest->reasons[guest->reason_count++ % REASON_LIMIT];
+    snprintf(reason, sizeof(guest->reasons[0]), "%s%.150s", before, text);
+    return reason;
+}
+
+/* Makes the machine and lets the guest come to its first question. */
+static bool start_machine(struct bench_guest *guest, const char **reason)
+{
+    guest->turn = TURN_GUEST;
+    guest->running = guest->leaving = guest->bare = guest->bare_failed = false;
+    guest->error = (struct vmm_error){0};
+    guest->thread = 0;
+    if (make_machine(guest) || pthread_create(&guest->thread, NULL, run_guest, guest)) {
+        *reason = keep_reason(guest, "no machine: ", guest->error.message);
+    } else if (wait_for_guest(guest)) {
+        return true;
+    } else {
+        *reason = keep_reason(guest, "the guest does not start: ",
+                              guest->result ? guest->error.message : vmm_end_name(guest->end.reason));
+        pthread_join(guest->thread, NULL);
+    }
+    guest->thread = 0;
+    vmm_destroy(guest->machine);
+    guest->machine = NULL;
+    return false;
+}
+
+/* The length of the one instruction that touches the device, for the floor. */
+static unsigned touching_len(unsigned operation)
+{
+    switch (operation) {
+    case MMIO_OP_STORE:
+    case MMIO_OP_LOAD:
+        return 2;
+    case MMIO_OP_ADD:
+    case MMIO_OP_STORE16:
+        return 3;
+    default:
+        return 0;
+    }
+}
+
+static uint64_t target_of(unsigned operation)
+{
+    return operation == MMIO_OP_TOUCH ? BENCH_RAM_GPA : BENCH_DEVICE_GPA;
+}
+
+/* First touches need pages that were never touched: the kernel takes the old ones back. */
+static unsigned limit_touches(struct bench_guest *guest, unsigned count)
+{
+    void *ram = guest_mem_ptr(guest->machine->memory, BENCH_RAM_GPA, BENCH_RAM_BYTES);
+    if (!ram || madvise(ram, BENCH_RAM_BYTES, MADV_NOHUGEPAGE) ||
+        madvise(ram, BENCH_RAM_BYTES, MADV_DONTNEED))
+        return 1;
+    return count < TOUCH_PAGES ? count : TOUCH_PAGES;
+}
+
+static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned count)
+{
+    guest->insn_len = touching_len(operation);
+    guest->batch = (struct batch){.exits = -1};
+    put(guest, MMIO_OP, operation);
+    put(guest, MMIO_COUNT, count);
+    put(guest, MMIO_TARGET, target_of(operation));
+    pthread_mutex_lock(&guest->lock);
+    guest->turn = TURN_GUEST;
+    pthread_cond_broadcast(&guest->changed);
+    pthread_mutex_unlock(&guest->lock);
+    return wait_for_guest(guest);
+}
+
+static bool explain_end(struct bench_guest *guest, const char **reason)
+{
+    const char *text = guest->bare_failed ? "the bare loop does not know what to do about an exit"
+                       : guest->result    ? guest->error.message
+                       : guest->end.reason == VMM_END_DEBUG_EXIT ? "the guest got an exception"
+                                                                 : vmm_end_name(guest->end.reason);
+    *reason = keep_reason(guest, "not here: ", text);
+    pthread_join(guest->thread, NULL);
+    guest->thread = 0;
+    vmm_destroy(guest->machine);
+    guest->machine = NULL;
+    return false;
+}
+
+static bool run_batch(struct bench_guest *guest, unsigned operation, unsigned count, struct batch *batch,
+                      const char **reason)
+{
+    if (!guest->machine && !start_machine(guest, reason))
+        return false;
+    unsigned asked = count;
+    if (operation == MMIO_OP_TOUCH)
+        count = limit_touches(guest, count);
+    if (!give_orders(guest, operation, count))
+        return explain_end(guest, reason);
+    double scale = (double)asked / count;
+    *batch = guest->batch;
+    batch->ns = (double)(get(guest, MMIO_END) - get(guest, MMIO_BEGIN)) / bench_tsc_per_ns() * scale;
+    batch->host_ns *= scale;
+    batch->exits *= scale;
+    return true;
+}
+
+bool bench_guest_batch(void *context, unsigned operation, unsigned count, struct batch *batch,
+                       const char **reason)
+{
+    struct bench_guest *guest = context;
+    guest->bare = false;
+    return run_batch(guest, operation, count, batch, reason);
+}
+
+bool bench_guest_floor(void *context, unsigned operation, unsigned count, struct batch *batch,
+                       const char **reason)
+{
+    struct bench_guest *guest = context;
+    guest->bare = true;
+    return run_batch(guest, operation, count, batch, reason);
+}
+
+int bench_guest_create(const struct bench_guest_config *config, struct bench_guest **out)
+{
+    struct bench_guest *guest = calloc(1, sizeof(*guest));
+    if (!guest)
+        return -ENOMEM;
+    guest->config = *config;
+    pthread_mutex_init(&guest->lock, NULL);
+    pthread_cond_init(&guest->changed, NULL);
+    *out = guest;
+    return 0;
+}
+
+void bench_guest_destroy(struct bench_guest *guest)
+{
+    if (!guest)
+        return;
+    if (guest->machine)
+        end_machine(guest);
+    pthread_cond_destroy(&guest->changed);
+    pthread_mutex_destroy(&guest->lock);
+    free(guest);
+}

@@ -1,0 +1,168 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The interleaved batches. See measure.h.
+ */
+#include "bench/measure.h"
+
+#include <signal.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <time.h>
+
+#define WARM_UP         3u
+#define COUNT_MAX       1000000u
+#define BATCHES_DEFAULT 101u
+#define QUICK_BATCHES   8u
+#define WAYS_MAX        16u
+
+static volatile sig_atomic_t interrupted;
+
+void bench_interrupt(void)
+{
+    interrupted = 1;
+}
+
+bool bench_is_interrupted(void)
+{
+    return interrupted;
+}
+
+uint64_t bench_now_ns(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
+}
+
+struct bench_result *bench_add_result(struct bench_report *report, const char *operation, const char *way,
+                                      int ring)
+{
+    if (report->count == report->capacity) {
+        unsigned capacity = report->capacity ? 2 * report->capacity : 64;
+        struct bench_result *results = realloc(report->results, capacity * sizeof(*results));
+        if (!results)
+            return NULL;
+        report->results = results;
+        report->capacity = capacity;
+    }
+    struct samples *ns = calloc(1, sizeof(*ns)), *host = calloc(1, sizeof(*host));
+    if (!ns || !host) {
+        free(ns);
+        free(host);
+        return NULL;
+    }
+    struct bench_result *result = &report->results[report->count++];
+    *result = (struct bench_result){
+        .operation = operation, .way = way, .ring = ring, .ns = ns, .host = host, .exits = -1};
+    return result;
+}
+
+void bench_report_fini(struct bench_report *report)
+{
+    for (unsigned i = 0; i < report->count; i++) {
+        free(report->results[i].ns);
+        free(report->results[i].host);
+    }
+    free(report->results);
+    *report = (struct bench_report){0};
+}
+
+void bench_conclude(struct bench_report *report, unsigned first)
+{
+    for (unsigned i = first; i < report->count; i++) {
+        struct bench_result *result = &report->results[i];
+        result->summary = samples_summarize(result->ns);
+        result->host_summary = samples_summarize(result->host);
+        if (i > first)
+            result->ratio = samples_ratio(result->ns, report->results[first].ns);
+        if (!result->summary.used && !result->reason)
+            result->reason = "interrupted before its first batch";
+    }
+}
+
+static void add_batch(struct bench_result *result, const struct batch *batch, enum sample_kind kind)
+{
+    if (kind == SAMPLE_USED && batch->preempted)
+        kind = SAMPLE_PREEMPTED;
+    samples_add(result->ns, batch->ns / result->batch_count, kind);
+    if (batch->host_ns > 0)
+        samples_add(result->host, batch->host_ns / result->batch_count, kind);
+    if (batch->exits >= 0)
+        result->exits = batch->exits / result->batch_count;
+}
+
+/* How many operations make a batch of the wanted length: found by doing more and more of them. False where
+ * the operation cannot be done. */
+static bool calibrate(struct bench_result *result, const struct bench_way *way, unsigned operation,
+                      double batch_ns)
+{
+    unsigned count = 1;
+    for (;;) {
+        struct batch batch = {.exits = -1};
+        if (!way->run(way->context, operation, count, &batch, &result->reason))
+            return false;
+        result->batch_count = count;
+        if (batch.ns >= batch_ns / 4 || count >= COUNT_MAX || interrupted) {
+            double wanted = batch.ns > 0 ? count * batch_ns / batch.ns : count;
+            result->batch_count = wanted < 1 ? 1 : wanted > COUNT_MAX ? COUNT_MAX : (unsigned)wanted;
+            return true;
+        }
+        count *= 4;
+    }
+}
+
+/* One turn of every way. */
+static void take_turns(struct bench_result *results, const struct bench_way *ways, unsigned way_count,
+                       unsigned operation, enum sample_kind kind)
+{
+    for (unsigned i = 0; i < way_count && !interrupted; i++) {
+        struct batch batch = {.exits = -1};
+        if (results[i].reason)
+            continue;
+        if (ways[i].run(ways[i].context, operation, results[i].batch_count, &batch, &results[i].reason))
+            add_batch(&results[i], &batch, kind);
+    }
+}
+
+static void show_progress(const struct bench_limits *limits, const char *name, int ring, unsigned done)
+{
+    if (!limits->show_progress)
+        return;
+    if (!name)
+        fputs("\r\033[K", stderr);
+    else if (ring < 0)
+        fprintf(stderr, "\r\033[K%s: %u batches", name, done);
+    else
+        fprintf(stderr, "\r\033[K%s, ring %d: %u batches", name, ring, done);
+}
+
+void bench_measure(struct bench_report *report, const struct bench_limits *limits, const char *name, int ring,
+                   unsigned operation, const struct bench_way *ways, unsigned way_count)
+{
+    unsigned first = report->count, wanted = limits->batches ? limits->batches : BATCHES_DEFAULT;
+    double batch_ns = limits->batch_ns > 0 ? limits->batch_ns : 1e6;
+    double seconds = limits->operation_seconds > 0 ? limits->operation_seconds : 3;
+    if (interrupted)
+        return;
+    if (limits->quick)
+        wanted = QUICK_BATCHES, batch_ns /= 20, seconds /= 10;
+    if (wanted > SAMPLE_LIMIT - WARM_UP)
+        wanted = SAMPLE_LIMIT - WARM_UP;
+    for (unsigned i = 0; i < way_count; i++)
+        if (!bench_add_result(report, name, ways[i].name, ring))
+            return;
+    struct bench_result *results = report->results + first;
+    show_progress(limits, name, ring, 0);
+    for (unsigned i = 0; i < way_count; i++)
+        calibrate(&results[i], &ways[i], operation, batch_ns);
+    uint64_t until_ns = bench_now_ns() + (uint64_t)(seconds * 1e9);
+    for (unsigned done = 0; done < wanted + WARM_UP && !interrupted; done++) {
+        take_turns(results, ways, way_count, operation, done < WARM_UP ? SAMPLE_WARM_UP : SAMPLE_USED);
+        show_progress(limits, name, ring, done + 1);
+        if (done >= WARM_UP + 6 && bench_now_ns() > until_ns)
+            break;
+    }
+    show_progress(limits, NULL, ring, 0);
+    bench_conclude(report, first);
+    report->interrupted = interrupted;
+}

@@ -1,0 +1,82 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Operations, the ways to do each of them, and what it costs: the ways take turns batch by batch, so that all
+ * of them see the same noise. The batches are as long as is short against the time between two disturbances
+ * and long against the clock.
+ *
+ * Threads: the caller's; only bench_interrupt may be called from a signal handler.
+ */
+#ifndef BENCH_MEASURE_H
+#define BENCH_MEASURE_H
+
+#include "bench/stats.h"
+
+#include <stdint.h>
+
+/* What one batch cost. */
+struct batch {
+    double ns;      /* of all operations, by the clock nearest to them: the guest's where there is one */
+    double host_ns; /* the same by the host's clock, with what surrounds the batch; 0: no second clock */
+    double exits;   /* to this process, without those that surround the batch; negative: not known */
+    bool preempted;
+};
+
+/* A way to do an operation. `run` does it `count` times; false, with a reason that lives as long as the
+ * report, where it cannot. */
+struct bench_way {
+    const char *name;
+    bool (*run)(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason);
+    void *context;
+};
+
+/* One line of the report. */
+struct bench_result {
+    const char *operation, *way;
+    int ring;             /* -1: not in a guest */
+    const char *reason;   /* why there is nothing; NULL: there is something */
+    struct samples *ns;   /* for each operation */
+    struct samples *host; /* the same by the host's clock; empty where there is none */
+    struct summary summary, host_summary;
+    struct summary ratio;  /* to the operation's first way; `used` is 0 for that one */
+    double exits;          /* for each operation; negative: not known */
+    unsigned batch_count;  /* operations in a batch */
+    const char *size_unit; /* NULL: ns; else what the figures count */
+};
+
+struct bench_limits {
+    unsigned batches;         /* at most, for each way; 0 means 101 */
+    double batch_ns;          /* how long one is to be; 0 means 1 ms */
+    double operation_seconds; /* after which an operation is finished early; 0 means 3 */
+    bool quick;               /* a trial: a handful of batches, nothing to rely on */
+    bool show_progress;       /* on standard error */
+};
+
+struct bench_report {
+    const char *bench; /* its name: "mmio", "exits", "boot" */
+    struct bench_result *results;
+    unsigned count, capacity;
+    bool interrupted;
+};
+
+/* Measures one operation by all the ways and adds a result for each. `operation` is what the ways are given,
+ * `name` (which must live as long as the report) what people read. Does nothing once interrupted. */
+void bench_measure(struct bench_report *report, const struct bench_limits *limits, const char *name, int ring,
+                   unsigned operation, const struct bench_way *ways, unsigned way_count);
+
+/* An empty result for the caller to fill in, or NULL where memory is out. */
+struct bench_result *bench_add_result(struct bench_report *report, const char *operation, const char *way,
+                                      int ring);
+
+/* Summaries of what the caller has put into the results from `first` on; ratios to that one. */
+void bench_conclude(struct bench_report *report, unsigned first);
+
+void bench_report_fini(struct bench_report *report);
+
+/* What was measured so far is what there is. */
+void bench_interrupt(void);
+bool bench_is_interrupted(void);
+
+/* Nanoseconds of CLOCK_MONOTONIC. */
+uint64_t bench_now_ns(void);
+
+#endif

@@ -1,0 +1,175 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * step_insn over a machine of memory alone. See own.h.
+ */
+#include "bench/own.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "mmio/simd_code.h"
+#include "mmio/step.h"
+
+#define TABLES_GPA 0x1000u /* PML4, PDPT, PD, PT */
+#define CODE_GPA   0x10000u
+#define DEVICE_GVA 0x20000u
+#define DEVICE_GPA 0xd0000000u
+
+#define ENTRY_BITS 0x67u /* present, writable, user, accessed, dirty */
+
+struct own {
+    struct guest_memory *memory;
+    struct bus *bus;
+    struct bus_region region;
+    struct simd_code *simd;
+    struct step_machine machine;
+    struct cpu_state cpu;
+    uint8_t device[4096];
+    uint8_t xsave[16384] __attribute__((aligned(64)));
+};
+
+static const struct {
+    const char *name;
+    uint8_t code[8], len;
+} operations[OWN_COUNT] = {
+    [OWN_STORE] = {"own time: store", {0x89, 0x03}, 2},
+    [OWN_LOAD] = {"own time: load", {0x8b, 0x03}, 2},
+    [OWN_ADD] = {"own time: add to memory", {0x83, 0x03, 0x03}, 3},
+    [OWN_STORE64] = {"own time: 64-byte vector store", {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x03}, 6},
+    [OWN_PLAIN_STEPS] = {"own time: inc ecx", {0xff, 0xc1}, 2},
+};
+
+const char *own_operation_name(enum own_operation operation)
+{
+    return operations[operation].name;
+}
+
+static uint64_t device_read(void *device, uint64_t offset, unsigned size)
+{
+    struct own *own = device;
+    return load_le(own->device + offset, size);
+}
+
+static void device_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct own *own = device;
+    store_le(own->device + offset, value, size);
+}
+
+static const struct bus_ops device_ops = {.read = device_read, .write = device_write};
+
+static bool has_avx512(void)
+{
+    return __builtin_cpu_supports("avx512f");
+}
+
+static int load_vector(void *owner, struct cpu_state *cpu)
+{
+    struct own *own = owner;
+    cpu->vector.xsave = own->xsave;
+    cpu->vector.xsave_bytes = sizeof(own->xsave);
+    cpu->vector.xcr0 = has_avx512() ? 0xe7 : 3;
+    return 0;
+}
+
+/* Leaf by leaf what this CPU says, for what the emulator asks before it executes a vector instruction. */
+static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+    (void)owner;
+    __asm__("cpuid" : "=a"(regs[0]), "=b"(regs[1]), "=c"(regs[2]), "=d"(regs[3]) : "a"(leaf), "c"(subleaf));
+}
+
+static const struct step_ops ops = {.load_vector = load_vector, .cpuid = query_cpuid};
+
+static void build_tables(struct own *own)
+{
+    for (unsigned level = 0; level < 3; level++) {
+        uint64_t entry = (TABLES_GPA + 0x1000 * (level + 1)) | ENTRY_BITS;
+        guest_mem_load(own->memory, TABLES_GPA + 0x1000 * level, &entry, 8);
+    }
+    uint64_t code = CODE_GPA | ENTRY_BITS, device = DEVICE_GPA | ENTRY_BITS, table = TABLES_GPA + 0x3000;
+    guest_mem_load(own->memory, table + CODE_GPA / 4096 * 8, &code, 8);
+    guest_mem_load(own->memory, table + DEVICE_GVA / 4096 * 8, &device, 8);
+}
+
+static void set_registers(struct cpu_state *cpu)
+{
+    const struct cpu_segment data = {.limit = ~0u, .selector = 0x23, .attributes = 0xc0f3};
+    cpu->cr0 = CR0_PG | CR0_PE | CR0_WP | CR0_NE | CR0_ET;
+    cpu->cr3 = TABLES_GPA;
+    cpu->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_OSXSAVE;
+    cpu->efer = EFER_LME | EFER_LMA | EFER_NXE;
+    for (unsigned i = 0; i < CPU_SEGMENT_COUNT; i++)
+        cpu->segments[i] = data;
+    cpu->segments[CPU_CS] = (struct cpu_segment){.limit = ~0u, .selector = 0x2b, .attributes = 0xa0fb};
+    cpu->cpl = 3;
+    cpu->rflags = FLAG_FIXED;
+    cpu->gpr[CPU_RBX] = DEVICE_GVA;
+}
+
+int own_create(struct own **out)
+{
+    struct own *own = aligned_alloc(64, align_up(sizeof(*own), 64));
+    if (!own)
+        return -ENOMEM;
+    memset(own, 0, sizeof(*own));
+    *out = own;
+    own->region = (struct bus_region){
+        .name = "device", .base = DEVICE_GPA, .len = sizeof(own->device), .ops = &device_ops, .device = own};
+    int result = guest_memory_create(1 * MIB, MEMORY_ANONYMOUS, &own->memory, NULL);
+    if (!result)
+        result = bus_create(BUS_MEMORY, &own->bus, NULL);
+    if (!result)
+        result = bus_add(own->bus, &own->region, NULL);
+    if (!result)
+        result = simd_code_create(&own->simd, NULL);
+    if (result) {
+        own_destroy(own);
+        return result;
+    }
+    store_le16(own->xsave, 0x37f); /* the x87 control word and MXCSR after a reset */
+    store_le32(own->xsave + 24, 0x1f80);
+    own->machine = (struct step_machine){.memory = own->memory,
+                                         .bus = own->bus,
+                                         .ports = own->bus,
+                                         .simd = own->simd,
+                                         .ops = &ops,
+                                         .owner = own,
+                                         .physical_address_bits = 48,
+                                         .vendor_amd = true};
+    build_tables(own);
+    set_registers(&own->cpu);
+    return 0;
+}
+
+void own_destroy(struct own *own)
+{
+    if (!own)
+        return;
+    simd_code_destroy(own->simd);
+    bus_destroy(own->bus);
+    guest_memory_destroy(own->memory);
+    free(own);
+}
+
+bool own_batch(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason)
+{
+    struct own *own = context;
+    struct step_outcome outcome = {.reason = NULL};
+    if (operation == OWN_STORE64 && !has_avx512()) {
+        *reason = "this processor has no AVX-512";
+        return false;
+    }
+    guest_mem_load(own->memory, CODE_GPA, operations[operation].code, operations[operation].len);
+    uint64_t start_ns = bench_now_ns();
+    for (unsigned i = 0; i < count; i++) {
+        own->cpu.rip = CODE_GPA;
+        if (step_insn(&own->machine, &own->cpu, NULL, 0, &outcome) != STEP_DONE) {
+            *reason = outcome.reason ? outcome.reason : "the emulator raised an exception";
+            return false;
+        }
+    }
+    *batch = (struct batch){.ns = (double)(bench_now_ns() - start_ns), .exits = 0};
+    return true;
+}

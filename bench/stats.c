@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Order statistics. See stats.h.
+ */
+#include "bench/stats.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#define SCATTER_LIMIT 0.2
+#define TAIL          0.025 /* on each side of the interval */
+
+void samples_add(struct samples *samples, double value, enum sample_kind kind)
+{
+    if (samples->count == SAMPLE_LIMIT)
+        return;
+    samples->values[samples->count] = value;
+    samples->kinds[samples->count++] = kind;
+}
+
+static int compare(const void *a, const void *b)
+{
+    double left = *(const double *)a, right = *(const double *)b;
+    return (left > right) - (left < right);
+}
+
+/* The largest rank whose order statistic lies below the median with at least 1 - TAIL probability; 0 where
+ * there is none. The rank from the other end does the same above. */
+static unsigned interval_rank(unsigned count)
+{
+    double probability = 1, sum = 0;
+    unsigned rank = 0;
+    for (unsigned i = 0; i < count; i++)
+        probability /= 2;
+    for (;; rank++) {
+        sum += probability;
+        if (sum > TAIL || rank == count)
+            return rank;
+        probability *= (double)(count - rank) / (rank + 1);
+    }
+}
+
+static double percentile(const double *sorted, unsigned count, unsigned percent)
+{
+    unsigned rank = (count * percent + 99) / 100;
+    return sorted[rank ? rank - 1 : 0];
+}
+
+static enum stats_verdict judge(const struct summary *summary, unsigned rank)
+{
+    if (!rank)
+        return STATS_TOO_FEW;
+    return summary->high - summary->low > SCATTER_LIMIT * __builtin_fabs(summary->median) ? STATS_SCATTERED
+                                                                                          : STATS_SOUND;
+}
+
+static void fill_in(struct summary *summary, double *values, unsigned count)
+{
+    summary->used = count;
+    summary->verdict = STATS_TOO_FEW;
+    if (!count)
+        return;
+    qsort(values, count, sizeof(*values), compare);
+    unsigned rank = interval_rank(count);
+    summary->median = count % 2 ? values[count / 2] : (values[count / 2 - 1] + values[count / 2]) / 2;
+    summary->low = values[rank ? rank - 1 : 0];
+    summary->high = values[count - (rank ? rank : 1)];
+    summary->min = values[0];
+    summary->max = values[count - 1];
+    summary->p90 = percentile(values, count, 90);
+    summary->p99 = percentile(values, count, 99);
+    summary->verdict = judge(summary, rank);
+}
+
+static unsigned count_kind(const struct samples *samples, enum sample_kind kind)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < samples->count; i++)
+        count += samples->kinds[i] == kind;
+    return count;
+}
+
+/* Whether preempted batches have to do. */
+static bool keeps_preempted(const struct samples *samples)
+{
+    return count_kind(samples, SAMPLE_PREEMPTED) > count_kind(samples, SAMPLE_USED);
+}
+
+static bool is_used(const struct samples *samples, unsigned i, bool keep)
+{
+    return samples->kinds[i] == SAMPLE_USED || (keep && samples->kinds[i] == SAMPLE_PREEMPTED);
+}
+
+struct summary samples_summarize(const struct samples *samples)
+{
+    struct summary summary = {.warm_up = count_kind(samples, SAMPLE_WARM_UP)};
+    double values[SAMPLE_LIMIT];
+    unsigned count = 0;
+    bool keep = keeps_preempted(samples);
+    if (!keep)
+        summary.preempted = count_kind(samples, SAMPLE_PREEMPTED);
+    for (unsigned i = 0; i < samples->count; i++)
+        if (is_used(samples, i, keep))
+            values[count++] = samples->values[i];
+    fill_in(&summary, values, count);
+    return summary;
+}
+
+struct summary samples_ratio(const struct samples *a, const struct samples *b)
+{
+    struct summary summary = {0};
+    double values[SAMPLE_LIMIT];
+    unsigned count = 0, pairs = a->count < b->count ? a->count : b->count;
+    bool keep_a = keeps_preempted(a), keep_b = keeps_preempted(b);
+    for (unsigned i = 0; i < pairs; i++)
+        if (is_used(a, i, keep_a) && is_used(b, i, keep_b) && b->values[i] > 0)
+            values[count++] = a->values[i] / b->values[i];
+    fill_in(&summary, values, count);
+    return summary;
+}
+
+const char *stats_verdict_name(enum stats_verdict verdict)
+{
+    switch (verdict) {
+    case STATS_SOUND:
+        return "sound";
+    case STATS_TOO_FEW:
+        return "too few batches";
+    case STATS_SCATTERED:
+        return "too much spread";
+    }
+    return "unknown";
+}

@@ -1,0 +1,191 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The report in its forms, from results made here: JSON as docs/bench.md describes it, the comparison with a
+ * baseline, the tables, the picture's script where gnuplot is there.
+ */
+#include <jansson.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/report.h"
+#include "tests/harness.h"
+
+static struct bench_report report;
+static const struct bench_facts facts = {.count = 1, .list = {{"cpu", "a processor of \"quotes\""}}};
+static char *text;
+static size_t text_len;
+
+static void add(const char *operation, const char *way, int ring, double first)
+{
+    struct bench_result *result = bench_add_result(&report, operation, way, ring);
+    ck_assert_ptr_nonnull(result);
+    result->batch_count = 7;
+    for (unsigned i = 0; i < 30; i++)
+        samples_add(result->ns, first + i % 3, SAMPLE_USED);
+}
+
+static void make(double first)
+{
+    report = (struct bench_report){.bench = "mmio"};
+    add("store", "kvm", 3, 1000);
+    add("store", "trap", 3, first);
+    report.results[0].exits = 1;
+    bench_conclude(&report, 0);
+    add("own time", "emulator", -1, 100);
+    bench_conclude(&report, 2);
+    bench_add_result(&report, "load", "kvm", 0)->reason = "not here";
+}
+
+static json_t *dump(void)
+{
+    FILE *file = open_memstream(&text, &text_len);
+    report_print_json(file, &report, &facts);
+    fclose(file);
+    json_t *root = json_loads(text, 0, NULL);
+    ck_assert_msg(root != NULL, "not JSON: %s", text);
+    free(text);
+    return root;
+}
+
+static const char *string_at(const json_t *object, const char *key)
+{
+    const char *value = json_string_value(json_object_get(object, key));
+    return value ? value : "(none)";
+}
+
+START_TEST(json_has_the_documented_fields)
+{
+    make(500);
+    json_t *root = dump();
+    ck_assert_str_eq(string_at(root, "schema"), "vmm-bench-1");
+    ck_assert_str_eq(string_at(root, "bench"), "mmio");
+    ck_assert(json_is_false(json_object_get(root, "interrupted")));
+    ck_assert_str_eq(string_at(json_object_get(root, "host"), "cpu"), facts.list[0].value);
+    const json_t *results = json_object_get(root, "results");
+    ck_assert_uint_eq(json_array_size(results), 4);
+    const json_t *trap = json_array_get(results, 1);
+    ck_assert_str_eq(string_at(trap, "operation"), "store");
+    ck_assert_str_eq(string_at(trap, "way"), "trap");
+    ck_assert_str_eq(string_at(trap, "unit"), "ns");
+    ck_assert_int_eq(json_integer_value(json_object_get(trap, "ring")), 3);
+    ck_assert_int_eq(json_integer_value(json_object_get(trap, "batch_count")), 7);
+    const json_t *cost = json_object_get(trap, "cost");
+    static const char *const numbers[] = {"median", "low", "high", "min",     "p90",
+                                          "p99",    "max", "used", "warm_up", "preempted"};
+    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+        ck_assert_msg(json_is_number(json_object_get(cost, numbers[i])), "cost.%s", numbers[i]);
+    ck_assert_str_eq(string_at(cost, "verdict"), "sound");
+    double ratio = json_real_value(json_object_get(json_object_get(trap, "ratio"), "median"));
+    ck_assert_double_eq_tol(ratio, 0.5005, 1e-4);
+    ck_assert_ptr_null(json_object_get(json_array_get(results, 0), "ratio"));
+    ck_assert_ptr_null(json_object_get(json_array_get(results, 2), "ring"));
+    ck_assert_ptr_null(json_object_get(json_array_get(results, 2), "exits"));
+    ck_assert_str_eq(string_at(json_array_get(results, 3), "missing"), "not here");
+    ck_assert_ptr_null(json_object_get(json_array_get(results, 3), "cost"));
+    json_decref(root);
+    bench_report_fini(&report);
+}
+END_TEST
+
+/* Writes the report to a file, changes one figure, compares. */
+static void compare(double after, const char *expected)
+{
+    char path[] = "/tmp/vmm-bench-XXXXXX", message[300];
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    FILE *file = fdopen(fd, "w");
+    make(500);
+    report_print_json(file, &report, &facts);
+    fclose(file);
+    bench_report_fini(&report);
+    make(after);
+    file = open_memstream(&text, &text_len);
+    ck_assert_int_eq(report_compare(file, &report, path, message, sizeof(message)), 0);
+    fclose(file);
+    unlink(path);
+    ck_assert_msg(strstr(text, expected), "'%s' is not in: %s", expected, text);
+    free(text);
+    bench_report_fini(&report);
+}
+
+START_TEST(the_baseline_says_what_moved)
+{
+    compare(500, "0 of 3 figures moved");
+    compare(505, "0 of 3 figures moved"); /* beyond the interval, but by a hundredth */
+    compare(600, "slower: store, trap: 501 ns -> 601 ns (+20.0 %)");
+    compare(400, "1 of 3 figures moved");
+}
+END_TEST
+
+START_TEST(a_wrong_baseline_is_refused)
+{
+    char message[300];
+    make(500);
+    ck_assert_int_eq(report_compare(stdout, &report, "/dev/null", message, sizeof(message)), -1);
+    ck_assert_msg(strstr(message, "/dev/null"), "%s", message);
+    ck_assert_int_eq(report_compare(stdout, &report, "/nowhere/at/all", message, sizeof(message)), -1);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(the_tables_have_a_line_for_each_result)
+{
+    make(500);
+    FILE *file = open_memstream(&text, &text_len);
+    report_print_table(file, &report, &facts);
+    fclose(file);
+    ck_assert_ptr_nonnull(strstr(text, "501 ns"));
+    ck_assert_ptr_nonnull(strstr(text, "0.500 (0.500-0.501)"));
+    ck_assert_ptr_nonnull(strstr(text, "not here"));
+    free(text);
+    file = open_memstream(&text, &text_len);
+    report_print_markdown(file, &report, &facts);
+    fclose(file);
+    ck_assert_msg(strstr(text, "| store | 3 | 1.00 us, 1 | 501 ns (0.50) |"), "%s", text);
+    ck_assert_msg(strstr(text, "| operation | ring | emulator |"), "%s", text);
+    free(text);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(times_are_written_in_fitting_units)
+{
+    char out[16];
+    ck_assert_str_eq(report_format_time(0.271, out), "0.27 ns");
+    ck_assert_str_eq(report_format_time(140, out), "140 ns");
+    ck_assert_str_eq(report_format_time(26213, out), "26.2 us");
+    ck_assert_str_eq(report_format_time(2.5e9, out), "2.50 s");
+}
+END_TEST
+
+START_TEST(the_picture_is_drawn)
+{
+    char path[] = "/tmp/vmm-bench-XXXXXX", message[300], line[200] = "";
+    if (system("command -v gnuplot >/dev/null 2>&1"))
+        test_skip("gnuplot is not installed");
+    close(mkstemp(path));
+    make(500);
+    ck_assert_msg(report_plot(&report, path, message, sizeof(message)) == 0, "%s", message);
+    bench_report_fini(&report);
+    FILE *file = fopen(path, "r");
+    bool has_svg = false, has_label = false;
+    while (fgets(line, sizeof(line), file)) {
+        has_svg |= strstr(line, "<svg") != NULL;
+        has_label |= strstr(line, "store (ring 3)") != NULL;
+    }
+    fclose(file);
+    unlink(path);
+    ck_assert(has_svg && has_label);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, json_has_the_documented_fields);
+    test_add(suite, the_baseline_says_what_moved);
+    test_add(suite, a_wrong_baseline_is_refused);
+    test_add(suite, the_tables_have_a_line_for_each_result);
+    test_add(suite, times_are_written_in_fitting_units);
+    test_add(suite, the_picture_is_drawn);
+}

@@ -1,0 +1,84 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A tiny run of each benchmark: that figures come out, and how many exits an operation takes. Nothing is said
+ * about time.
+ */
+#include <stdlib.h>
+#include <string.h>
+
+#include "bench/benches.h"
+#include "tests/harness.h"
+
+static struct bench_report report;
+static struct bench_options options;
+
+static void set_up(const char *only, int ring)
+{
+    report = (struct bench_report){.bench = "test"};
+    options = (struct bench_options){
+        .limits = {.batches = 2, .quick = true}, .only = only, .ring = ring, .vmm = "/proc/self/exe"};
+}
+
+static const struct bench_result *find(const char *operation, const char *way)
+{
+    for (unsigned i = 0; i < report.count; i++)
+        if (strcmp(report.results[i].operation, operation) == 0 && strcmp(report.results[i].way, way) == 0)
+            return &report.results[i];
+    ck_abort_msg("there is no result for %s, %s", operation, way);
+}
+
+static void expect_exits(const char *operation, const char *way, double low, double high)
+{
+    const struct bench_result *result = find(operation, way);
+    ck_assert_msg(!result->reason, "%s, %s: %s", operation, way, result->reason);
+    ck_assert_msg(result->summary.used > 0 && result->summary.median > 0, "%s, %s: no figure", operation,
+                  way);
+    ck_assert_msg(result->exits >= low && result->exits <= high, "%s, %s: %g exits", operation, way,
+                  result->exits);
+}
+
+START_TEST(mmio_in_ring_3_counts_exits)
+{
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("of 4", 3);
+    ck_assert_msg(bench_mmio(&report, &options, &error) == 0, "%s", error.message);
+    expect_exits("store of 4 bytes", "kvm", 1, 1);
+    expect_exits("store of 4 bytes", "trap", 1, 1);
+    expect_exits("store of 4 bytes", "kvm+coalesced", 0, 0.2);
+    expect_exits("store of 4 bytes", "direct", 0, 0);
+    expect_exits("REP MOVSB of 4 KiB", "trap", 1, 1);
+    expect_exits("REP STOSD of 4 KiB", "trap+run-ahead", 0, 1);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(the_emulator_alone_needs_no_kvm)
+{
+    struct vmm_error error;
+    set_up("own time", 3);
+    ck_assert_msg(bench_mmio(&report, &options, &error) == 0, "%s", error.message);
+    expect_exits("own time: store", "emulator", 0, 0);
+    expect_exits("own time: add to memory", "emulator", 0, 0);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(an_interrupt_leaves_what_there_is)
+{
+    struct vmm_error error;
+    set_up("own time", 3);
+    bench_interrupt();
+    ck_assert_int_eq(bench_mmio(&report, &options, &error), 0);
+    ck_assert_uint_eq(report.count, 0);
+    ck_assert(bench_is_interrupted());
+    bench_report_fini(&report);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, mmio_in_ring_3_counts_exits, 200);
+    test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
+    test_add(suite, an_interrupt_leaves_what_there_is);
+}

@@ -1,0 +1,151 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The statistics on samples whose answer is known.
+ */
+#include "bench/stats.h"
+
+#include <stdlib.h>
+
+#include "tests/harness.h"
+
+static struct samples samples, others;
+
+static void fill(struct samples *to, unsigned count)
+{
+    to->count = 0;
+    for (unsigned i = 0; i < count; i++)
+        samples_add(to, (double)((i * 37) % count + 1), SAMPLE_USED);
+}
+
+START_TEST(order_statistics_of_one_to_n)
+{
+    fill(&samples, 101);
+    struct summary summary = samples_summarize(&samples);
+    ck_assert_uint_eq(summary.used, 101);
+    ck_assert_double_eq(summary.median, 51);
+    ck_assert_double_eq(summary.min, 1);
+    ck_assert_double_eq(summary.max, 101);
+    ck_assert_double_eq(summary.p90, 91);
+    ck_assert_double_eq(summary.p99, 100);
+    /* From the tables of the sign test: for n = 101 the ranks are 41 and 61. */
+    ck_assert_double_eq(summary.low, 41);
+    ck_assert_double_eq(summary.high, 61);
+    ck_assert_int_eq(summary.verdict, STATS_SCATTERED);
+}
+END_TEST
+
+START_TEST(the_interval_of_few_samples)
+{
+    static const struct {
+        unsigned count;
+        double low, high; /* ranks of the 95 % interval, from the tables */
+    } rows[] = {{6, 1, 6}, {8, 1, 8}, {9, 2, 8}, {10, 2, 9}, {20, 6, 15}, {25, 8, 18}};
+    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        samples.count = 0;
+        for (unsigned value = 1; value <= rows[i].count; value++)
+            samples_add(&samples, value, SAMPLE_USED);
+        struct summary summary = samples_summarize(&samples);
+        ck_assert_double_eq(summary.low, rows[i].low);
+        ck_assert_double_eq(summary.high, rows[i].high);
+    }
+}
+END_TEST
+
+START_TEST(five_samples_are_too_few)
+{
+    fill(&samples, 5);
+    struct summary summary = samples_summarize(&samples);
+    ck_assert_int_eq(summary.verdict, STATS_TOO_FEW);
+    ck_assert_double_eq(summary.median, 3);
+    ck_assert_double_eq(summary.low, 1);
+    ck_assert_double_eq(summary.high, 5);
+    fill(&samples, 0);
+    summary = samples_summarize(&samples);
+    ck_assert_uint_eq(summary.used, 0);
+    ck_assert_int_eq(summary.verdict, STATS_TOO_FEW);
+}
+END_TEST
+
+START_TEST(warm_up_and_preempted_batches_are_left_out)
+{
+    samples.count = 0;
+    for (unsigned i = 0; i < 3; i++)
+        samples_add(&samples, 1e6, SAMPLE_WARM_UP);
+    for (unsigned i = 0; i < 20; i++)
+        samples_add(&samples, i % 4 ? 10 : 5000, i % 4 ? SAMPLE_USED : SAMPLE_PREEMPTED);
+    struct summary summary = samples_summarize(&samples);
+    ck_assert_uint_eq(summary.used, 15);
+    ck_assert_uint_eq(summary.warm_up, 3);
+    ck_assert_uint_eq(summary.preempted, 5);
+    ck_assert_double_eq(summary.max, 10);
+    ck_assert_int_eq(summary.verdict, STATS_SOUND);
+}
+END_TEST
+
+START_TEST(mostly_preempted_batches_have_to_do)
+{
+    samples.count = 0;
+    for (unsigned i = 0; i < 10; i++)
+        samples_add(&samples, i < 2 ? 1 : 7, i < 2 ? SAMPLE_USED : SAMPLE_PREEMPTED);
+    struct summary summary = samples_summarize(&samples);
+    ck_assert_uint_eq(summary.used, 10);
+    ck_assert_uint_eq(summary.preempted, 0);
+    ck_assert_double_eq(summary.median, 7);
+}
+END_TEST
+
+/* Noise that doubles both of a pair does not move the ratio. */
+START_TEST(a_ratio_is_taken_pair_by_pair)
+{
+    samples.count = others.count = 0;
+    for (unsigned i = 0; i < 40; i++) {
+        double noise = i % 3 ? 1 : 2;
+        samples_add(&samples, 103 * noise, SAMPLE_USED);
+        samples_add(&others, 100 * noise, i == 7 ? SAMPLE_PREEMPTED : SAMPLE_USED);
+    }
+    struct summary ratio = samples_ratio(&samples, &others);
+    ck_assert_uint_eq(ratio.used, 39);
+    ck_assert_double_eq_tol(ratio.low, 1.03, 1e-9);
+    ck_assert_double_eq_tol(ratio.high, 1.03, 1e-9);
+}
+END_TEST
+
+/* The interval holds the median of what the samples were drawn from about 95 times out of 100. */
+START_TEST(the_interval_holds_the_median)
+{
+    unsigned held = 0;
+    unsigned long long seed = test_seed();
+    srand48((long)seed);
+    for (unsigned trial = 0; trial < 2000; trial++) {
+        samples.count = 0;
+        for (unsigned i = 0; i < 51; i++) {
+            double u = drand48();
+            samples_add(&samples, u * u * u, SAMPLE_USED);
+        }
+        struct summary summary = samples_summarize(&samples);
+        held += summary.low <= 0.125 && 0.125 <= summary.high;
+    }
+    ck_assert_uint_ge(held, 1880);
+    ck_assert_uint_le(held, 1985);
+}
+END_TEST
+
+START_TEST(more_samples_than_fit_are_dropped)
+{
+    fill(&samples, SAMPLE_LIMIT + 10);
+    ck_assert_uint_eq(samples.count, SAMPLE_LIMIT);
+    ck_assert_uint_eq(samples_summarize(&samples).used, SAMPLE_LIMIT);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, order_statistics_of_one_to_n);
+    test_add(suite, the_interval_of_few_samples);
+    test_add(suite, five_samples_are_too_few);
+    test_add(suite, warm_up_and_preempted_batches_are_left_out);
+    test_add(suite, mostly_preempted_batches_have_to_do);
+    test_add(suite, a_ratio_is_taken_pair_by_pair);
+    test_add(suite, the_interval_holds_the_median);
+    test_add(suite, more_samples_than_fit_are_dropped);
+}

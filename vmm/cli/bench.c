@@ -1,0 +1,226 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm bench`: which benchmark, how long, and in what form its figures are given. What is measured is in
+ * bench/.
+ */
+#include <sched.h>
+#include <signal.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "bench/benches.h"
+#include "bench/report.h"
+#include "vmm/cli/cli.h"
+
+static const struct subcommand {
+    const char *name, *title;
+    int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
+    const char *summary;
+} subcommands[] = {
+    {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine"},
+};
+
+#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
+
+/* The command line as popt leaves it. */
+static struct {
+    const char *seconds, *plot, *baseline, *only, *against, *pin;
+    int is_json, is_markdown, is_quick, is_help, batches, ring;
+} given;
+
+static const struct poptOption option_table[] = {
+    {"json", 0, POPT_ARG_NONE, &given.is_json, 0, "one JSON object instead of the table", NULL},
+    {"markdown", 0, POPT_ARG_NONE, &given.is_markdown, 0, "the table as Markdown", NULL},
+    {"plot", 0, POPT_ARG_STRING, &given.plot, 0, "also draw the figures, with gnuplot", "FILE.svg"},
+    {"baseline", 0, POPT_ARG_STRING, &given.baseline, 0,
+     "also say what moved beyond noise since this file, which --json made", "FILE"},
+    {"only", 0, POPT_ARG_STRING, &given.only, 0, "only the operations whose name contains this", "TEXT"},
+    {"ring", 0, POPT_ARG_INT, &given.ring, 0, "only operations in ring 0 or 3 of the guest (default: both)",
+     "RING"},
+    {"batches", 0, POPT_ARG_INT, &given.batches, 0, "batches of each operation, at most (default 101)", "N"},
+    {"time", 0, POPT_ARG_STRING, &given.seconds, 0,
+     "time for all batches of one operation, at most (default 3s)", "TIME"},
+    {"quick", 0, POPT_ARG_NONE, &given.is_quick, 0, "a trial that takes seconds; its figures mean little",
+     NULL},
+    {"pin", 0, POPT_ARG_STRING, &given.pin, 0,
+     "the CPU to stay on, or 'no' (default: the last one that is allowed)", "CPU"},
+    {"help", 'h', POPT_ARG_NONE, &given.is_help, 0, "show this help", NULL},
+    POPT_TABLEEND};
+
+static const char help_tail[] =
+    "\n"
+    "Each operation is done in many short batches; its different ways take turns, batch by batch, so that "
+    "all of\n"
+    "them see the same noise. A figure is the median of the batches with an interval that holds the true "
+    "median\n"
+    "with 95 % probability; a ratio is the median of the ratios of neighbouring batches. Batches during "
+    "which the\n"
+    "kernel took the CPU away are left out and counted. Where the spread is too large, the line says so.\n"
+    "\n"
+    "Ctrl-C ends the measuring; what there is until then is printed.\n"
+    "\n"
+    "Exit status: 0; 2 for a command line that was not understood; 4 where this host cannot do it.\n";
+
+static void print_help(void)
+{
+    puts("Usage: vmm bench SUBCOMMAND [OPTION...]\n\nSubcommands:");
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++)
+        printf("  %-6s %s\n", subcommands[i].name, subcommands[i].summary);
+    puts("\n'vmm bench SUBCOMMAND --help' lists the options.");
+}
+
+static void print_sub_help(poptContext context, const struct subcommand *command)
+{
+    printf("Measures %s.\n", command->summary);
+    poptPrintHelp(context, stdout, 0);
+    fputs(help_tail, stdout);
+}
+
+static const struct subcommand *find_subcommand(const char *word, int *status)
+{
+    const char *names[SUBCOMMAND_COUNT + 1] = {NULL};
+    for (size_t i = 0; i < SUBCOMMAND_COUNT; i++) {
+        names[i] = subcommands[i].name;
+        if (strcmp(word, names[i]) == 0)
+            return &subcommands[i];
+    }
+    const char *nearest = cli_nearest(word, names);
+    *status = nearest ? cli_usage("bench", "bench: there is no '%s'; did you mean '%s'?", word, nearest)
+                      : cli_usage("bench", "bench: there is no '%s'", word);
+    return NULL;
+}
+
+/* Ctrl-C: the second one ends the program as usual. */
+static void on_interrupt(int number)
+{
+    bench_interrupt();
+    signal(number, SIG_DFL);
+}
+
+/* The CPU that the program keeps to from now on, or -1 with a message where it was asked for in vain. */
+static bool pin(int *cpu)
+{
+    cpu_set_t allowed, one;
+    *cpu = -1;
+    if (given.pin && strcmp(given.pin, "no") == 0)
+        return true;
+    if (sched_getaffinity(0, sizeof(allowed), &allowed))
+        return true;
+    int wanted = CPU_SETSIZE - 1;
+    if (given.pin) {
+        char rest;
+        if (sscanf(given.pin, "%d%c", &wanted, &rest) != 1 || wanted < 0 || wanted >= CPU_SETSIZE ||
+            !CPU_ISSET(wanted, &allowed)) {
+            cli_usage("bench", "--pin: '%s' is not a CPU that this program may use", given.pin);
+            return false;
+        }
+    }
+    while (wanted > 0 && !CPU_ISSET(wanted, &allowed))
+        wanted--;
+    CPU_ZERO(&one);
+    CPU_SET(wanted, &one);
+    if (sched_setaffinity(0, sizeof(one), &one) == 0)
+        *cpu = wanted;
+    return true;
+}
+
+static bool read_options(struct bench_options *options)
+{
+    uint64_t ms = 0;
+    if (given.seconds && !cli_parse_time(given.seconds, &ms)) {
+        cli_usage("bench", "--time: '%s' is not a time; write 500ms or 10s", given.seconds);
+        return false;
+    }
+    if (given.batches < 0 || given.batches > (int)SAMPLE_LIMIT - 3) {
+        cli_usage("bench", "--batches: %d is not from 1 to %u", given.batches, SAMPLE_LIMIT - 3);
+        return false;
+    }
+    if (given.ring != -1 && given.ring != 0 && given.ring != 3) {
+        cli_usage("bench", "--ring: %d is neither 0 nor 3", given.ring);
+        return false;
+    }
+    *options = (struct bench_options){.limits = {.batches = (unsigned)given.batches,
+                                                 .operation_seconds = (double)ms / 1000,
+                                                 .quick = given.is_quick,
+                                                 .show_progress = isatty(STDERR_FILENO)},
+                                      .only = given.only,
+                                      .ring = given.ring,
+                                      .vmm = "/proc/self/exe"};
+    return true;
+}
+
+static int print_report(const struct bench_report *report, const struct bench_facts *facts)
+{
+    char text[300];
+    int status = CLI_OK;
+    if (given.is_json)
+        report_print_json(stdout, report, facts);
+    else if (given.is_markdown)
+        report_print_markdown(stdout, report, facts);
+    else
+        report_print_table(stdout, report, facts);
+    fflush(stdout);
+    if (given.baseline &&
+        report_compare(given.is_json ? stderr : stdout, report, given.baseline, text, sizeof(text))) {
+        cli_message("%s", text);
+        status = CLI_HOST;
+    }
+    if (given.plot && report_plot(report, given.plot, text, sizeof(text))) {
+        cli_message("%s", text);
+        status = CLI_HOST;
+    }
+    return status;
+}
+
+static int measure(const struct subcommand *command)
+{
+    struct bench_options options;
+    struct bench_report report = {.bench = command->name};
+    struct bench_facts facts;
+    struct vmm_error error;
+    int cpu;
+    if (!read_options(&options) || !pin(&cpu))
+        return CLI_USAGE;
+    signal(SIGINT, on_interrupt);
+    bench_facts_gather(&facts, cpu);
+    int status = CLI_OK;
+    if (command->run(&report, &options, &error)) {
+        cli_message("%s", error.message);
+        status = CLI_HOST;
+    } else if (!report.count && !report.interrupted) {
+        status = cli_usage("bench", "--only, --ring: no operation is left");
+    } else {
+        status = print_report(&report, &facts);
+    }
+    bench_report_fini(&report);
+    return status;
+}
+
+int cmd_bench(int argc, const char **argv)
+{
+    const char *word = argc > 1 ? argv[1] : NULL;
+    int status;
+    if (!word)
+        return cli_usage("bench", "bench: which benchmark? None was given");
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0) {
+        print_help();
+        return CLI_OK;
+    }
+    const struct subcommand *command = find_subcommand(word, &status);
+    if (!command)
+        return status;
+    given.ring = -1;
+    argv[1] = command->title;
+    poptContext context = poptGetContext(command->title, argc - 1, argv + 1, option_table, 0);
+    int code = poptGetNextOpt(context);
+    if (code < -1)
+        status = cli_bad_option("bench", context, code, option_table);
+    else if (poptPeekArg(context))
+        status = cli_usage("bench", "bench: '%s' is one argument too many", poptPeekArg(context));
+    else if (given.is_help)
+        print_sub_help(context, command), status = CLI_OK;
+    else
+        status = measure(command);
+    poptFreeContext(context);
+    return status;
+}
