@@ -13,6 +13,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"run", "vmm run", cmd_run, "boot an image"},
+    {"decode", "vmm decode", cmd_decode, "say what the decoder sees in an instruction's bytes"},
     {"doctor", "vmm doctor", cmd_doctor, "say what this host's KVM can do"},
 #ifdef VMM_HAVE_BENCH
     {"bench", "vmm bench", cmd_bench, "measure what exits, device accesses and start-up cost"},

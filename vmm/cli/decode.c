@@ -1,0 +1,359 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm decode`: what the decoder sees in bytes given as hex, from arguments or a line each from standard
+ * input. The disassembly is Capstone's, which is loaded when it is wanted: the other commands start without
+ * it.
+ */
+#include <capstone/capstone.h>
+#include <ctype.h>
+#include <dlfcn.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "vmm/cli/cli.h"
+#include "vmm/cli/decode_view.h"
+
+enum { OPTION_FEATURE = 1, OPTION_HELP };
+
+static struct {
+    const char *mode, *vendor, *format;
+} options;
+
+static const struct poptOption option_table[] = {
+    {"mode", 'm', POPT_ARG_STRING, &options.mode, 0, "decode 16, 32 or 64-bit code (default 64)", "16|32|64"},
+    {"vendor", 0, POPT_ARG_STRING, &options.vendor, 0, "where they differ, by whose rules (default intel)",
+     "intel|amd"},
+    {"feature", 0, POPT_ARG_STRING, NULL, OPTION_FEATURE,
+     "switch on an extension that gives old encodings a new meaning, or off with no- before its name; may be "
+     "repeated",
+     "NAME[,NAME...]"},
+    {"format", 'f', POPT_ARG_STRING, &options.format, 0, "text (default), or json: one object a line",
+     "text|json"},
+    {"help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "show this help", NULL},
+    POPT_TABLEEND};
+
+static const char help_tail[] =
+    "\n"
+    "Each HEX is the bytes of one instruction, as in 488b4308; what follows the instruction is ignored.\n"
+    "Without HEX they are read from standard input, a line each.\n"
+    "\n"
+    "Features: cet, lzcnt, tzcnt, wbnoinvd (on unless switched off); apx, mpx, cldemote, prefetchit, knc.\n"
+    "\n"
+    "JSON members: bytes, mode, status (ok, invalid, too_long, truncated); where it is ok, length, "
+    "mnemonic,\n"
+    "lock, address_size, memory and, where the stack is accessed, stack (r, w, rw). A line that is not hex\n"
+    "is answered by an object with the member error alone.\n"
+    "\n"
+    "Exit status:\n"
+    "  0     every line was hex\n"
+    "  1     there were lines that are not hex, have an odd number of digits, or are empty\n"
+    "  2     the command line was not understood\n"
+    "  4     the host: input or output failed\n"
+    "\n"
+    "Examples:\n"
+    "  vmm decode 488b4308\n"
+    "  vmm decode --mode 16 --format json 8b4701 f3a4\n"
+    "  cut -f 2 traces.tsv | vmm decode --format json > decoded.json\n";
+
+static const struct feature {
+    const char *name;
+    unsigned bit;
+} features[] = {
+    {"cet", INSN_FEATURE_CET},           {"lzcnt", INSN_FEATURE_LZCNT},
+    {"tzcnt", INSN_FEATURE_TZCNT},       {"wbnoinvd", INSN_FEATURE_WBNOINVD},
+    {"apx", INSN_FEATURE_APX},           {"mpx", INSN_FEATURE_MPX},
+    {"cldemote", INSN_FEATURE_CLDEMOTE}, {"prefetchit", INSN_FEATURE_PREFETCHIT},
+    {"knc", INSN_FEATURE_KNC},
+};
+
+#define FEATURE_COUNT (sizeof(features) / sizeof(features[0]))
+
+/* Capstone, where it was found. Its functions that allocate are enough: an instruction at a time. */
+struct disassembler {
+    bool ready;
+    csh handle;
+    void *library;
+    cs_err (*open)(cs_arch arch, cs_mode mode, csh *handle);
+    cs_err (*close)(csh *handle);
+    size_t (*disasm)(csh handle, const uint8_t *code, size_t len, uint64_t address, size_t count,
+                     cs_insn **insn);
+    void (*free)(cs_insn *insn, size_t count);
+};
+
+struct decode {
+    struct insn_mode mode;
+    bool json;
+    bool bad_lines;
+    struct disassembler disassembler;
+    uint8_t *bytes; /* of the line at hand */
+    size_t capacity;
+};
+
+#ifdef VMM_CAPSTONE_LINKED
+static bool disassembler_load(struct disassembler *disassembler)
+{
+    disassembler->open = cs_open;
+    disassembler->close = cs_close;
+    disassembler->disasm = cs_disasm;
+    disassembler->free = cs_free;
+    return true;
+}
+#else
+static bool disassembler_load(struct disassembler *disassembler)
+{
+    disassembler->library = dlopen(VMM_CAPSTONE_LIBRARY, RTLD_NOW | RTLD_LOCAL);
+    if (!disassembler->library)
+        return false;
+    *(void **)&disassembler->open = dlsym(disassembler->library, "cs_open");
+    *(void **)&disassembler->close = dlsym(disassembler->library, "cs_close");
+    *(void **)&disassembler->disasm = dlsym(disassembler->library, "cs_disasm");
+    *(void **)&disassembler->free = dlsym(disassembler->library, "cs_free");
+    return disassembler->open && disassembler->close && disassembler->disasm && disassembler->free;
+}
+#endif
+
+static void disassembler_init(struct disassembler *disassembler, unsigned bits)
+{
+    cs_mode mode = bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16;
+    disassembler->ready = disassembler_load(disassembler) &&
+                          disassembler->open(CS_ARCH_X86, mode, &disassembler->handle) == CS_ERR_OK;
+}
+
+static void disassembler_fini(struct disassembler *disassembler)
+{
+    if (disassembler->ready)
+        disassembler->close(&disassembler->handle);
+    if (disassembler->library)
+        dlclose(disassembler->library);
+}
+
+/* Capstone's text where it sees an instruction of the same length, else ours. */
+static void print_disassembly(struct decode *decode, const struct insn *insn)
+{
+    struct disassembler *disassembler = &decode->disassembler;
+    cs_insn *theirs = NULL;
+    size_t count = disassembler->ready ? disassembler->disasm(disassembler->handle, decode->bytes,
+                                                              insn->length, 0, 1, &theirs)
+                                       : 0;
+    if (count && theirs->size == insn->length)
+        printf("%s%s%s", theirs->mnemonic, theirs->op_str[0] ? " " : "", theirs->op_str);
+    else
+        decode_view_syntax(stdout, insn);
+    if (count)
+        disassembler->free(theirs, count);
+}
+
+static void print_hex(const uint8_t *bytes, size_t len)
+{
+    static const char digits[] = "0123456789abcdef";
+    for (size_t i = 0; i < len; i++) {
+        putchar_unlocked(digits[bytes[i] >> 4]);
+        putchar_unlocked(digits[bytes[i] & 15]);
+    }
+}
+
+static void print_text(struct decode *decode, size_t len, enum insn_status status, const struct insn *insn)
+{
+    static const char *const words[] = {
+        [INSN_NEED_BYTES] = "truncated: the instruction goes on",
+        [INSN_INVALID] = "invalid: raises #UD",
+        [INSN_TOO_LONG] = "too long: more than 15 bytes raise #GP",
+    };
+    size_t shown = status == INSN_OK ? insn->length : len < INSN_BYTES_MAX ? len : INSN_BYTES_MAX;
+    print_hex(decode->bytes, shown);
+    printf("%*s", (int)(shown < 15 ? 32 - 2 * shown : 2), "");
+    if (status != INSN_OK) {
+        puts(words[status]);
+        return;
+    }
+    print_disassembly(decode, insn);
+    if (len > insn->length)
+        printf("    (%u of %zu bytes)", insn->length, len);
+    putchar('\n');
+    decode_view_text(stdout, insn);
+}
+
+static void print_json(struct decode *decode, size_t len, enum insn_status status, const struct insn *insn)
+{
+    static const char *const words[] = {[INSN_OK] = "ok",
+                                        [INSN_NEED_BYTES] = "truncated",
+                                        [INSN_INVALID] = "invalid",
+                                        [INSN_TOO_LONG] = "too_long"};
+    fputs("{\"bytes\":\"", stdout);
+    print_hex(decode->bytes, len);
+    printf("\",\"mode\":%u,\"status\":\"%s\"", decode->mode.bits, words[status]);
+    if (status == INSN_OK)
+        decode_view_json(stdout, insn);
+    puts("}");
+}
+
+static int digit_value(int letter)
+{
+    if (letter >= '0' && letter <= '9')
+        return letter - '0';
+    letter = tolower(letter);
+    return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
+}
+
+/* What is wrong with the line, or NULL; its bytes are then in decode->bytes. */
+static const char *hex_parse(struct decode *decode, const char *line, size_t len)
+{
+    if (!len)
+        return "the line is empty";
+    for (size_t i = 0; i < len; i++) {
+        if (digit_value((unsigned char)line[i]) < 0)
+            return "the line is not hex";
+    }
+    if (len % 2)
+        return "the line has an odd number of digits";
+    if (len / 2 > decode->capacity) {
+        uint8_t *bytes = realloc(decode->bytes, len / 2);
+        if (!bytes)
+            return "the line is too long";
+        decode->bytes = bytes;
+        decode->capacity = len / 2;
+    }
+    for (size_t i = 0; i < len; i += 2)
+        decode->bytes[i / 2] = (uint8_t)(digit_value((unsigned char)line[i]) << 4 |
+                                         digit_value((unsigned char)line[i + 1]));
+    return NULL;
+}
+
+/* Blanks around the digits, and the end of the line, do not count. */
+static void decode_line(struct decode *decode, const char *line, size_t len)
+{
+    struct insn insn;
+    for (; len && isspace((unsigned char)line[len - 1]); len--)
+        ;
+    for (; len && isspace((unsigned char)*line); line++, len--)
+        ;
+    const char *error = hex_parse(decode, line, len);
+    if (error) {
+        decode->bad_lines = true;
+        printf(decode->json ? "{\"error\":\"%s\"}\n" : "error: %s\n", error);
+        return;
+    }
+    enum insn_status status = insn_decode(decode->bytes, len / 2, decode->mode, &insn);
+    if (decode->json)
+        print_json(decode, len / 2, status, &insn);
+    else
+        print_text(decode, len / 2, status, &insn);
+}
+
+/* False where standard input or output failed. */
+static bool decode_all(struct decode *decode, const char **words)
+{
+    char *line = NULL;
+    size_t capacity = 0;
+    ssize_t len;
+    for (; words && *words; words++)
+        decode_line(decode, *words, strlen(*words));
+    if (words) {
+        fflush(stdout);
+        return !ferror(stdout);
+    }
+    while (!ferror(stdout) && (len = getline(&line, &capacity, stdin)) >= 0)
+        decode_line(decode, line, (size_t)len);
+    free(line);
+    fflush(stdout);
+    return !ferror(stdin) && !ferror(stdout);
+}
+
+static bool feature_apply(struct insn_mode *mode, const char *name)
+{
+    bool off = strncmp(name, "no-", 3) == 0;
+    for (size_t i = 0; i < FEATURE_COUNT; i++) {
+        if (strcmp(features[i].name, name + (off ? 3 : 0)) != 0)
+            continue;
+        if (off)
+            mode->features &= (uint16_t)~features[i].bit;
+        else
+            mode->features |= (uint16_t)features[i].bit;
+        return true;
+    }
+    return false;
+}
+
+static int unknown_feature(const char *name)
+{
+    const char *names[FEATURE_COUNT + 1] = {NULL};
+    for (size_t i = 0; i < FEATURE_COUNT; i++)
+        names[i] = features[i].name;
+    const char *nearest = cli_nearest(name, names);
+    if (nearest)
+        return cli_usage("decode", "--feature: there is no '%s'; did you mean '%s'?", name, nearest);
+    return cli_usage("decode", "--feature: there is no '%s'", name);
+}
+
+/* "apx,no-cet" */
+static int features_apply(struct insn_mode *mode, char *list)
+{
+    char *save;
+    for (char *name = strtok_r(list, ",", &save); name; name = strtok_r(NULL, ",", &save)) {
+        if (!feature_apply(mode, name))
+            return unknown_feature(name);
+    }
+    return CLI_OK;
+}
+
+/* The options that take one of a few words. */
+static int words_apply(struct decode *decode)
+{
+    const char *mode = options.mode ? options.mode : "64";
+    if (strcmp(mode, "16") != 0 && strcmp(mode, "32") != 0 && strcmp(mode, "64") != 0)
+        return cli_usage("decode", "--mode is 16, 32 or 64, not '%s'", mode);
+    decode->mode.bits = (uint8_t)atoi(mode);
+    if (options.vendor && strcmp(options.vendor, "amd") == 0)
+        decode->mode.vendor = INSN_AMD;
+    else if (options.vendor && strcmp(options.vendor, "intel") != 0)
+        return cli_usage("decode", "--vendor is intel or amd, not '%s'", options.vendor);
+    if (options.format && strcmp(options.format, "json") == 0)
+        decode->json = true;
+    else if (options.format && strcmp(options.format, "text") != 0)
+        return cli_usage("decode", "--format is text or json, not '%s'", options.format);
+    return CLI_OK;
+}
+
+/* CLI_OK, a status to end with, or -1 after help. */
+static int options_parse(struct decode *decode, poptContext context)
+{
+    int code;
+    while ((code = poptGetNextOpt(context)) > 0) {
+        if (code == OPTION_HELP) {
+            poptPrintHelp(context, stdout, 0);
+            fputs(help_tail, stdout);
+            return -1;
+        }
+        char *list = poptGetOptArg(context);
+        int status = features_apply(&decode->mode, list);
+        free(list);
+        if (status)
+            return status;
+    }
+    return code < -1 ? cli_bad_option("decode", context, code, option_table) : words_apply(decode);
+}
+
+static int decode_run(struct decode *decode, const char **words)
+{
+    if (!decode->json)
+        disassembler_init(&decode->disassembler, decode->mode.bits);
+    bool done = decode_all(decode, words);
+    disassembler_fini(&decode->disassembler);
+    free(decode->bytes);
+    if (!done)
+        cli_message("decode: reading or writing failed");
+    return !done ? CLI_HOST : decode->bad_lines ? CLI_FAILED : CLI_OK;
+}
+
+int cmd_decode(int argc, const char **argv)
+{
+    struct decode decode = {.mode = insn_mode(64)};
+    poptContext context = poptGetContext("vmm decode", argc, argv, option_table, 0);
+    poptSetOtherOptionHelp(context, "[OPTION...] [HEX...]");
+    int status = options_parse(&decode, context);
+    if (status == CLI_OK)
+        status = decode_run(&decode, poptGetArgs(context));
+    poptFreeContext(context);
+    return status < 0 ? CLI_OK : status;
+}
