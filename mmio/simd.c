@@ -210,6 +210,7 @@ enum step_result emulate_simd(struct step_env *env)
     case INSN_OP_SCATTER:
         return simd_scatter(env);
     case INSN_OP_NATIVE:
+        return simd_is_move(&env->insn) ? simd_move(env) : simd_native(env);
     case INSN_OP_EMMS:
     case INSN_OP_COMPRESS:
     case INSN_OP_EXPAND:

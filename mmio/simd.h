@@ -87,6 +87,10 @@ void simd_enter_mmx(const struct step_env *env);
 /* Whether it needs AVX512VL beside its extension. */
 bool simd_needs_vl(const struct insn *insn);
 
+/* Plain moves of whole vectors, which need no run. */
+bool simd_is_move(const struct insn *insn);
+enum step_result simd_move(struct step_env *env);
+
 enum step_result simd_native(struct step_env *env);
 enum step_result simd_maskmov(struct step_env *env);
 enum step_result simd_vmaskmov(struct step_env *env);

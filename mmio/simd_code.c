@@ -44,6 +44,7 @@ FRAME_OFFSET(host_fcw, 164);
 FRAME_OFFSET(mxcsr, 168);
 FRAME_OFFSET(unmasked, 172);
 FRAME_OFFSET(has_avx, 176);
+FRAME_OFFSET(has_x87, 180);
 
 static bool cpuid_bit(struct isa_cpuid where)
 {

@@ -23,9 +23,9 @@ struct simd_frame {
     uint64_t gpr[16];    /* in and out; rsp is not loaded */
     uint32_t host_mxcsr;
     uint16_t host_fcw;
-    uint32_t mxcsr;    /* out: as the instruction left it */
-    uint32_t unmasked; /* when MXCSR ends with one of these flags, nothing is stored into `xsave` */
-    uint32_t has_avx;
+    uint32_t mxcsr;            /* out: as the instruction left it */
+    uint32_t unmasked;         /* when MXCSR ends with one of these flags, nothing is stored into `xsave` */
+    uint32_t has_avx, has_x87; /* which of the host's registers have to be cleaned up */
 };
 
 /* An extension is an enum insn_isa, or this one: AVX-512 in vectors shorter than 512 bits, which has no

@@ -18,6 +18,7 @@
 #define FRAME_MXCSR 168
 #define FRAME_UNMASKED 172
 #define FRAME_HAS_AVX 176
+#define FRAME_HAS_X87 180
 #define GPR(n) (FRAME_GPR + 8 * (n))
 
     .text
@@ -51,7 +52,10 @@ simd_enter:
     .cfi_adjust_cfa_offset 8
 
     stmxcsr FRAME_HOST_MXCSR(%rdi)
+    cmpl $0, FRAME_HAS_X87(%rdi)
+    je 1f
     fnstcw FRAME_HOST_FCW(%rdi)
+1:
     mov FRAME_COMPONENTS(%rdi), %eax
     mov FRAME_COMPONENTS + 4(%rdi), %edx
     mov FRAME_XSAVE(%rdi), %rcx
@@ -115,8 +119,11 @@ simd_enter:
     je 2f
     vzeroupper
 2:
+    cmpl $0, FRAME_HAS_X87(%rdi)
+    je 3f
     fninit
     fldcw FRAME_HOST_FCW(%rdi)
+3:
     ldmxcsr FRAME_HOST_MXCSR(%rdi)
     add $16, %rsp
     .cfi_adjust_cfa_offset -16

@@ -76,7 +76,8 @@ static bool set_up(struct step_env *env, struct native *native)
     if (is_rsp_used(insn))
         frame->gpr[SPARE] = env->cpu->gpr[CPU_RSP];
     frame->gpr[native->pointer] = (uint64_t)native->bounce;
-    frame->has_avx = simd_layout(env)->components & XCR0_AVX ? 1 : 0;
+    frame->has_avx = frame->components & XCR0_AVX ? 1 : 0;
+    frame->has_x87 = frame->components & XCR0_X87 ? 1 : 0;
     return true;
 }
 
