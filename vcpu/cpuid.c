@@ -4,6 +4,7 @@
  */
 #include "vcpu/cpuid.h"
 
+#include <cpuid.h>
 #include <stdlib.h>
 #include <string.h>
 #include <sys/ioctl.h>
@@ -96,6 +97,13 @@ static void adapt_entry(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsign
     case 0xb:
     case 0x1f:
         set_topology(entry, apic_id, cpu_count);
+        break;
+    case 0x80000002:
+    case 0x80000003:
+    case 0x80000004:
+        /* The brand string, which not every KVM passes on. */
+        if (!(entry->eax | entry->ebx | entry->ecx | entry->edx))
+            __get_cpuid(entry->function, &entry->eax, &entry->ebx, &entry->ecx, &entry->edx);
         break;
     case 0x80000001:
     case 0x80000008:
