@@ -21,26 +21,39 @@ struct guest_memory {
     int fd;
 };
 
+#define HUGE_PAGE_BYTES (2 * MIB)
+
+static int create_shared_file(struct guest_memory *memory, struct vmm_error *error)
+{
+    memory->fd = memfd_create("guest-ram", MFD_CLOEXEC);
+    if (memory->fd < 0)
+        return error_set_errno(error, -errno, "memory: cannot create a shared memory file");
+    if (ftruncate(memory->fd, (off_t)memory->ram_bytes))
+        return error_set_errno(error, -errno, "memory: cannot give %llu bytes to the shared memory file",
+                               (unsigned long long)memory->ram_bytes);
+    return 0;
+}
+
+/* Huge pages are reserved now, so that a pool that is too small shows here and not as a SIGBUS at the guest's
+ * first touch; all other RAM is the kernel's until it is touched. */
 static int map_ram(struct guest_memory *memory, enum memory_backing backing, struct vmm_error *error)
 {
-    int flags = backing == MEMORY_SHARED ? MAP_SHARED : MAP_PRIVATE | MAP_ANONYMOUS;
-    if (backing == MEMORY_HUGE)
-        flags |= MAP_HUGETLB;
-    if (backing == MEMORY_SHARED) {
-        memory->fd = memfd_create("guest-ram", MFD_CLOEXEC);
-        if (memory->fd < 0)
-            return error_set_errno(error, -errno, "memory: cannot create a shared memory file");
-        if (ftruncate(memory->fd, (off_t)memory->ram_bytes))
-            return error_set_errno(error, -errno, "memory: cannot give %llu bytes to the shared memory file",
-                                   (unsigned long long)memory->ram_bytes);
-    }
-    void *mapping = mmap(NULL, memory->ram_bytes, PROT_READ | PROT_WRITE, flags | MAP_NORESERVE, memory->fd,
-                         0);
+    static const int flags[] = {[MEMORY_ANONYMOUS] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                [MEMORY_HUGE] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+                                [MEMORY_SHARED] = MAP_SHARED | MAP_NORESERVE};
+    if (backing == MEMORY_HUGE && memory->ram_bytes % HUGE_PAGE_BYTES)
+        return error_set(error, -EINVAL, "memory: %llu bytes are not a multiple of a huge page, which is 2M",
+                         (unsigned long long)memory->ram_bytes);
+    int result = backing == MEMORY_SHARED ? create_shared_file(memory, error) : 0;
+    if (result)
+        return result;
+    void *mapping = mmap(NULL, memory->ram_bytes, PROT_READ | PROT_WRITE, flags[backing], memory->fd, 0);
     if (mapping == MAP_FAILED && backing == MEMORY_HUGE)
-        return error_set_errno(error, -errno,
-                               "memory: cannot map %llu bytes of huge pages; the pool is set in "
-                               "/proc/sys/vm/nr_hugepages",
-                               (unsigned long long)memory->ram_bytes);
+        return error_set_errno(
+            error, -errno,
+            "memory: the host's pool has not %llu huge pages of 2M for the guest; it is set in "
+            "/proc/sys/vm/nr_hugepages",
+            (unsigned long long)(memory->ram_bytes / HUGE_PAGE_BYTES));
     if (mapping == MAP_FAILED)
         return error_set_errno(error, -errno, "memory: cannot map %llu bytes of guest RAM",
                                (unsigned long long)memory->ram_bytes);

@@ -125,8 +125,21 @@ START_TEST(an_expectation_touches_nothing)
 }
 END_TEST
 
+START_TEST(a_pool_that_is_too_small_is_said_at_once)
+{
+    struct guest_memory *memory;
+    struct vmm_error error;
+    ck_assert_int_eq(guest_memory_create(MIB, MEMORY_HUGE, &memory, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "memory: 1048576 bytes are not a multiple of a huge page, which is 2M");
+    /* No pool of a test machine has this much. */
+    ck_assert_int_eq(guest_memory_create(1024 * GIB, MEMORY_HUGE, &memory, &error), -ENOMEM);
+    ck_assert_ptr_nonnull(strstr(error.message, "has not 524288 huge pages"));
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_pool_that_is_too_small_is_said_at_once);
     test_add(suite, ram_goes_on_above_the_hole);
     test_add(suite, a_copy_that_leaves_ram_copies_nothing);
     test_add(suite, adjoining_ranges_are_copied_across);

@@ -10,7 +10,7 @@
 #include <unistd.h>
 
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
-static struct run_options options;
+static struct run_options options = {.cpus = 1};
 
 enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_VERBOSE };
 
@@ -176,7 +176,7 @@ static bool parse_rest(void)
         cli_usage("run", "--timeout: '%s' is not a time; write 500ms, 10s or 2m", options.timeout);
         return false;
     }
-    if (options.cpus < 0 || options.cpus > 4096) {
+    if (options.cpus < 1 || options.cpus > 4096) {
         cli_usage("run", "--cpus: %d is not a number of CPUs; write 1, 2, 4 ...", options.cpus);
         return false;
     }
