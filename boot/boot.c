@@ -8,6 +8,7 @@
 
 #include "boot/flat.h"
 #include "boot/format.h"
+#include "boot/linux.h"
 #include "boot/loader.h"
 #include "boot/multiboot.h"
 #include "boot/pvh.h"
@@ -55,6 +56,14 @@ static int load_elf(struct loader *loader)
     return refuse_elf(loader, &file);
 }
 
+static int load_linux(struct loader *loader)
+{
+    if (loader->config->protocol == BOOT_AUTO)
+        return linux_load(loader);
+    return error_set(loader->error, -ENOEXEC, "%s: is a bzImage, which has its own boot protocol, not %s",
+                     loader->image->name, loader->config->protocol == BOOT_PVH ? "PVH" : "multiboot");
+}
+
 static int load_by_content(struct loader *loader)
 {
     struct multiboot_header header;
@@ -67,6 +76,8 @@ static int load_by_content(struct loader *loader)
                              loader->image->name);
         multiboot_find(loader->image, &header);
         return multiboot_load(loader, &header, NULL);
+    case FORMAT_LINUX:
+        return load_linux(loader);
     case FORMAT_OTHER:
         break;
     }

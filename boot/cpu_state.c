@@ -25,9 +25,17 @@
 #define PTE_PRESENT_WRITE 3
 #define PTE_LARGE         (1u << 7)
 
-static struct boot_segment flat_segment(uint16_t selector, uint8_t type)
+struct gdt_layout {
+    uint16_t code32, data, code64;
+};
+
+static const struct gdt_layout layouts[] = {
+    [SELECTORS_OWN] = {.code32 = 0x08, .data = 0x10, .code64 = 0x18},
+    [SELECTORS_LINUX] = {.code32 = 0x10, .data = 0x18, .code64 = 0x10},
+};
+
+static struct boot_segment flat_segment(uint16_t selector, uint8_t type, bool is_code64)
 {
-    bool is_code64 = selector == SELECTOR_CODE64;
     return (struct boot_segment){
         .limit = 0xffffffff,
         .selector = selector,
@@ -67,28 +75,34 @@ static uint64_t descriptor(const struct boot_segment *segment)
            flags << 52 | (segment->base >> 24 & 0xff) << 56;
 }
 
-static void put_gdt(struct boot_state *state, struct boot_tables *tables)
+/* The code segment in use is the last to be written: it wins where both kinds have one selector. */
+static void put_gdt(struct boot_state *state, struct boot_tables *tables, const struct gdt_layout *layout)
 {
-    struct boot_segment code32 = flat_segment(SELECTOR_CODE32, TYPE_CODE);
-    struct boot_segment code64 = flat_segment(SELECTOR_CODE64, TYPE_CODE);
+    struct boot_segment code32 = flat_segment(layout->code32, TYPE_CODE, false);
+    struct boot_segment code64 = flat_segment(layout->code64, TYPE_CODE, true);
     uint64_t *gdt = tables_take(tables, GDT_BYTES, &state->gdt.base);
-    gdt[SELECTOR_CODE32 / 8] = descriptor(&code32);
-    gdt[SELECTOR_DATA / 8] = descriptor(&state->ds);
-    gdt[SELECTOR_CODE64 / 8] = descriptor(&code64);
+    gdt[layout->code32 / 8] = descriptor(&code32);
+    gdt[layout->code64 / 8] = descriptor(&code64);
+    gdt[state->cs.selector / 8] = descriptor(&state->cs);
+    gdt[layout->data / 8] = descriptor(&state->ds);
     gdt[SELECTOR_TSS / 8] = descriptor(&state->tr);
     state->gdt.limit = GDT_BYTES - 1;
 }
 
-/* The data segments, TSS and GDT of both protected modes. The stack is as if a C function had just been
+/* The segments, TSS and GDT of both protected modes. The stack is as if a C function had just been
  * called, so that an image may begin with one. */
-static void set_protected(struct boot_state *state, struct boot_tables *tables, unsigned word_bytes)
+static void set_protected(struct boot_state *state, struct boot_tables *tables, unsigned word_bytes,
+                          enum selectors selectors)
 {
-    state->ds = state->es = state->fs = state->gs = state->ss = flat_segment(SELECTOR_DATA, TYPE_DATA);
+    const struct gdt_layout *layout = &layouts[selectors];
+    bool is_code64 = word_bytes == 8;
+    state->cs = flat_segment(is_code64 ? layout->code64 : layout->code32, TYPE_CODE, is_code64);
+    state->ds = state->es = state->fs = state->gs = state->ss = flat_segment(layout->data, TYPE_DATA, false);
     state->tr = system_segment(SELECTOR_TSS, TYPE_TSS_BUSY, 0x67);
     state->ldt = (struct boot_segment){.type = TYPE_LDT};
     state->rflags = RFLAGS_ONE;
     state->rsp = tables->stack_gpa - word_bytes;
-    put_gdt(state, tables);
+    put_gdt(state, tables, layout);
 }
 
 void state_real16(struct boot_state *state, gpa_t entry)
@@ -107,12 +121,11 @@ void state_real16(struct boot_state *state, gpa_t entry)
     state->idt.limit = 0x3ff;
 }
 
-void state_prot32(struct boot_state *state, struct boot_tables *tables)
+void state_prot32(struct boot_state *state, struct boot_tables *tables, enum selectors selectors)
 {
     state->mode = BOOT_CPU_PROT32;
     state->cr0 = CR0_PE | CR0_ET;
-    state->cs = flat_segment(SELECTOR_CODE32, TYPE_CODE);
-    set_protected(state, tables, 4);
+    set_protected(state, tables, 4, selectors);
 }
 
 uint64_t page_tables_size(bool gib_pages)
@@ -144,7 +157,8 @@ static gpa_t put_page_tables(struct boot_tables *tables, bool gib_pages)
     return root;
 }
 
-void state_long64(struct boot_state *state, struct boot_tables *tables, bool gib_pages)
+void state_long64(struct boot_state *state, struct boot_tables *tables, bool gib_pages,
+                  enum selectors selectors)
 {
     state->mode = BOOT_CPU_LONG64;
     state->cr3 = put_page_tables(tables, gib_pages);
@@ -152,6 +166,5 @@ void state_long64(struct boot_state *state, struct boot_tables *tables, bool gib
     state->cr0 = CR0_PG | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
     state->cr4 = CR4_PAE | CR4_FXSR | CR4_XMMEXCPT;
     state->efer = EFER_LME | EFER_LMA;
-    state->cs = flat_segment(SELECTOR_CODE64, TYPE_CODE);
-    set_protected(state, tables, 8);
+    set_protected(state, tables, 8, selectors);
 }

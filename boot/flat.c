@@ -96,9 +96,9 @@ static int load_protected(struct loader *loader, gpa_t gpa)
     if (result)
         return result;
     if (is_long)
-        state_long64(loader->state, &tables, config->gib_pages);
+        state_long64(loader->state, &tables, config->gib_pages, SELECTORS_OWN);
     else
-        state_prot32(loader->state, &tables);
+        state_prot32(loader->state, &tables, SELECTORS_OWN);
     loader->state->rbx = start_info_put(loader, &tables);
     if (is_long)
         loader->state->rdi =

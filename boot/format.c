@@ -19,15 +19,11 @@ struct foreign_format {
 };
 
 #define MAGIC(string) sizeof(string) - 1, string
-#define COMPRESSED    "unpack it first; if a Linux vmlinux comes out, that boots by PVH"
+#define COMPRESSED    "unpack it first; a Linux vmlinux boots by PVH, a bzImage as it is"
 #define DISK          "it is a disk, not something to boot directly; give the kernel that is on it"
 #define OTHER_CPU     "the guest has an x86 processor; give a kernel that was built for x86-64"
 
 static const struct foreign_format foreign_formats[] = {
-    {0x202, MAGIC("HdrS"), "a Linux kernel in bzImage format",
-     "that format is not loaded yet; extract its vmlinux (scripts/extract-vmlinux in the kernel's source), "
-     "which "
-     "boots by PVH"},
     {0x38, MAGIC("ARM\x64"), "a Linux kernel for arm64", OTHER_CPU},
     {0x38, MAGIC("RSC\x05"), "a Linux kernel for RISC-V", OTHER_CPU},
     {0, MAGIC("\x1f\x8b"), "compressed with gzip", COMPRESSED},
@@ -65,7 +61,7 @@ enum boot_format format_detect(const struct boot_image *image)
 {
     struct multiboot_header header;
     if (format_has(image, 0x202, "HdrS", 4))
-        return FORMAT_OTHER; /* its compressed part may hold any bytes, a multiboot header's too */
+        return FORMAT_LINUX; /* its compressed part may hold any bytes, a multiboot header's too */
     if (format_has(image, 0, "\177ELF", 4))
         return FORMAT_ELF;
     return multiboot_find(image, &header) ? FORMAT_MULTIBOOT : FORMAT_OTHER;

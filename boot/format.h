@@ -11,6 +11,7 @@
 enum boot_format {
     FORMAT_ELF,
     FORMAT_MULTIBOOT, /* not ELF, but with a multiboot header that says where everything goes */
+    FORMAT_LINUX,     /* a bzImage */
     FORMAT_OTHER,
 };
 

@@ -219,7 +219,7 @@ int multiboot_load(struct loader *loader, const struct multiboot_header *header,
         result = tables_create(loader, GDT_BYTES + info_size(loader), &tables);
     if (result)
         return result;
-    state_prot32(loader->state, &tables);
+    state_prot32(loader->state, &tables, SELECTORS_OWN);
     loader->state->rax = LOADED_MAGIC;
     loader->state->rbx = put_info(loader, &tables);
     loader->state->protocol_name = "multiboot";

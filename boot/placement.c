@@ -89,16 +89,16 @@ static bool find_down(const struct placement *placement, uint64_t len, gpa_t low
     return false;
 }
 
-/* The lowest free place that lies in [low, high). */
-static bool find_up(const struct placement *placement, uint64_t len, gpa_t low, gpa_t high, gpa_t *gpa)
+bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t low, gpa_t high,
+                       gpa_t *gpa)
 {
     for (size_t i = 0; i < placement->map->count; i++) {
         const struct memory_map_entry *entry = &placement->map->entries[i];
         gpa_t first = entry->gpa > low ? entry->gpa : low;
         gpa_t end = entry->gpa + entry->len < high ? entry->gpa + entry->len : high;
         while (entry->kind == MEMORY_KIND_RAM && first < end) {
-            gpa_t place = align_up(first, PAGE_BYTES);
-            if (place > end || end - place < len)
+            gpa_t place = align_up(first, align);
+            if (place < first || place > end || end - place < len)
                 break;
             const struct placement_taken *taken = find_taken(placement, place, len);
             *gpa = place;
@@ -108,6 +108,11 @@ static bool find_up(const struct placement *placement, uint64_t len, gpa_t low, 
         }
     }
     return false;
+}
+
+static bool find_up(const struct placement *placement, uint64_t len, gpa_t low, gpa_t high, gpa_t *gpa)
+{
+    return placement_find_up(placement, len, PAGE_BYTES, low, high, gpa);
 }
 
 /* Behind everything taken below 4 GiB, but not below `low`. */
@@ -147,5 +152,17 @@ int placement_take_module(struct placement *placement, const char *owner, const 
             "%s: %s of %llu bytes does not fit into the RAM that the image leaves; give the guest "
             "more memory",
             owner, what, (unsigned long long)len);
+    return add_taken(placement, owner, what, *gpa, len, error);
+}
+
+int placement_take_high(struct placement *placement, const char *owner, const char *what, uint64_t len,
+                        gpa_t high, gpa_t higher, gpa_t *gpa, struct vmm_error *error)
+{
+    if (!find_down(placement, len, HIGH_MEMORY, high, gpa) &&
+        !find_down(placement, len, HIGH_MEMORY, higher, gpa))
+        return error_set(error, -ENOSPC,
+                         "%s: %s of %llu bytes does not fit into the RAM that the kernel leaves; give the "
+                         "guest more memory",
+                         owner, what, (unsigned long long)len);
     return add_taken(placement, owner, what, *gpa, len, error);
 }

@@ -50,4 +50,13 @@ int placement_take_tables(struct placement *placement, const char *owner, uint64
 int placement_take_module(struct placement *placement, const char *owner, const char *what, uint64_t len,
                           gpa_t *gpa, struct vmm_error *error);
 
+/* The lowest free place that is a multiple of `align` and lies in [low, high); it is not taken yet. */
+bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t low, gpa_t high,
+                       gpa_t *gpa);
+
+/* Takes `len` bytes, not 0, page-aligned and above 1 MiB, as high as possible: below `high`, or where there
+ * is no room, below `higher`. -ENOSPC. */
+int placement_take_high(struct placement *placement, const char *owner, const char *what, uint64_t len,
+                        gpa_t high, gpa_t higher, gpa_t *gpa, struct vmm_error *error);
+
 #endif

@@ -106,7 +106,7 @@ int pvh_load(struct loader *loader, const struct elf_file *file)
         result = tables_create(loader, GDT_BYTES + start_info_size(loader), &tables);
     if (result)
         return result;
-    state_prot32(loader->state, &tables);
+    state_prot32(loader->state, &tables, SELECTORS_OWN);
     loader->state->rbx = start_info_put(loader, &tables);
     loader->state->protocol_name = "PVH";
     return 0;

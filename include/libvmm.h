@@ -148,12 +148,13 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
  * ------------------------------------------------------------------------------------------------ */
 
 enum vmm_flat_mode {
-    VMM_FLAT_NONE,   /* the format is found by content: ELF with PVH or multiboot */
+    VMM_FLAT_NONE,   /* the format is found by content: bzImage, ELF with PVH or multiboot */
     VMM_FLAT_REAL16, /* a flat binary entered in 16-bit real mode */
     VMM_FLAT_PROT32, /* in flat 32-bit protected mode, no paging */
     VMM_FLAT_LONG64, /* in 64-bit mode, memory mapped one to one */
 };
 
+/* A further file: for a bzImage a part of its initrd, which has no command line. */
 struct vmm_module {
     const char *path;
     const char *cmdline; /* NULL: none */

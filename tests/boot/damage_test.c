@@ -9,6 +9,8 @@
 static const uint8_t module_bytes[] = "a module";
 static const struct boot_module module = {{module_bytes, sizeof(module_bytes), "module"}, "arguments"};
 
+static const struct boot_module initrd = {{module_bytes, sizeof(module_bytes), "initrd"}, NULL};
+
 static void try_load(struct fixture *fixture, size_t offset)
 {
     fixture->error.message[0] = 0;
@@ -25,7 +27,8 @@ static void vary_every_byte(struct fixture *fixture)
 {
     static const uint8_t variants[] = {0, 1, 0x7f, 0x80, 0xff};
     fixture->config.cmdline = "a command line";
-    fixture->config.modules = &module;
+    if (!fixture->config.modules)
+        fixture->config.modules = &module;
     fixture->config.module_count = 1;
     for (size_t offset = 0; offset < fixture->image.len; offset++) {
         uint8_t sound = fixture->bytes[offset];
@@ -67,6 +70,17 @@ START_TEST(multiboot_images_with_addresses)
 }
 END_TEST
 
+START_TEST(linux_kernels)
+{
+    struct fixture fixture;
+    fixture_init(&fixture, 4 * MIB);
+    fixture.image.len = images_linux(fixture.bytes);
+    fixture.config.modules = &initrd;
+    vary_every_byte(&fixture);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(images_of_every_length)
 {
     struct fixture fixture;
@@ -91,5 +105,6 @@ void test_suite(Suite *suite)
 {
     test_add(suite, elf_files);
     test_add(suite, multiboot_images_with_addresses);
+    test_add(suite, linux_kernels);
     test_add(suite, images_of_every_length);
 }

@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "boot/linux.h"
 
 void images_put_multiboot(uint8_t *at, uint32_t flags)
 {
@@ -126,4 +127,26 @@ size_t images_multiboot(const uint32_t addresses[5], uint8_t *bytes)
     for (size_t i = 0; i < 5; i++)
         store_le32(bytes + 0x2c + 4 * i, addresses[i]);
     return 0x100;
+}
+
+size_t images_linux(uint8_t *bytes)
+{
+    memset(bytes, 0, IMAGE_LIMIT);
+    memset(bytes + 0x400, 0x90, 0x300);
+    bytes[LINUX_SETUP_SECTS] = 1;
+    bytes[LINUX_JUMP_LEN] = 0x6a;
+    bytes[LINUX_LOADFLAGS] = 1;
+    bytes[LINUX_RELOCATABLE] = 1;
+    memcpy(bytes + LINUX_MAGIC, "HdrS", 4);
+    store_le16(bytes + LINUX_BOOT_FLAG, 0xaa55);
+    store_le16(bytes + LINUX_VERSION, 0x20f);
+    store_le16(bytes + LINUX_XLOADFLAGS, 3);
+    store_le32(bytes + LINUX_SYSSIZE, 0x30);
+    store_le32(bytes + LINUX_CODE32_START, 0x100000);
+    store_le32(bytes + LINUX_INITRD_ADDR_MAX, 0x7fffffff);
+    store_le32(bytes + LINUX_KERNEL_ALIGNMENT, 0x10000);
+    store_le32(bytes + LINUX_CMDLINE_SIZE, 2047);
+    store_le32(bytes + LINUX_INIT_SIZE, 0x20000);
+    store_le64(bytes + LINUX_PREF_ADDRESS, 0x200000);
+    return 0x700;
 }

@@ -42,6 +42,10 @@ size_t images_elf(const struct test_elf *elf, uint8_t *bytes);
 /* Plain code with a multiboot header at 0x20 that has addresses: header_gpa etc. as given. */
 size_t images_multiboot(const uint32_t addresses[5], uint8_t *bytes);
 
+/* A bzImage of protocol 2.15 with 1 setup sector, and from 0x400 on 0x300 bytes of 0x90. It is relocatable,
+ * wants to be at 2 MiB, aligned to 64 KiB, with 128 KiB of room, and has a 64-bit entry. */
+size_t images_linux(uint8_t *bytes);
+
 /* A multiboot header with a right checksum. */
 void images_put_multiboot(uint8_t *at, uint32_t flags);
 

@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "boot/elf.h"
+#include "boot/linux.h"
 
 static bool holds_string(const struct guest_memory *memory, gpa_t gpa, const char *text)
 {
@@ -80,6 +81,45 @@ static const char *check_multiboot(const struct boot_image *image, const struct 
     return NULL;
 }
 
+/* All modules, each at a multiple of 4 bytes from the first. */
+static bool holds_initrd(const struct boot_config *config, const struct guest_memory *memory, gpa_t gpa,
+                         uint64_t len)
+{
+    uint64_t offset = 0;
+    for (size_t i = 0; i < config->module_count; i++) {
+        const struct boot_image *want = &config->modules[i].image;
+        offset = align_up(offset, 4);
+        if (!holds_bytes(memory, gpa + offset, want->bytes, want->len))
+            return false;
+        offset += want->len;
+    }
+    return offset == len;
+}
+
+static const char *check_linux(const struct boot_image *image, const struct boot_config *config,
+                               const struct guest_memory *memory, const struct boot_state *state)
+{
+    uint8_t params[LINUX_BOOT_PARAMS_BYTES];
+    uint64_t setup_bytes = (image->bytes[LINUX_SETUP_SECTS] ? image->bytes[LINUX_SETUP_SECTS] : 4) + 1ull;
+    setup_bytes *= 512;
+    if (state->rsi % PAGE_BYTES || guest_mem_read(memory, state->rsi, params, sizeof(params)))
+        return "rsi points to the boot parameters";
+    if (state->rip != load_le32(params + LINUX_CODE32_START) + (state->mode == BOOT_CPU_LONG64 ? 0x200u : 0))
+        return "the kernel is entered where it was loaded";
+    if (!holds_bytes(memory, state->image_gpa, image->bytes + setup_bytes, image->len - setup_bytes))
+        return "the kernel is in memory";
+    if (!holds_string(memory, load_le32(params + LINUX_CMD_LINE_PTR), config->cmdline ? config->cmdline : ""))
+        return "the boot parameters have the command line";
+    if (!params[LINUX_E820_COUNT])
+        return "there is a memory map";
+    if (!holds_initrd(config, memory,
+                      load_le32(params + LINUX_RAMDISK_IMAGE) |
+                          (uint64_t)load_le32(params + LINUX_EXT_RAMDISK_IMAGE) << 32,
+                      load_le32(params + LINUX_RAMDISK_SIZE)))
+        return "the modules are the initrd";
+    return NULL;
+}
+
 /* Neither tables nor modules have overwritten a segment. */
 static const char *check_segments(const struct boot_image *image, const struct guest_memory *memory)
 {
@@ -116,6 +156,8 @@ const char *boot_invariant_broken(const struct boot_image *image, const struct b
         return "there is a stack";
     if (!guest_mem_is_ram(memory, state->gdt.base, state->gdt.limit + 1u))
         return "the GDT is in RAM";
+    if (!strncmp(state->protocol_name, "bzImage", 7))
+        return check_linux(image, config, memory, state);
     if (!strcmp(state->protocol_name, "multiboot"))
         broken = check_multiboot(image, config, memory, state);
     else

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * The loaders that go by content: ELF, multiboot, PVH. The first byte of the input chooses the configuration,
- * the others are the image.
+ * The loaders that go by content: ELF, multiboot, PVH, bzImage. The first byte of the input chooses the
+ * configuration, the others are the image.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -23,10 +23,11 @@ static struct guest_memory *memory_of(unsigned index)
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     static const uint8_t content[5000] = {1, 2, 3};
-    static const struct boot_module modules[] = {{{content, sizeof(content), "first"}, "text"},
-                                                 {{content, 1, "second"}, NULL}};
     if (!len)
         return 0;
+    /* A bzImage refuses modules with a text. */
+    const struct boot_module modules[] = {{{content, 4999, "first"}, data[0] & 0x40 ? "text" : NULL},
+                                          {{content, 1, "second"}, NULL}};
     unsigned choice = data[0], memory_index = choice >> 2 & 3;
     struct boot_image image = {.bytes = data + 1, .len = len - 1, .name = "fuzz.img"};
     struct boot_config config = {

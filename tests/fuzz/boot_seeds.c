@@ -35,5 +35,9 @@ int main(int argc, char **argv)
     }
     if (!failed)
         failed = write_seed(argv[1], "addresses", 0x54, bytes, images_multiboot(addresses, bytes));
+    size_t linux_len = images_linux(bytes);
+    if (!failed)
+        failed = write_seed(argv[1], "linux", 0x1f, bytes, linux_len) ||
+                 write_seed(argv[1], "linux", 0x2c, bytes, linux_len);
     return failed;
 }

@@ -22,7 +22,7 @@ static const struct poptOption option_table[] = {
     {"cpus", 'c', POPT_ARG_INT, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
     {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
     {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
-     "a file for the guest, as its module; may be repeated", "FILE[ TEXT]"},
+     "a file for the guest: a bzImage's initrd, any other image's module; may be repeated", "FILE[ TEXT]"},
     {"flat", 0, POPT_ARG_STRING, &options.flat, 0,
      "the image is a flat binary: real16 (at 0x7c00), prot32 or long64 (at 0x100000)", "MODE[@ADDRESS]"},
     {"serial", 's', POPT_ARG_STRING, &options.serial, 0,
@@ -51,7 +51,9 @@ static const struct poptOption option_table[] = {
 
 static const char help_tail[] =
     "\n"
-    "IMAGE is an ELF file with a multiboot 1 header or a PVH note, or with --flat plain code.\n"
+    "IMAGE is a Linux kernel (bzImage), an ELF file with a multiboot 1 header or a PVH note (a vmlinux has "
+    "one),\n"
+    "or with --flat plain code.\n"
     "\n"
     "Exit status:\n"
     "  odd   what the guest wrote to the debug-exit port 0xf4, as (value << 1) | 1\n"
