@@ -96,7 +96,8 @@ static bool needs_task_check(const struct step_env *env, enum insn_class class)
 {
     if (env->insn.op == INSN_OP_FWAIT)
         return (env->cpu->cr0 & (CR0_MP | CR0_TS)) == (CR0_MP | CR0_TS);
-    if (class == INSN_CLASS_X87)
+    bool is_fxsave = env->insn.op == INSN_OP_FXSAVE || env->insn.op == INSN_OP_FXRSTOR;
+    if (class == INSN_CLASS_X87 || is_fxsave)
         return env->cpu->cr0 & (CR0_EM | CR0_TS);
     return env->cpu->cr0 & CR0_TS;
 }

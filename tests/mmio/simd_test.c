@@ -166,6 +166,7 @@ START_TEST(what_is_switched_off_is_refused)
         {"\x0f\xfc\xc1", 3, CR0_EM, 0, 0, VECTOR_UD}, /* paddb mm0, mm1 */
         {"\xd9\xe8", 2, CR0_EM, 0, 0, VECTOR_NM},     /* fld1 */
         {"\xd9\xe8", 2, CR0_TS, 0, 0, VECTOR_NM},
+        {"\x0f\xae\x00", 3, CR0_EM, 0, 0, VECTOR_NM},          /* fxsave [rax] */
         {"\x9b", 1, CR0_TS | CR0_MP, 0, 0, VECTOR_NM},         /* fwait */
         {"\xc5\xf8\x58\xc1", 4, 0, CR4_OSXSAVE, 0, VECTOR_UD}, /* vaddps */
         {"\xc5\xf8\x58\xc1", 4, 0, 0, XCR0_AVX, VECTOR_UD},
