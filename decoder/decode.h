@@ -27,7 +27,7 @@ extern const struct shape decoder_shapes[];
 struct state {
     const uint8_t *at, *end;
     struct insn *insn;
-    struct insn_mode mode;
+    uint64_t mode;       /* a struct insn_mode: in one register, taken apart where it is needed */
     uint8_t prefix;      /* 0 none, 1 66, 2 F3, 3 F2: for CHOOSE_PREFIX */
     uint8_t size_index;  /* 66, 67 << 1, W << 2, mode << 3: a row of default_sizes[] */
     uint8_t length_bits; /* L, L'L */
@@ -36,6 +36,7 @@ struct state {
     uint8_t evex_nd;
     uint8_t element; /* bytes that are broadcast */
     uint8_t imm_size;
+    uint8_t memory_last;               /* the last operand_how that is memory here: HOW_RM_LAST or none */
     uint8_t notable;                   /* LOCK, REP, REPNE or zeroing: row_check() must look */
     uint8_t size_context[SIZE_GROUPS]; /* which of four columns of a group of sizes */
 };
@@ -79,6 +80,21 @@ STAGE unsigned space_node(unsigned space, unsigned opcode)
     if (opcode < range->first || opcode > range->last)
         return 0;
     return decoder_nodes[range->base + opcode - range->first];
+}
+
+STAGE bool state_real(const struct state *state)
+{
+    return state->mode >> 8 * offsetof(struct insn_mode, real) & 1;
+}
+
+STAGE bool state_amd(const struct state *state)
+{
+    return (state->mode >> 8 * offsetof(struct insn_mode, vendor) & 0xff) == INSN_AMD;
+}
+
+STAGE unsigned state_features(const struct state *state)
+{
+    return state->mode >> 8 * offsetof(struct insn_mode, features) & 0xffff;
 }
 
 #define STATE_WIDE(state) ((state)->size_index >> 2 & 1u)

@@ -23,11 +23,11 @@ STAGE unsigned test_value(const struct state *state, unsigned test)
     case TEST_LENGTH:
         return state->length_bits;
     case TEST_AMD:
-        return state->mode.vendor == INSN_AMD;
+        return state_amd(state);
     case TEST_ND:
         return state->evex_nd;
     default:
-        return state->mode.features >> (test - TEST_FEATURE) & 1;
+        return state_features(state) >> (test - TEST_FEATURE) & 1;
     }
 }
 
@@ -83,7 +83,7 @@ STAGE void operand_size_set(struct state *state, unsigned checks)
             class = insn->bits != 16;
     }
     if (checks & (CHECK_D64 | CHECK_F64) && insn->bits == 64 &&
-        (class || (checks & CHECK_F64 && state->mode.vendor == INSN_INTEL)))
+        (class || (checks & CHECK_F64 && !state_amd(state))))
         class = 2;
     state->size_context[SIZE_BY_OPERAND] = (uint8_t) class;
     insn->operand_size = (uint8_t)(2 << class);
@@ -161,6 +161,19 @@ STAGE int row_apply(struct state *state, const struct leaf *leaf, const struct s
     return INSN_OK;
 }
 
+/* 3DNow!: the opcode follows the operands. */
+STAGE int suffix_decode(struct state *state)
+{
+    struct insn *insn = state->insn;
+    if (!state_has(state, 1))
+        return DECODE_MORE;
+    insn->opcode = *state->at++;
+    const struct leaf *leaf = &decoder_leaves[space_node(SPACE_3DNOW, insn->opcode)];
+    insn->mnemonic = leaf->mnemonic;
+    insn->isa = leaf->isa;
+    return leaf->shape ? INSN_OK : INSN_INVALID;
+}
+
 /* Rules that few instructions come under; the operands are known. */
 STAGE int row_check(struct state *state, unsigned checks)
 {
@@ -174,7 +187,7 @@ STAGE int row_check(struct state *state, unsigned checks)
     if (state->evex_z && insn->operands[0].kind == INSN_MEM)
         return INSN_INVALID;
     repeat_attributes(insn);
-    return INSN_OK;
+    return insn->encoding == INSN_3DNOW ? suffix_decode(state) : INSN_OK;
 }
 
 STAGE int row_decode(struct state *state, const struct leaf *leaf)
@@ -197,22 +210,9 @@ STAGE int row_decode(struct state *state, const struct leaf *leaf)
         if (status)
             return status;
     }
-    if (!operands_decode(state, shape))
+    if (!operands_decode(state, shape, leaf->form >> LEAF_COUNT_SHIFT))
         return INSN_INVALID;
     return row_check(state, checks);
-}
-
-/* 3DNow!: the opcode follows the operands. */
-STAGE int suffix_decode(struct state *state)
-{
-    struct insn *insn = state->insn;
-    if (!state_has(state, 1))
-        return DECODE_MORE;
-    insn->opcode = *state->at++;
-    const struct leaf *leaf = &decoder_leaves[space_node(SPACE_3DNOW, insn->opcode)];
-    insn->mnemonic = leaf->mnemonic;
-    insn->isa = leaf->isa;
-    return leaf->shape ? INSN_OK : INSN_INVALID;
 }
 
 STAGE int decode(struct state *state)
@@ -228,9 +228,10 @@ STAGE int decode(struct state *state)
     }
     if (!node)
         return INSN_INVALID;
-    int status = row_decode(state, &decoder_leaves[node]);
-    return !status && state->insn->encoding == INSN_3DNOW ? suffix_decode(state) : status;
+    return row_decode(state, &decoder_leaves[node]);
 }
+
+_Static_assert(sizeof(struct insn_mode) <= sizeof(uint64_t), "struct state has it in one register");
 
 enum insn_status insn_decode(const uint8_t *bytes, size_t len, struct insn_mode mode, struct insn *insn)
 {
@@ -238,9 +239,9 @@ enum insn_status insn_decode(const uint8_t *bytes, size_t len, struct insn_mode 
         .at = bytes,
         .end = bytes + (len < INSN_BYTES_MAX ? len : INSN_BYTES_MAX),
         .insn = insn,
-        .mode = mode,
         .size_index = (uint8_t)(mode.bits >> 5 << 3),
     };
+    memcpy(&state.mode, &mode, sizeof(mode));
     memset(insn, 0, sizeof(*insn));
     insn->bits = mode.bits;
     insn->segment = INSN_DS;

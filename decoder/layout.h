@@ -5,7 +5,7 @@
  *
  * node (16 bits)  -> a leaf, or a choice by some property of the instruction that leads to another node
  * leaf (8 bytes)  -> what is particular to one row: mnemonic, operation, extension, flags; and its shape
- * shape (16 bytes)-> what many rows share: operands, attributes, what must be checked
+ * shape (24 bytes)-> what many rows share: operands, attributes, what must be checked
  */
 #ifndef DECODER_LAYOUT_H
 #define DECODER_LAYOUT_H
@@ -90,18 +90,21 @@ enum leaf_form {
     LEAF_LENGTH_L = 3,
     LEAF_PREFIX_SHIFT = 2,       /* 2 bits: the mandatory prefix, as CHOOSE_PREFIX counts them, */
     LEAF_PREFIX_EXACT = 1u << 4, /* where the path has not checked it */
+    LEAF_COUNT_SHIFT = 5,        /* 3 bits: operands */
+};
+
+/* One operand: how it is found, its size, and its access where struct insn_operand has it. */
+struct shape_operand {
+    uint8_t how;     /* enum operand_how */
+    uint8_t size;    /* enum operand_size */
+    uint16_t access; /* enum insn_access << 12 */
 };
 
 struct shape {
     uint32_t attributes; /* enum insn_attribute */
     uint32_t checks;     /* enum shape_check */
-    uint16_t operands[4];
+    struct shape_operand operands[4];
 };
-
-/* One operand of a shape: how | size << 6 | access << 12. */
-#define OPERAND_HOW(operand)    ((operand)&63)
-#define OPERAND_SIZE(operand)   ((operand) >> 6 & 63)
-#define OPERAND_ACCESS(operand) ((operand) >> 12 & 7)
 
 enum operand_how {
     HOW_NONE,

@@ -101,6 +101,7 @@ STAGE int modrm_decode(struct state *state, unsigned checks)
     if (checks & CHECK_REG)
         return INSN_INVALID;
     insn->attributes |= INSN_HAS_MEMORY;
+    state->memory_last = HOW_RM_LAST;
     if (checks & (3u << CHECK_VSIB_SHIFT | CHECK_SIBMEM) && ((modrm & 7) != 4 || insn->address_size == 2))
         return INSN_INVALID;
     if (insn->address_size == 2)

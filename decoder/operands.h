@@ -104,9 +104,9 @@ static const struct how {
 STAGE unsigned memory_code(const struct shape *shape)
 {
     for (unsigned i = 0; i < INSN_OPERANDS_MAX; i++) {
-        unsigned how = OPERAND_HOW(shape->operands[i]);
+        unsigned how = shape->operands[i].how;
         if (how != HOW_NONE && how <= HOW_RM_LAST)
-            return OPERAND_SIZE(shape->operands[i]);
+            return shape->operands[i].size;
     }
     return SIZE_1;
 }
@@ -141,10 +141,11 @@ STAGE uint64_t registers_of(const struct insn *insn)
 
 /* The registers that are not what the tables make of them: AH to BH, operands with a size of their own
  * between registers, segments, is4. False where there is no such register. */
-STAGE bool register_odd(const struct state *state, unsigned code, struct insn_operand *operand)
+STAGE bool register_odd(const struct state *state, const struct shape_operand *from,
+                        struct insn_operand *operand)
 {
     const struct insn *insn = state->insn;
-    switch (OPERAND_HOW(code)) {
+    switch (from->how) {
     case HOW_E_V:
         operand->size = insn->operand_size;
         return true;
@@ -154,7 +155,7 @@ STAGE bool register_odd(const struct state *state, unsigned code, struct insn_op
     case HOW_S:
         return operand->reg <= INSN_GS;
     case HOW_SEG:
-        operand->reg = OPERAND_SIZE(code);
+        operand->reg = from->size;
         operand->size = 2;
         return true;
     case HOW_L:
@@ -173,19 +174,25 @@ STAGE bool register_odd(const struct state *state, unsigned code, struct insn_op
 
 /* One operand; what is wrong with it, or 0. `memory_last` is the last way of finding operands that is memory
  * here. */
-STAGE unsigned operand_decode(const struct state *state, unsigned code, struct insn_operand *operand,
-                              uint64_t from, unsigned memory_last)
+STAGE unsigned operand_decode(const struct state *state, const struct shape_operand *shape,
+                              struct insn_operand *operand, uint64_t registers)
 {
-    const struct how *how = &hows[OPERAND_HOW(code)];
-    unsigned column = state->size_context[OPERAND_SIZE(code) >> 3];
-    bool memory = OPERAND_HOW(code) <= memory_last;
-    unsigned reg = memory ? 0 : from >> how->shift & how->bits;
-    uint16_t tail = sizes[OPERAND_SIZE(code)][memory ? column : column + how->column] | (code & 0x7000);
-    operand->kind = memory ? INSN_MEM : how->kind;
+    const struct how *how = &hows[shape->how];
+    const uint16_t *columns = &sizes[shape->size][state->size_context[shape->size >> 3]];
+    uint16_t tail = shape->access; /* with the size, as struct insn_operand ends */
+    if (shape->how <= state->memory_last) {
+        tail |= columns[0];
+        operand->kind = INSN_MEM;
+        memcpy((char *)operand + 2, &tail, sizeof(tail));
+        return 0;
+    }
+    unsigned reg = registers >> how->shift & how->bits;
+    tail |= columns[how->column];
+    operand->kind = how->kind;
     operand->reg = (uint8_t)reg;
-    memcpy((char *)operand + 2, &tail, sizeof(tail)); /* size and access */
-    if (how->odd && !memory)
-        return !register_odd(state, code, operand);
+    memcpy((char *)operand + 2, &tail, sizeof(tail));
+    if (how->odd)
+        return !register_odd(state, shape, operand);
     return reg & how->bad;
 }
 
@@ -199,22 +206,24 @@ STAGE void element_apply(const struct state *state)
 }
 
 /* All of the shape's operands. False where one names a register that does not exist. */
-STAGE bool operands_decode(const struct state *state, const struct shape *shape)
+STAGE bool operands_decode(const struct state *state, const struct shape *shape, unsigned count)
 {
     struct insn *insn = state->insn;
+    const struct shape_operand *how = shape->operands;
     struct insn_operand *operand = insn->operands;
-    const uint16_t *code = shape->operands;
-    unsigned memory_last = insn->attributes & INSN_HAS_MEMORY ? HOW_RM_LAST : HOW_NONE;
-    uint64_t from = registers_of(insn);
+    uint64_t registers = registers_of(insn);
     unsigned bad = 0;
-    unsigned count = 0;
-    for (; count < INSN_OPERANDS_MAX && code[count]; count++)
-        bad |= operand_decode(state, code[count], &operand[count], from, memory_last);
     insn->operand_count = count & 15;
     insn->imm_size = state->imm_size & 15;
+    if (count > 0)
+        bad |= operand_decode(state, &how[0], &operand[0], registers);
+    if (count > 1)
+        bad |= operand_decode(state, &how[1], &operand[1], registers);
+    for (unsigned i = 2; i < count; i++)
+        bad |= operand_decode(state, &how[i], &operand[i], registers);
     if (state->element)
         element_apply(state);
-    return !bad || (state->mode.features & INSN_FEATURE_APX && bad == 0x10);
+    return !bad || (state_features(state) & INSN_FEATURE_APX && bad == 0x10);
 }
 
 #endif

@@ -12,7 +12,7 @@ STAGE bool vector_allowed(const struct state *state)
 {
     unsigned bad = INSN_PREFIX_LOCK | INSN_PREFIX_REP | INSN_PREFIX_REPNE | INSN_PREFIX_OPERAND |
                    INSN_PREFIX_REX;
-    return !(state->insn->prefixes & bad) && !state->mode.real;
+    return !(state->insn->prefixes & bad) && !state_real(state);
 }
 
 /* Bits that all the vector prefixes have: of the second byte R, X, B; of the third W, vvvv and pp. */
@@ -92,6 +92,7 @@ STAGE int escape_decode(struct state *state)
     unsigned byte = *state->at++;
     if (byte == 0x0f) {
         insn->encoding = INSN_3DNOW;
+        state->notable = 1;
         insn->map = 1;
         return (int)space_node(SPACE_3DNOW, decoder_spaces[SPACE_3DNOW].first); /* as good as any */
     }
@@ -148,7 +149,7 @@ STAGE int opcode_decode(struct state *state)
             return DECODE_MORE;
         unsigned byte = *state->at++;
         unsigned node = decoder_nodes[byte];
-        if (node >> 12 != (NODE_CHOICE >> 12 | CHOOSE_BYTE)) {
+        if (node < (NODE_CHOICE | CHOOSE_BYTE << 12)) {
             insn->opcode = (uint8_t)byte;
             return (int)node;
         }

@@ -75,7 +75,7 @@ STAGE bool vector_valid(struct state *state, unsigned checks)
 STAGE bool lock_valid(const struct state *state)
 {
     struct insn *insn = state->insn;
-    if (insn->op == INSN_OP_MOV_CR && (state->mode.vendor == INSN_AMD))
+    if (insn->op == INSN_OP_MOV_CR && state_amd(state))
         return true;
     return insn->attributes & INSN_LOCKABLE && insn->operands[0].kind == INSN_MEM;
 }
@@ -126,7 +126,7 @@ STAGE bool mode_valid(const struct state *state, unsigned checks)
         return false;
     if (checks & CHECK_ONLY64 && state->insn->bits != 64)
         return false;
-    return !(checks & CHECK_PROTECTED) || !state->mode.real;
+    return !(checks & CHECK_PROTECTED) || !state_real(state);
 }
 
 #endif

@@ -113,8 +113,11 @@ static void emit_leaves(FILE *file)
     fprintf(file, "};\nconst struct shape decoder_shapes[%u] = {\n", shape_count);
     for (unsigned i = 0; i < shape_count; i++) {
         const struct shape *shape = &shapes[i];
-        fprintf(file, "{%uu,%uu,{%u,%u,%u,%u}},\n", shape->attributes, shape->checks, shape->operands[0],
-                shape->operands[1], shape->operands[2], shape->operands[3]);
+        fprintf(file, "{%uu,%uu,{", shape->attributes, shape->checks);
+        for (unsigned k = 0; k < 4; k++)
+            fprintf(file, "{%u,%u,%u},", shape->operands[k].how, shape->operands[k].size,
+                    shape->operands[k].access);
+        fprintf(file, "}},\n");
     }
     fprintf(file, "};\n");
 }

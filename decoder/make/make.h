@@ -32,6 +32,11 @@ enum dimension {
     DIM_COUNT = DIM_FEATURE + 9,
 };
 
+/* While a row is read, an operand is how | size << 6 | access << 12. */
+#define OPERAND_HOW(operand)    ((operand)&63)
+#define OPERAND_SIZE(operand)   ((operand) >> 6 & 63)
+#define OPERAND_ACCESS(operand) ((operand) >> 12 & 7)
+
 struct row {
     const char *text;
     char mnemonic[32];

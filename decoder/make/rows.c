@@ -328,6 +328,8 @@ static void access_set(struct row *row, const struct meaning *meaning)
             letter = meaning->access[i];
         if (!i && row->access)
             letter = row->access;
+        if ((letter == 'n' || letter == 'a') && is_rm(row->operands[i]) && row->set[DIM_MOD] == 1)
+            row->operands[i] = (uint16_t)OPERAND_HOW(row->operands[i]); /* nothing is accessed: size 0 */
         row->operands[i] |= (uint16_t)(access_code(letter) << 12);
     }
 }

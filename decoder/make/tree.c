@@ -60,7 +60,12 @@ static unsigned checks_of(const struct row *row)
 static unsigned shape_of(const struct row *row)
 {
     struct shape shape = {.attributes = row->attributes, .checks = checks_of(row)};
-    memcpy(shape.operands, row->operands, sizeof(shape.operands));
+    for (unsigned i = 0; i < row->operand_count; i++)
+        shape.operands[i] = (struct shape_operand){
+            .how = OPERAND_HOW(row->operands[i]),
+            .size = OPERAND_SIZE(row->operands[i]),
+            .access = (uint16_t)(OPERAND_ACCESS(row->operands[i]) << 12),
+        };
     for (unsigned i = 0; i < shape_count; i++) {
         if (!memcmp(&shapes[i], &shape, sizeof(shape)))
             return i;
@@ -88,6 +93,7 @@ static unsigned leaf_of(const struct row *row)
                           : !strcmp(class, "MMX") ? 1
                                                   : 0),
     };
+    leaf.form |= row->operand_count << LEAF_COUNT_SHIFT;
     if (is_check(row, DIM_PREFIX))
         leaf.form |= LEAF_PREFIX_EXACT | (unsigned)__builtin_ctz(row->set[DIM_PREFIX]) << LEAF_PREFIX_SHIFT;
     for (unsigned i = 1; i < leaf_count; i++) {
