@@ -90,9 +90,10 @@ int slots_add_trapped(struct slots *slots, gpa_t gpa, uint64_t len, struct vmm_e
     return result < 0 ? result : 0;
 }
 
-int slots_add_direct(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, struct vmm_error *error)
+int slots_add_direct(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, bool read_only,
+                     struct vmm_error *error)
 {
-    return add_slot(slots, gpa, hva, len, KVM_MEM_LOG_DIRTY_PAGES, error);
+    return add_slot(slots, gpa, hva, len, read_only ? KVM_MEM_READONLY : KVM_MEM_LOG_DIRTY_PAGES, error);
 }
 
 int slots_take_dirty(struct slots *slots, int slot, uint64_t *bitmap, struct vmm_error *error)

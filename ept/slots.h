@@ -30,8 +30,10 @@ int slots_add_memory(struct slots *slots, const struct guest_memory *memory, str
 /* Pages without access. `gpa` and `len` are multiples of PAGE_BYTES. */
 int slots_add_trapped(struct slots *slots, gpa_t gpa, uint64_t len, struct vmm_error *error);
 
-/* Pages of the device's own memory, borrowed. Returns the number of the slot, for slots_take_dirty. */
-int slots_add_direct(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, struct vmm_error *error);
+/* Pages of the device's own memory, borrowed; read-only ones are a ROM, whose writes are exits. Returns the
+ * number of the slot, for slots_take_dirty. */
+int slots_add_direct(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, bool read_only,
+                     struct vmm_error *error);
 
 /* Which pages of a direct slot the guest has written since the last call: a bit for each, set in `bitmap`,
  * which has room for a bit for each page, rounded up to 64. */

@@ -144,6 +144,11 @@ enum vmm_space {
 int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
 
+/* A ROM: `len` bytes, whole pages, copied from `bytes`. The guest reads them as fast as RAM; its writes
+ * change nothing and go to ops->write, where there is one. `ops` may be NULL; otherwise as vmm_add_region. */
+int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void *bytes, uint64_t len,
+                const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
+
 /* ---- Images
  * ------------------------------------------------------------------------------------------------ */
 
@@ -248,7 +253,7 @@ struct vmm_region_stat {
     enum vmm_space space;
     uint64_t base, len;
     uint64_t read_counts[4], write_counts[4]; /* of 1, 2, 4, 8 bytes */
-    const char *engine; /* of memory: "kvm", "trap" or "direct", with "+coalesced"; NULL for ports */
+    const char *engine; /* of memory: "kvm", "trap", "direct" or "rom", with "+coalesced"; NULL for ports */
 };
 
 struct vmm_stats {

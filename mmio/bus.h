@@ -54,6 +54,7 @@ struct bus_region {
     bool coalesce;   /* writes may reach it late, but before anything else does */
     bool is_trapped; /* the machine's answer: its pages have a slot without access */
     void *direct;    /* `len` bytes that stand for the region, which has no side effects; or NULL */
+    bool is_rom;     /* of a direct region: the guest only reads there; its writes come here */
     uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
 };
 

@@ -194,9 +194,8 @@ int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
-/* Device memory may not lie on RAM. */
-static int check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
-                         struct vmm_error *error)
+int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
+                          struct vmm_error *error)
 {
     size_t count;
     const struct memory_range *ranges = guest_memory_ranges(machine->memory, &count);
@@ -222,64 +221,10 @@ int vmm_add_scratch(struct vmm *machine, const struct vmm_scratch_config *config
                                                   .engine = engines[config->engine],
                                                   .coalesce = config->coalesce,
                                                   .direct = config->direct};
-    int result = check_not_ram(machine, "scratch", config->base, config->len, error);
+    int result = machine_check_not_ram(machine, "scratch", config->base, config->len, error);
     if (!result)
         result = scratch_create(&scratch_config, &scratch, error);
     if (!result)
         result = machine_own(machine, scratch, destroy_scratch, error);
     return result ? result : bus_add(machine->memory_bus, scratch_region(scratch), error);
-}
-
-/* A region of the program's own. */
-struct foreign_region {
-    struct bus_region region;
-    pthread_mutex_t lock;
-    const struct vmm_region_ops *ops;
-    void *context;
-    char name[];
-};
-
-static uint64_t foreign_read(void *device, uint64_t offset, unsigned size)
-{
-    struct foreign_region *foreign = device;
-    return foreign->ops->read ? foreign->ops->read(foreign->context, offset, size) : UINT64_MAX;
-}
-
-static void foreign_write(void *device, uint64_t offset, unsigned size, uint64_t value)
-{
-    struct foreign_region *foreign = device;
-    if (foreign->ops->write)
-        foreign->ops->write(foreign->context, offset, size, value);
-}
-
-static void foreign_destroy(void *part)
-{
-    struct foreign_region *foreign = part;
-    pthread_mutex_destroy(&foreign->lock);
-    free(foreign);
-}
-
-int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
-                   const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
-{
-    static const struct bus_ops foreign_ops = {.read = foreign_read, .write = foreign_write};
-    int result = space == VMM_SPACE_MEMORY ? check_not_ram(machine, name, base, len, error) : 0;
-    if (result)
-        return result;
-    struct foreign_region *foreign = calloc(1, sizeof(*foreign) + strlen(name) + 1);
-    if (!foreign)
-        return error_set(error, -ENOMEM, "%s: out of memory", name);
-    strcpy(foreign->name, name);
-    pthread_mutex_init(&foreign->lock, NULL);
-    foreign->ops = ops;
-    foreign->context = context;
-    foreign->region = (struct bus_region){.name = foreign->name,
-                                          .base = base,
-                                          .len = len,
-                                          .ops = &foreign_ops,
-                                          .device = foreign,
-                                          .lock = &foreign->lock};
-    result = machine_own(machine, foreign, foreign_destroy, error);
-    struct bus *bus = space == VMM_SPACE_PORTS ? machine->ports : machine->memory_bus;
-    return result ? result : bus_add(bus, &foreign->region, error);
 }

@@ -118,6 +118,10 @@ void machine_destroy_irqchip(struct vmm *machine);
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 void machine_ioapic_eoi(void *machine, uint8_t vector);
 
+/* devices.c: -EEXIST, with a sentence, where device memory would lie on RAM. */
+int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
+                          struct vmm_error *error);
+
 /* regions.c: gives every memory region its engine, and the slots and zones that go with it. */
 int machine_place_regions(struct vmm *machine, struct vmm_error *error);
 /* Tells the devices of direct regions what the guest has written. While every vCPU is out. */

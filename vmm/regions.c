@@ -53,10 +53,11 @@ static int place_direct(struct vmm *machine, struct bus_region *region, struct v
         return error_set(error, -ENOMEM, "%s: out of memory", region->name);
     *direct = (struct direct_slot){.next = machine->direct_slots, .region = region};
     machine->direct_slots = direct;
-    direct->slot = slots_add_direct(machine->slots, region->base, region->direct, region->len, error);
-    return direct->slot < 0
-               ? direct->slot
-               : guest_memory_add(machine->memory, region->base, region->direct, region->len, false, error);
+    direct->slot = slots_add_direct(machine->slots, region->base, region->direct, region->len, region->is_rom,
+                                    error);
+    return direct->slot < 0 ? direct->slot
+                            : guest_memory_add(machine->memory, region->base, region->direct, region->len,
+                                               region->is_rom, error);
 }
 
 /* Pages that are trapped together, as one slot. */
@@ -149,7 +150,7 @@ static void report_slot(const struct direct_slot *direct)
 void machine_report_dirty(struct vmm *machine)
 {
     for (struct direct_slot *direct = machine->direct_slots; direct; direct = direct->next)
-        if (direct->region->ops->dirty &&
+        if (direct->region->ops->dirty && !direct->region->is_rom &&
             slots_take_dirty(machine->slots, direct->slot, direct->bitmap, NULL) == 0)
             report_slot(direct);
 }
@@ -166,7 +167,7 @@ void machine_destroy_regions(struct vmm *machine)
 const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region)
 {
     if (region->direct)
-        return "direct";
+        return region->is_rom ? "rom" : "direct";
     if (region->is_trapped || (!machine->has_run && wants_trap(machine, region)))
         return "trap";
     return region->coalesce ? "kvm+coalesced" : "kvm";

@@ -116,6 +116,33 @@ START_TEST(memory_of_the_programs_own)
 }
 END_TEST
 
+START_TEST(a_rom_is_read_and_its_writes_are_seen)
+{
+    test_need_kvm();
+    /* ds = 0xffff; mov ax,[0x12]: address 0x100002; mov [0x14],ax; mov bx,[0x14]; out 0x80,bx's low byte */
+    static const char code[] =
+        "\xb8\xff\xff\x8e\xd8\xa1\x12\x00\xa3\x14\x00\x8b\x1e\x14\x00\xa2\x16\x00" DEBUG_EXIT("\x00");
+    static uint8_t rom[4096] = {1, 2, 3, 4, 5, 6, 7, 8};
+    struct vmm_config config = {.ram_bytes = 64 << 10};
+    struct vmm_error error;
+    struct vmm *machine = guest_create(&config, code, sizeof(code));
+    ck_assert_int_eq(vmm_add_rom(machine, "rom", 0x100000, rom, 4095, NULL, NULL, &error), -EINVAL);
+    ck_assert_int_eq(vmm_add_rom(machine, "rom", 0x100000, rom, sizeof(rom), &own_ops, NULL, &error), 0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert_uint_eq(seen_offset, 6);
+    ck_assert_uint_eq(seen_value, 3);
+    uint8_t back[8];
+    ck_assert_int_eq(vmm_mem_read(machine, 0x100000, back, 8), 0);
+    ck_assert_mem_eq(back, rom, 8);
+    struct vmm_region_stat regions[8];
+    ck_assert_uint_eq(vmm_stats_regions(machine, regions, 8), 2);
+    ck_assert_str_eq(regions[1].engine, "rom");
+    ck_assert_uint_eq(regions[1].read_counts[1], 0);
+    ck_assert_uint_eq(regions[1].write_counts[1], 1);
+    vmm_destroy(machine);
+}
+END_TEST
+
 START_TEST(regions_do_not_overlap)
 {
     test_need_kvm();
@@ -230,6 +257,7 @@ void test_suite(Suite *suite)
     test_add(suite, serial_output_reaches_the_descriptor);
     test_add(suite, ports_of_the_programs_own);
     test_add(suite, memory_of_the_programs_own);
+    test_add(suite, a_rom_is_read_and_its_writes_are_seen);
     test_add(suite, regions_do_not_overlap);
     test_add(suite, bad_configurations_are_refused_with_a_reason);
     test_add(suite, a_machine_needs_an_image_and_runs_once);

@@ -1,0 +1,117 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Regions of the program's own: what a user of the library adds by vmm_add_region and vmm_add_rom.
+ */
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+
+#include "vmm/machine.h"
+
+struct foreign_region {
+    struct bus_region region;
+    pthread_mutex_t lock;
+    const struct vmm_region_ops *ops; /* NULL of a ROM that nobody watches */
+    void *context;
+    char name[];
+};
+
+static uint64_t foreign_read(void *device, uint64_t offset, unsigned size)
+{
+    struct foreign_region *foreign = device;
+    return foreign->ops->read ? foreign->ops->read(foreign->context, offset, size) : UINT64_MAX;
+}
+
+static void foreign_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    struct foreign_region *foreign = device;
+    if (foreign->ops && foreign->ops->write)
+        foreign->ops->write(foreign->context, offset, size, value);
+}
+
+/* KVM maps a ROM for reading, but a software access that starts in front of it may read here too. */
+static uint64_t rom_read(void *device, uint64_t offset, unsigned size)
+{
+    const struct foreign_region *foreign = device;
+    uint64_t value = 0;
+    memcpy(&value, (const uint8_t *)foreign->region.direct + offset, size);
+    return value;
+}
+
+static const struct bus_ops foreign_ops = {.read = foreign_read, .write = foreign_write};
+static const struct bus_ops rom_ops = {.read = rom_read, .write = foreign_write};
+
+static void foreign_destroy(void *part)
+{
+    struct foreign_region *foreign = part;
+    if (foreign->region.direct)
+        munmap(foreign->region.direct, foreign->region.len);
+    pthread_mutex_destroy(&foreign->lock);
+    free(foreign);
+}
+
+/* A region that the machine owns, not yet on a bus. */
+static int foreign_create(struct vmm *machine, const char *name, uint64_t base, uint64_t len,
+                          struct foreign_region **out, struct vmm_error *error)
+{
+    struct foreign_region *foreign = calloc(1, sizeof(*foreign) + strlen(name) + 1);
+    if (!foreign)
+        return error_set(error, -ENOMEM, "%s: out of memory", name);
+    strcpy(foreign->name, name);
+    pthread_mutex_init(&foreign->lock, NULL);
+    foreign->region = (struct bus_region){.name = foreign->name,
+                                          .base = base,
+                                          .len = len,
+                                          .ops = &foreign_ops,
+                                          .device = foreign,
+                                          .lock = &foreign->lock};
+    *out = foreign;
+    return machine_own(machine, foreign, foreign_destroy, error);
+}
+
+int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
+                   const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
+{
+    struct foreign_region *foreign;
+    int result = space == VMM_SPACE_MEMORY ? machine_check_not_ram(machine, name, base, len, error) : 0;
+    if (!result)
+        result = foreign_create(machine, name, base, len, &foreign, error);
+    if (result)
+        return result;
+    foreign->ops = ops;
+    foreign->context = context;
+    return bus_add(space == VMM_SPACE_PORTS ? machine->ports : machine->memory_bus, &foreign->region, error);
+}
+
+static int fill_rom(struct foreign_region *foreign, const void *bytes, struct vmm_error *error)
+{
+    uint64_t len = foreign->region.len;
+    void *copy = mmap(NULL, len, PROT_READ | PROT_WRITE, MAP_PRIVATE | MAP_ANONYMOUS, -1, 0);
+    if (copy == MAP_FAILED)
+        return error_set_errno(error, -errno, "%s: cannot map %llu bytes", foreign->name,
+                               (unsigned long long)len);
+    memcpy(copy, bytes, len);
+    foreign->region.direct = copy;
+    foreign->region.is_rom = true;
+    foreign->region.ops = &rom_ops;
+    return 0;
+}
+
+int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void *bytes, uint64_t len,
+                const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
+{
+    struct foreign_region *foreign;
+    if (!len || base % PAGE_BYTES || len % PAGE_BYTES)
+        return error_set(error, -EINVAL, "%s: a ROM is whole pages, not %#llx bytes at %#llx", name,
+                         (unsigned long long)len, (unsigned long long)base);
+    int result = machine_check_not_ram(machine, name, base, len, error);
+    if (!result)
+        result = foreign_create(machine, name, base, len, &foreign, error);
+    if (!result)
+        result = fill_rom(foreign, bytes, error);
+    if (result)
+        return result;
+    foreign->ops = ops;
+    foreign->context = context;
+    return bus_add(machine->memory_bus, &foreign->region, error);
+}
