@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "mmio/tlb.h"
 
 static unsigned canonical_bits(const struct step_env *env)
 {
@@ -96,6 +97,25 @@ void access_find_ram(const struct step_env *env, gpa_t gpa, unsigned len, struct
     }
 }
 
+/* Keeps what holds for the whole page: not where a device inside the kernel has a part of it. */
+static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, const struct access_piece *piece)
+{
+    const struct step_ops *ops = env->machine->ops;
+    unsigned offset = (unsigned)(gva & (PAGE_BYTES - 1));
+    gpa_t page = piece->gpa - offset;
+    if ((flags & ACCESS_SYSTEM) ||
+        (!piece->to && ops->is_kernel_device && ops->is_kernel_device(env->machine->owner, page, PAGE_BYTES)))
+        return;
+    struct tlb_entry *entry = tlb_place(env->tlb, gva);
+    uint8_t allowed = entry->page == gva >> 12 && entry->session == env->tlb->session ? entry->allowed : 0;
+    *entry = (struct tlb_entry){.page = gva >> 12,
+                                .gpa = page,
+                                .from = piece->from ? piece->from - offset : NULL,
+                                .to = piece->to ? piece->to - offset : NULL,
+                                .session = env->tlb->session,
+                                .allowed = (uint8_t)(allowed | tlb_need(flags))};
+}
+
 static bool is_kernel_device(const struct step_env *env, const struct access_piece *piece)
 {
     const struct step_ops *ops = env->machine->ops;
@@ -127,28 +147,39 @@ bool access_checks_alignment(const struct step_env *env)
     return env->cpu->cpl == 3 && (env->cpu->cr0 & CR0_AM) && (env->cpu->rflags & FLAG_AC);
 }
 
+/* One page of the access: where it goes, or #PF. */
+static enum step_result prepare_piece(struct step_env *env, const struct access *access, gva_t gva,
+                                      struct access_piece *piece)
+{
+    struct walk_result result;
+    if (env->tlb && tlb_find(env->tlb, gva, access->flags, piece))
+        return STEP_DONE;
+    if (!walk_gva(&env->walk, gva, walk_flags(env, access->flags), &result))
+        return page_fault(env, gva, result.error_code);
+    piece->gpa = result.gpa;
+    access_find_ram(env, piece->gpa, piece->len, piece);
+    if (!piece->to && (!piece->from || (access->flags & ACCESS_WRITE)) && is_kernel_device(env, piece)) {
+        env->outcome->kernel_device = true;
+        return env_unsupported(env, "a device inside the kernel");
+    }
+    if (env->tlb)
+        tlb_fill(env, gva, access->flags, piece);
+    return STEP_DONE;
+}
+
 enum step_result access_prepare_linear(struct step_env *env, struct access *access)
 {
     if (access->align > 1 && (access->gva & (access->align - 1)) && access_checks_alignment(env) &&
         !(access->flags & ACCESS_SYSTEM))
         return env_raise_error(env, VECTOR_AC, 0);
-    unsigned flags = walk_flags(env, access->flags);
     unsigned len = access->len;
     bool is_wide = env->is_64bit || ((access->flags & ACCESS_SYSTEM) && cpu_is_long(env->cpu));
     access->piece_count = 0;
     for (gva_t gva = access->gva; len;) {
         struct access_piece *piece = &access->pieces[access->piece_count];
         unsigned to_end = PAGE_BYTES - (unsigned)(gva & (PAGE_BYTES - 1));
-        struct walk_result result;
-        if (!walk_gva(&env->walk, gva, flags, &result))
-            return page_fault(env, gva, result.error_code);
-        piece->gpa = result.gpa;
         piece->len = len < to_end ? len : to_end;
-        access_find_ram(env, piece->gpa, piece->len, piece);
-        if (!piece->to && (!piece->from || (access->flags & ACCESS_WRITE)) && is_kernel_device(env, piece)) {
-            env->outcome->kernel_device = true;
-            return env_unsupported(env, "a device inside the kernel");
-        }
+        TRY(prepare_piece(env, access, gva, piece));
         access->piece_count++;
         gva += piece->len;
         if (!is_wide)
@@ -174,8 +205,11 @@ static unsigned chunk_size(unsigned len)
     return len >= 8 ? 8 : len >= 4 ? 4 : len >= 2 ? 2 : 1;
 }
 
-static uint64_t read_device(const struct step_machine *machine, gpa_t gpa, unsigned size)
+uint64_t access_device_read(struct step_env *env, gpa_t gpa, unsigned size)
 {
+    const struct step_machine *machine = env->machine;
+    env->outcome->device_reads++;
+    env->outcome->device_gpa = gpa;
     for (unsigned i = 0; machine->replay && i < machine->replay->count; i++) {
         struct step_replayed_read *read = &machine->replay->reads[i];
         if (read->gpa != gpa || read->size != size)
@@ -190,10 +224,8 @@ static void device_read(struct step_env *env, const struct access_piece *piece, 
 {
     for (unsigned at = 0, size; at < piece->len; at += size) {
         size = chunk_size(piece->len - at);
-        store_le(to + at, read_device(env->machine, piece->gpa + at, size), size);
-        env->outcome->device_reads++;
+        store_le(to + at, access_device_read(env, piece->gpa + at, size), size);
     }
-    env->outcome->device_gpa = piece->gpa;
 }
 
 static void device_write(struct step_env *env, const struct access_piece *piece, const uint8_t *from)

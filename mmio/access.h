@@ -54,6 +54,10 @@ bool access_exchange(struct step_env *env, const struct access *access, const vo
  * the end of the instruction. */
 void access_lock(struct step_env *env, const struct access *access);
 
+/* One access of a device, counted in the outcome; a read that was made for this instruction before is not
+ * made again (struct step_replay). */
+uint64_t access_device_read(struct step_env *env, gpa_t gpa, unsigned size);
+
 /* Where guest-physical memory is RAM: `to` only where the guest may write it. */
 void access_find_ram(const struct step_env *env, gpa_t gpa, unsigned len, struct access_piece *piece);
 

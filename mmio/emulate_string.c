@@ -126,9 +126,7 @@ static uint64_t element_read(const struct string *string, const struct side *sid
     uint64_t at = element_at(string, i);
     if (piece->from)
         return load_le(piece->from + at, string->size);
-    string->env->outcome->device_reads++;
-    string->env->outcome->device_gpa = piece->gpa + at;
-    return bus_read(string->env->machine->bus, piece->gpa + at, string->size);
+    return access_device_read(string->env, piece->gpa + at, string->size);
 }
 
 static void element_write(const struct string *string, const struct side *side, uint64_t i, uint64_t value)

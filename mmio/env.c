@@ -38,6 +38,7 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
         .table_written = table_written,
         .owner = env,
     };
+    env->tlb = NULL;
     env->next_rip = cpu->rip;
     env->dr6 = 0;
     env->shadow = 0;

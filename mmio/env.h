@@ -46,6 +46,7 @@ struct step_env {
     struct cpu_state *cpu;
     struct step_outcome *outcome;
     struct walk_context walk;
+    struct tlb *tlb; /* NULL: every access walks */
     struct insn insn;
     uint64_t next_rip;     /* of the instruction behind this one; control transfers change it */
     uint32_t dr6;          /* data breakpoints met: DR6 bits of the #DB after the instruction */

@@ -9,6 +9,8 @@
 
 #include "base/bytes.h"
 #include "mmio/emulate.h"
+#include "mmio/execute.h"
+#include "mmio/run.h"
 #include "mmio/simd.h"
 
 /* A NOP as long as shadow stacks are off. */
@@ -251,7 +253,7 @@ static enum step_result fetch_more(struct step_env *env, unsigned *len)
     return STEP_DONE;
 }
 
-static struct insn_mode code_mode(const struct step_env *env)
+struct insn_mode execute_mode(const struct step_env *env)
 {
     const struct cpu_state *cpu = env->cpu;
     bool is_wide = cpu->segments[CPU_CS].attributes & SEGMENT_DB;
@@ -263,11 +265,11 @@ static struct insn_mode code_mode(const struct step_env *env)
                               .features = INSN_FEATURES_DEFAULT};
 }
 
-static enum step_result fetch_and_decode(struct step_env *env, const uint8_t *hint, unsigned hint_len)
+enum step_result execute_fetch(struct step_env *env, const uint8_t *hint, unsigned hint_len)
 {
     struct step_outcome *outcome = env->outcome;
     unsigned len = hint_len < STEP_INSN_BYTES_MAX ? hint_len : STEP_INSN_BYTES_MAX;
-    struct insn_mode mode = code_mode(env);
+    struct insn_mode mode = execute_mode(env);
     if (hint && len)
         memcpy(outcome->bytes, hint, len);
     else
@@ -377,7 +379,7 @@ static bool is_enabled(struct step_env *env)
     return emulate_has_isa(env);
 }
 
-static enum step_result execute(struct step_env *env)
+enum step_result execute_insn(struct step_env *env)
 {
     unsigned op = env->insn.op;
     if (op == INSN_OP_UD || !is_enabled(env))
@@ -418,8 +420,7 @@ static enum step_result raise_trap(struct step_env *env, uint64_t dr6)
     return STEP_EXCEPTION;
 }
 
-/* After success: rip, RF, the shadow, and the #DB traps of TF (as it was before) and of data breakpoints. */
-static enum step_result retire(struct step_env *env, enum step_result result, bool single_step)
+enum step_result execute_retire(struct step_env *env, enum step_result result, bool single_step)
 {
     struct cpu_state *cpu = env->cpu;
     if (result == STEP_DONE) {
@@ -432,11 +433,12 @@ static enum step_result retire(struct step_env *env, enum step_result result, bo
     return dr6 && env->shadow != SHADOW_MOV_SS ? raise_trap(env, dr6) : result;
 }
 
-/* What has no effect but on general registers, status flags and memory, and on where the guest goes on. */
-static bool is_plain(const struct step_env *env)
+bool execute_is_plain(const struct step_env *env)
 {
     unsigned op = env->insn.op;
     switch (op) {
+    case INSN_OP_POP:
+        return env->insn.operands[0].kind != INSN_SEG;
     case INSN_OP_MOV_SEG:
     case INSN_OP_MOV_CR:
     case INSN_OP_MOV_DR:
@@ -457,39 +459,34 @@ static bool is_plain(const struct step_env *env)
     }
     if (op >= INSN_OP_NATIVE)
         return env->cpu->vector.loaded;
-    return op != INSN_OP_NONE && op <= INSN_OP_SERIALIZE;
+    return op != INSN_OP_NONE && op <= INSN_OP_CLZERO;
 }
 
-static enum step_result step(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
-                             unsigned hint_len, bool only_plain, struct step_outcome *outcome)
+/* From the cache where the same bytes were decoded before. */
+static enum step_result fetch(struct step_env *env, const uint8_t *hint, unsigned hint_len)
+{
+    struct step_run *run = env->machine->run;
+    if (!run || hint_len)
+        return execute_fetch(env, hint, hint_len);
+    return run_fetch(run, env);
+}
+
+enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
+                           unsigned hint_len, struct step_outcome *outcome)
 {
     struct step_env env;
     struct cpu_state before = *cpu;
     env_begin(&env, machine, cpu, outcome);
     enum step_result result = check_breakpoints(&env);
     if (result == STEP_DONE)
-        result = fetch_and_decode(&env, hint, hint_len);
-    if (result == STEP_DONE && only_plain && !is_plain(&env))
-        result = env_unsupported(&env, "an instruction that is not plain");
+        result = fetch(&env, hint, hint_len);
     if (result == STEP_DONE)
-        result = execute(&env);
+        result = execute_insn(&env);
     env_end(&env);
     if (result == STEP_DONE || result == STEP_AGAIN) {
         outcome->kernel_device = false;
-        return retire(&env, result, before.rflags & FLAG_TF);
+        return execute_retire(&env, result, before.rflags & FLAG_TF);
     }
     env_undo(cpu, &before);
     return result;
-}
-
-enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
-                           unsigned hint_len, struct step_outcome *outcome)
-{
-    return step(machine, cpu, hint, hint_len, false, outcome);
-}
-
-enum step_result step_plain_insn(const struct step_machine *machine, struct cpu_state *cpu,
-                                 struct step_outcome *outcome)
-{
-    return step(machine, cpu, NULL, 0, true, outcome);
 }

@@ -115,7 +115,8 @@ struct step_machine {
     struct simd_code *simd; /* the vCPU's own; NULL: x87 and vector instructions are STEP_UNSUPPORTED */
     const struct step_ops *ops;
     void *owner;
-    struct step_replay *replay;    /* NULL: nothing was read yet */
+    struct step_run *run;       /* the vCPU's own, for what was decoded before; NULL: nothing is remembered */
+    struct step_replay *replay; /* NULL: nothing was read yet */
     uint8_t physical_address_bits; /* MAXPHYADDR of the guest's CPUID; 0 means 48 */
     bool vendor_amd;               /* whose rules, where the two differ */
     unsigned rep_limit;            /* elements of a REP for one call; 0 means 16384 */
@@ -139,11 +140,5 @@ struct step_outcome {
  * are known to stand at rip (as KVM_INTERNAL_ERROR_EMULATION gives them), which saves the fetch. */
 enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
                            unsigned hint_len, struct step_outcome *outcome);
-
-/* The same for an instruction that KVM could as well execute: STEP_UNSUPPORTED, with nothing done, for what
- * has an effect beyond general registers, status flags, memory and rip, and for vector instructions while the
- * vector state is not loaded. */
-enum step_result step_plain_insn(const struct step_machine *machine, struct cpu_state *cpu,
-                                 struct step_outcome *outcome);
 
 #endif

@@ -13,6 +13,7 @@
 #include <sys/ioctl.h>
 
 #include "mmio/deliver.h"
+#include "mmio/run.h"
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "vcpu/cpuid.h"
@@ -157,7 +158,9 @@ static struct emulation *emulation_create(struct vcpu *vcpu)
     const struct kvm_cpuid_entry2 *vendor = cpuid_find(vcpu->cpuid, 0, 0);
     const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
     struct simd_code *simd = NULL;
-    if (!emulation || simd_code_create(&simd, NULL)) {
+    struct step_run *run = NULL;
+    if (!emulation || step_run_create(&run, NULL) || simd_code_create(&simd, NULL)) {
+        step_run_destroy(run);
         free(emulation);
         return NULL;
     }
@@ -166,6 +169,7 @@ static struct emulation *emulation_create(struct vcpu *vcpu)
                                             .ports = vcpu->machine->ports,
                                             .bus_lock = vcpu->machine->bus_lock,
                                             .simd = simd,
+                                            .run = run,
                                             .ops = &vcpu_step_ops,
                                             .owner = vcpu,
                                             .physical_address_bits = widths ? widths->eax & 0xff : 0,
@@ -178,6 +182,7 @@ void emulation_destroy(struct emulation *emulation)
     if (!emulation)
         return;
     simd_code_destroy(emulation->step.simd);
+    step_run_destroy(emulation->step.run);
     free(emulation->xsave);
     free(emulation);
 }
@@ -276,8 +281,9 @@ static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emula
     struct step_outcome next;
     if (!vcpu->machine->run_ahead || !run_ahead_begin(ahead, emulation->cpu.rip))
         return STEP_DONE;
+    step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &next);
     while (run_ahead_goes_on(ahead, &emulation->cpu) && !is_kicked(vcpu)) {
-        enum step_result result = step_plain_insn(&emulation->step, &emulation->cpu, &next);
+        enum step_result result = step_run_insn(emulation->step.run);
         if (result != STEP_DONE && result != STEP_AGAIN)
             break; /* nothing has happened: KVM has the instruction */
         outcome->changed_system |= next.changed_system;

@@ -9,6 +9,7 @@
 
 #include "base/bytes.h"
 #include "mmio/deliver.h"
+#include "mmio/run.h"
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 
@@ -23,6 +24,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 static struct guest_memory *memory;
 static struct bus *bus, *ports;
 static struct simd_code *simd;
+static struct step_run *run; /* kept over all inputs: what it remembers must never be stale */
 static uint8_t *area;
 
 static uint64_t device_read(void *device, uint64_t offset, unsigned size)
@@ -116,7 +118,8 @@ static void set_up(void)
     if (guest_memory_create(RAM_BYTES, MEMORY_ANONYMOUS, &memory, NULL) ||
         guest_memory_add(memory, 0x200000, rom, sizeof(rom), true, NULL) ||
         bus_create(BUS_MEMORY, &bus, NULL) || bus_create(BUS_PORTS, &ports, NULL) ||
-        bus_add(bus, &device, NULL) || bus_add(ports, &port, NULL) || simd_code_create(&simd, NULL))
+        bus_add(bus, &device, NULL) || bus_add(ports, &port, NULL) || simd_code_create(&simd, NULL) ||
+        step_run_create(&run, NULL))
         abort();
     area = aligned_alloc(64, 16384);
     if (!area)
@@ -251,12 +254,17 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
                                    .ports = ports,
                                    .ops = &ops,
                                    .simd = simd,
+                                   .run = len & 2 ? run : NULL,
                                    .physical_address_bits = 40,
                                    .vendor_amd = len & 1,
                                    .rep_limit = 1000};
     for (unsigned i = 0; i < STEPS; i++) {
         before = cpu;
-        enum step_result result = step_insn(&machine, &cpu, NULL, 0, &outcome);
+        bool is_odd = (cpu.rflags & FLAG_TF) || (cpu.dr7 & DR7_ACTIVE);
+        bool in_run = machine.run && (len & 4) && !is_odd;
+        if (in_run)
+            step_run_begin(run, &machine, &cpu, &outcome);
+        enum step_result result = in_run ? step_run_insn(run) : step_insn(&machine, &cpu, NULL, 0, &outcome);
         bool is_trap = result == STEP_EXCEPTION && outcome.event.is_trap;
         if ((result == STEP_EXCEPTION || result == STEP_UNSUPPORTED) && !is_trap &&
             !same_registers(&before, &cpu))

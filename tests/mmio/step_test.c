@@ -8,6 +8,7 @@
 
 #include "base/bytes.h"
 #include "ept/walk.h"
+#include "mmio/run.h"
 #include "tests/harness.h"
 #include "tests/mmio/machine.h"
 
@@ -299,7 +300,30 @@ static void expect_untouched(const struct row *row, const struct cpu_state *befo
         ck_assert_msg(test_cpu.gpr[i] == before->gpr[i], "%s: r%u has changed", row->name, i);
 }
 
-static void run_row(const struct row *row, uint64_t flags)
+/* By itself; with what was decoded before remembered; in a run, which keeps translations too. */
+enum way { ALONE, REMEMBERED, IN_A_RUN };
+
+static struct step_run *step_run;
+
+/* False: a run leaves this instruction to KVM. */
+static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum step_result *result)
+{
+    if (!step_run)
+        ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
+    test_machine.run = way == REMEMBERED ? step_run : NULL;
+    if (way != IN_A_RUN) {
+        *result = test_step(code, len);
+        return true;
+    }
+    ck_assert_int_eq(guest_mem_load(test_memory, CODE, code, len), 0);
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    *result = step_run_insn(step_run);
+    return *result != STEP_UNSUPPORTED;
+}
+
+static unsigned run_count;
+
+static void run_row(const struct row *row, uint64_t flags, enum way way)
 {
     uint8_t code[16];
     unsigned len = from_hex(row->code, code);
@@ -312,7 +336,10 @@ static void run_row(const struct row *row, uint64_t flags)
     uint64_t mask, wanted = expected_flags(row->flags, test_cpu.rflags, &mask);
     if (names_word(row->after, "rflags"))
         mask = 0;
-    enum step_result result = test_step(code, len);
+    enum step_result result;
+    if (!step_in_way(way, code, len, &result))
+        return;
+    run_count++;
     ck_assert_msg(result == STEP_DONE, "%s: result %d, vector %u, %s", row->name, result,
                   test_outcome.event.vector, test_outcome.reason ? test_outcome.reason : "");
     test_expect(row->name, row->after);
@@ -327,9 +354,13 @@ static void run_row(const struct row *row, uint64_t flags)
 START_TEST(instructions_do_what_they_should)
 {
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        run_row(&rows[i], 0);
-        run_row(&rows[i], FLAGS_STATUS);
+        for (enum way way = ALONE; way <= IN_A_RUN; way++) {
+            run_row(&rows[i], 0, way);
+            run_row(&rows[i], FLAGS_STATUS, way);
+        }
     }
+    /* a run takes most of them */
+    ck_assert_uint_gt(run_count, 5 * ARRAY_COUNT(rows));
 }
 END_TEST
 
@@ -394,31 +425,37 @@ static const struct fault_row faults[] = {
     {"fs base without CR4", TEST_64, "f3480faed0", "", VECTOR_UD, -1, 0},
 };
 
+static void run_fault(const struct fault_row *row, enum way way)
+{
+    uint8_t code[16];
+    unsigned len = from_hex(row->code, code);
+    test_set_up(row->mode);
+    test_apply(row->before);
+    if (strstr(row->before, "es=0 "))
+        test_cpu.segments[CPU_ES].attributes = 0;
+    struct cpu_state before = test_cpu;
+    enum step_result result;
+    if (!step_in_way(way, code, len, &result))
+        return;
+    ck_assert_msg(result == STEP_EXCEPTION, "%s: result %d %s", row->name, result,
+                  test_outcome.reason ? test_outcome.reason : "");
+    ck_assert_msg(test_outcome.event.vector == row->vector, "%s: vector %u", row->name,
+                  test_outcome.event.vector);
+    ck_assert_msg(test_outcome.event.has_error == (row->error >= 0), "%s: error code?", row->name);
+    if (row->error >= 0)
+        ck_assert_msg(test_outcome.event.error_code == (uint32_t)row->error, "%s: error code %x", row->name,
+                      test_outcome.event.error_code);
+    if (row->vector == VECTOR_PF)
+        ck_assert_msg(test_outcome.event.cr2 == row->cr2, "%s: cr2", row->name);
+    ck_assert_msg(!memcmp(&before, &test_cpu, sizeof(before)), "%s: the CPU has changed", row->name);
+    ck_assert_msg(!*test_seen, "%s: a device was touched: %s", row->name, test_seen);
+}
+
 START_TEST(faults_leave_everything_as_it_was)
 {
-    for (size_t i = 0; i < ARRAY_COUNT(faults); i++) {
-        const struct fault_row *row = &faults[i];
-        uint8_t code[16];
-        unsigned len = from_hex(row->code, code);
-        test_set_up(row->mode);
-        test_apply(row->before);
-        if (strstr(row->before, "es=0 "))
-            test_cpu.segments[CPU_ES].attributes = 0;
-        struct cpu_state before = test_cpu;
-        enum step_result result = test_step(code, len);
-        ck_assert_msg(result == STEP_EXCEPTION, "%s: result %d %s", row->name, result,
-                      test_outcome.reason ? test_outcome.reason : "");
-        ck_assert_msg(test_outcome.event.vector == row->vector, "%s: vector %u", row->name,
-                      test_outcome.event.vector);
-        ck_assert_msg(test_outcome.event.has_error == (row->error >= 0), "%s: error code?", row->name);
-        if (row->error >= 0)
-            ck_assert_msg(test_outcome.event.error_code == (uint32_t)row->error, "%s: error code %x",
-                          row->name, test_outcome.event.error_code);
-        if (row->vector == VECTOR_PF)
-            ck_assert_msg(test_outcome.event.cr2 == row->cr2, "%s: cr2", row->name);
-        ck_assert_msg(!memcmp(&before, &test_cpu, sizeof(before)), "%s: the CPU has changed", row->name);
-        ck_assert_msg(!*test_seen, "%s: a device was touched: %s", row->name, test_seen);
-    }
+    for (size_t i = 0; i < ARRAY_COUNT(faults); i++)
+        for (enum way way = ALONE; way <= IN_A_RUN; way++)
+            run_fault(&faults[i], way);
 }
 END_TEST
 
@@ -469,13 +506,16 @@ START_TEST(devices_see_each_access_once)
     for (size_t i = 0; i < ARRAY_COUNT(devices); i++) {
         uint8_t code[16];
         unsigned len = from_hex(devices[i].code, code);
-        test_set_up(TEST_64);
-        test_apply(devices[i].before);
-        enum step_result result = test_step(code, len);
-        ck_assert_msg(result == STEP_DONE, "%s: result %d, vector %u", devices[i].name, result,
-                      test_outcome.event.vector);
-        test_expect(devices[i].name, devices[i].after);
-        ck_assert_msg(!strcmp(test_seen, devices[i].seen), "%s: %s", devices[i].name, test_seen);
+        for (enum way way = ALONE; way <= IN_A_RUN; way++) {
+            enum step_result result;
+            test_set_up(TEST_64);
+            test_apply(devices[i].before);
+            ck_assert_msg(step_in_way(way, code, len, &result), "%s: not in a run", devices[i].name);
+            ck_assert_msg(result == STEP_DONE, "%s: result %d, vector %u", devices[i].name, result,
+                          test_outcome.event.vector);
+            test_expect(devices[i].name, devices[i].after);
+            ck_assert_msg(!strcmp(test_seen, devices[i].seen), "%s: %s", devices[i].name, test_seen);
+        }
     }
 }
 END_TEST
@@ -590,6 +630,49 @@ START_TEST(the_fetch_crosses_pages_and_faults)
 }
 END_TEST
 
+/* A loop of stores with its counter, and code that is changed under it. */
+START_TEST(a_run_goes_on_until_it_must_not)
+{
+    enum step_result result;
+    unsigned steps = 0;
+    test_set_up(TEST_64);
+    test_apply("rcx=3 rbx=50000 rax=7");
+    /* mov [rbx], eax; add rbx, 4; dec ecx; jnz -12; cli */
+    static const char code[] = "\x89\x03\x48\x83\xc3\x04\xff\xc9\x75\xf6\xfa";
+    memcpy(test_ram(CODE), code, sizeof(code) - 1);
+    ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    while ((result = step_run_insn(step_run)) == STEP_DONE)
+        steps++;
+    ck_assert_uint_eq(steps, 12);
+    ck_assert_int_eq(result, STEP_UNSUPPORTED);
+    ck_assert_str_eq(test_seen, "a:w4@0=7 a:w4@4=7 a:w4@8=7 ");
+    test_expect("at the end", "rip=10ffa rcx=0 rbx=5000c IF=0");
+    /* add became sub: seen at once */
+    test_cpu.rip = CODE + 2;
+    memcpy(test_ram(CODE + 2), "\x48\x83\xeb\x04", 4);
+    ck_assert_int_eq(step_run_insn(step_run), STEP_DONE);
+    test_expect("changed code", "rbx=50008 rip=10ff6");
+    /* a page that is mapped elsewhere: a run may not notice, the next one does */
+    store_le64((uint8_t *)test_ram(0x4000) + 8 * 0x50, B_GPA | 3);
+    test_cpu.rip = CODE;
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_int_eq(step_run_insn(step_run), STEP_DONE);
+    ck_assert_ptr_nonnull(strstr(test_seen, "b:w4@8=7"));
+    /* SMAP: what STAC allowed, CLAC takes back */
+    test_set_up(TEST_64);
+    test_apply("rbx=20010 AC=1");
+    test_cpu.cr4 |= CR4_SMAP;
+    store_le64((uint8_t *)test_ram(0x4000) + 8 * 0x10, 0x10003); /* the code is the supervisor's */
+    memcpy(test_ram(CODE), "\x8b\x03\x0f\x01\xca\x8b\x03", 7);
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_int_eq(step_run_insn(step_run), STEP_DONE);
+    ck_assert_int_eq(step_run_insn(step_run), STEP_DONE);
+    ck_assert_int_eq(step_run_insn(step_run), STEP_EXCEPTION);
+    ck_assert_uint_eq(test_outcome.event.error_code, PF_PRESENT);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, instructions_do_what_they_should);
@@ -597,6 +680,7 @@ void test_suite(Suite *suite)
     test_add(suite, devices_see_each_access_once);
     test_add(suite, a_long_rep_comes_in_parts);
     test_add(suite, a_rep_into_a_device_is_one_step);
+    test_add(suite, a_run_goes_on_until_it_must_not);
     test_add(suite, single_stepping_and_breakpoints);
     test_add(suite, the_fetch_crosses_pages_and_faults);
 }

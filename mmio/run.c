@@ -1,0 +1,184 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The cache of decoded instructions and the run that uses it. An entry is good when rip and mode are the same
+ * and the bytes at rip, through the translation of the present moment, are still those that were decoded: a
+ * write to code by anyone is seen at the next fetch, as a processor would see it.
+ */
+#include "mmio/run.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/bytes.h"
+#include "mmio/execute.h"
+#include "mmio/tlb.h"
+
+#define DECODED_ENTRIES 128u /* a power of two */
+#define COMPARED_BYTES  16u  /* of code, which must not leave its page */
+
+/* An instruction, and its bytes with a mask for their number. */
+struct decoded {
+    uint64_t rip;
+    uint64_t bytes[2], mask[2];
+    uint8_t bits, real; /* of the mode; bits 0: an empty entry */
+    bool is_plain;      /* of vector instructions: not without more ado */
+    struct insn insn;
+};
+
+struct step_run {
+    struct step_env env;
+    struct tlb tlb;
+    struct insn_mode mode;
+    struct decoded decoded[DECODED_ENTRIES];
+};
+
+int step_run_create(struct step_run **out, struct vmm_error *error)
+{
+    struct step_run *run = calloc(1, sizeof(*run));
+    if (!run)
+        return error_set(error, -ENOMEM, "emulator: out of memory");
+    run->tlb.session = 1;
+    *out = run;
+    return 0;
+}
+
+void step_run_destroy(struct step_run *run)
+{
+    free(run);
+}
+
+static struct decoded *decoded_place(struct step_run *run, uint64_t rip)
+{
+    return &run->decoded[(rip ^ rip >> 7) & (DECODED_ENTRIES - 1)];
+}
+
+__attribute__((noinline)) static const uint8_t *code_walk(struct step_env *env)
+{
+    struct access access = {.segment = CPU_CS,
+                            .offset = env->cpu->rip,
+                            .len = COMPARED_BYTES,
+                            .flags = ACCESS_READ | ACCESS_FETCH};
+    /* the fetch in full finds the fault */
+    return access_prepare(env, &access) == STEP_DONE ? access.pieces[0].from : NULL;
+}
+
+/* The host address of the code at rip, where a comparison may read COMPARED_BYTES. */
+static const uint8_t *code_pointer(struct step_env *env)
+{
+    uint64_t rip = env->cpu->rip;
+    gva_t gva = env->is_64bit ? rip : (uint32_t)(env->cpu->segments[CPU_CS].base + rip);
+    struct access_piece piece;
+    if ((gva & (PAGE_BYTES - 1)) > PAGE_BYTES - COMPARED_BYTES)
+        return NULL;
+    if (env->tlb && (env->is_64bit || rip + COMPARED_BYTES - 1 <= env->cpu->segments[CPU_CS].limit) &&
+        tlb_find(env->tlb, gva, ACCESS_READ | ACCESS_FETCH, &piece))
+        return piece.from;
+    return code_walk(env);
+}
+
+static bool is_same(const struct decoded *decoded, const struct step_env *env, const struct insn_mode *mode,
+                    const uint8_t *code)
+{
+    if (decoded->rip != env->cpu->rip || decoded->bits != mode->bits || decoded->real != mode->real)
+        return false;
+    uint64_t low = (load_le64(code) ^ decoded->bytes[0]) & decoded->mask[0];
+    uint64_t high = (load_le64(code + 8) ^ decoded->bytes[1]) & decoded->mask[1];
+    return !(low | high);
+}
+
+static void remember(struct decoded *decoded, const struct step_env *env, const struct insn_mode *mode)
+{
+    uint8_t bytes[16] = {0};
+    unsigned len = env->insn.length;
+    memcpy(bytes, env->outcome->bytes, len);
+    decoded->rip = env->cpu->rip;
+    decoded->bytes[0] = load_le64(bytes);
+    decoded->bytes[1] = load_le64(bytes + 8);
+    decoded->mask[0] = size_mask(len < 8 ? len : 8);
+    decoded->mask[1] = len > 8 ? size_mask(len - 8) : 0;
+    decoded->bits = mode->bits;
+    decoded->real = mode->real;
+    decoded->insn = env->insn;
+    decoded->is_plain = env->insn.op < INSN_OP_NATIVE && execute_is_plain(env);
+}
+
+/* The instruction at rip into env: decoded before, or now. */
+static enum step_result find(struct step_run *run, struct step_env *env, const struct insn_mode *mode,
+                             const struct decoded **found)
+{
+    struct decoded *decoded = decoded_place(run, env->cpu->rip);
+    const uint8_t *code = code_pointer(env);
+    *found = decoded;
+    if (code && is_same(decoded, env, mode, code)) {
+        env->insn = decoded->insn;
+        env->next_rip = env->cpu->rip + decoded->insn.length;
+        if (!env->is_64bit)
+            env->next_rip = (uint32_t)env->next_rip;
+        return STEP_DONE;
+    }
+    TRY(execute_fetch(env, code, code ? STEP_INSN_BYTES_MAX : 0));
+    remember(decoded, env, mode);
+    return STEP_DONE;
+}
+
+enum step_result run_fetch(struct step_run *run, struct step_env *env)
+{
+    const struct decoded *decoded;
+    struct insn_mode mode = execute_mode(env);
+    TRY(find(run, env, &mode, &decoded));
+    memcpy(env->outcome->bytes, decoded->bytes, STEP_INSN_BYTES_MAX);
+    env->outcome->byte_count = env->insn.length;
+    return STEP_DONE;
+}
+
+void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
+                    struct step_outcome *outcome)
+{
+    env_begin(&run->env, machine, cpu, outcome);
+    tlb_forget(&run->tlb);
+    run->env.tlb = &run->tlb;
+    run->mode = execute_mode(&run->env);
+}
+
+static void env_again(struct step_env *env)
+{
+    struct step_outcome *outcome = env->outcome;
+    env->dr6 = 0;
+    env->shadow = 0;
+    env->keep_rf = env->trap_lost = false;
+    env->operand.piece_count = 0;
+    outcome->kernel_device = outcome->changed_system = false;
+    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
+}
+
+/* SMAP looks at AC, so what was allowed may be so no more. */
+static void check_ac(struct step_run *run)
+{
+    bool ac = run->env.cpu->rflags & FLAG_AC;
+    if (ac == run->env.walk.flags_ac)
+        return;
+    run->env.walk.flags_ac = ac;
+    tlb_forget(&run->tlb);
+}
+
+enum step_result step_run_insn(struct step_run *run)
+{
+    struct step_env *env = &run->env;
+    struct cpu_state *cpu = env->cpu;
+    const struct decoded *decoded;
+    uint64_t gpr[CPU_GPR_COUNT], rflags = cpu->rflags;
+    env_again(env);
+    check_ac(run);
+    memcpy(gpr, cpu->gpr, sizeof(gpr)); /* nothing else changes before a plain instruction fails */
+    enum step_result result = find(run, env, &run->mode, &decoded);
+    if (result == STEP_DONE && !decoded->is_plain && !execute_is_plain(env))
+        result = env_unsupported(env, "an instruction that is not plain");
+    if (result == STEP_DONE)
+        result = execute_insn(env);
+    env_end(env);
+    if (result == STEP_DONE || result == STEP_AGAIN)
+        return execute_retire(env, result, false);
+    memcpy(cpu->gpr, gpr, sizeof(gpr));
+    cpu->rflags = rflags;
+    return result;
+}

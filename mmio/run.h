@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Instructions one after another in software, at a fraction of step_insn's cost: decoded instructions are
+ * kept as long as their bytes stand in memory, translations as long as the run lasts.
+ *
+ * Threads: the vCPU's own.
+ */
+#ifndef MMIO_RUN_H
+#define MMIO_RUN_H
+
+#include "base/error.h"
+#include "mmio/step.h"
+
+struct step_run;
+struct step_env;
+
+int step_run_create(struct step_run **run, struct vmm_error *error);
+void step_run_destroy(struct step_run *run);
+
+/* The CPU as it stands now; nobody else may change it, but for its general registers and flags, until the
+ * last step_run_insn. All is borrowed. */
+void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
+                    struct step_outcome *outcome);
+
+/* One instruction that KVM could as well execute: as step_insn, but STEP_UNSUPPORTED, with nothing done, for
+ * what has an effect beyond general registers, status flags, memory and rip, and for vector instructions
+ * while the vector state is not loaded. Not for a CPU with TF or breakpoints set. */
+enum step_result step_run_insn(struct step_run *run);
+
+/* For step_insn: fetch and decode through what is remembered. */
+enum step_result run_fetch(struct step_run *run, struct step_env *env);
+
+#endif
