@@ -34,7 +34,8 @@ bool insn_memory(const struct insn *insn, const struct insn_operand *operand, st
         .index_size = insn->index_size,
         .scale = insn->scale,
         .access = operand->access,
-        .size = operand->size,
+        /* A prefetching gather has an element, for disp8*N, but touches nothing. */
+        .size = operand->access ? operand->size : 0,
         .disp = insn->disp,
     };
     switch (operand->kind) {

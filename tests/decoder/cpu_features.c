@@ -34,6 +34,7 @@ static const struct {
     BIT(CLFLUSHOPT, 7, 0, EBX, 23),
     BIT(CLWB, 7, 0, EBX, 24),
     BIT(CLZERO, 0x80000008, 0, EBX, 0),
+    BIT(MCOMMIT, 0x80000008, 0, EBX, 8),
     BIT(MOVRS, 7, 1, EAX, 31),
     BIT(FSGSBASE, 7, 0, EBX, 0),
     BIT(RDRAND, 1, 0, ECX, 30),

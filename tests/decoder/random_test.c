@@ -11,7 +11,7 @@
 static void check_mode(int mode)
 {
     uint64_t state = test_seed() * 2 + 1;
-    unsigned long cases = test_cases(600000);
+    unsigned long cases = test_cases(1000000);
     struct crosscheck *check = calloc(1, sizeof(*check));
     ck_assert_ptr_nonnull(check);
     for (unsigned long i = 0; i < cases; i++) {
