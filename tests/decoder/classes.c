@@ -258,10 +258,25 @@ static bool is_intel_syscall(const struct sample *sample)
            (is_legacy(sample, 1, 0x05) || is_legacy(sample, 1, 0x07));
 }
 
-static bool is_fp16_w(const struct sample *sample)
+/* Conversions between general and vector registers. */
+static bool is_evex_w_outside_64(const struct sample *sample)
 {
-    return sample->mode != 64 && sample->anatomy.encoding == ANATOMY_EVEX && sample->anatomy.map == 5 &&
-           sample->anatomy.w && sample->ours.status == VIEW_OK;
+    const struct anatomy *anatomy = &sample->anatomy;
+    bool is_conversion = anatomy->opcode == 0x2a || anatomy->opcode == 0x7b;
+    return sample->mode != 64 && anatomy->encoding == ANATOMY_EVEX && anatomy->w &&
+           sample->ours.status == VIEW_OK && (anatomy->map == 5 || (anatomy->map == 1 && is_conversion));
+}
+
+/* F2 and F3 0F 01 FD are RMPQUERY and RMPREAD. */
+static bool is_rmp_outside_64(const struct sample *sample)
+{
+    return sample->mode != 64 && is_legacy(sample, 1, 0x01) && sample->anatomy.modrm == 0xfd &&
+           (sample->anatomy.rep || sample->anatomy.repne) && sample->ours.status == VIEW_INVALID;
+}
+
+static bool is_vector_base_r13d(const struct sample *sample)
+{
+    return sample->anatomy.encoding != ANATOMY_LEGACY && is_base_r13d(sample);
 }
 
 const struct known_class known_classes[] = {
@@ -269,8 +284,10 @@ const struct known_class known_classes[] = {
      "VIA's 0F A6 and 0F A7: #UD on every processor that runs KVM guests today"},
     {"SYSCALL outside 64-bit code", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_intel_syscall,
      "#UD for Intel (SDM 2B SYSCALL); AMD has it"},
-    {"W of FP16 conversions", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_fp16_w,
-     "ignored outside 64-bit code (SDM 2C VCVTSI2SH)"},
+    {"W of conversions outside 64-bit code", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_evex_w_outside_64,
+     "ignored (SDM 2C VCVTSI2SH, VCVTUSI2SD), and rounding with a 32-bit register too"},
+    {"RMPREAD, RMPQUERY", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_rmp_outside_64,
+     "64-bit code only (APM 3); Zydis knows RDPRU alone"},
     {"SYSENTER in long mode", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_amd_sysenter,
      "#UD for AMD (APM 3 SYSENTER); this CPU says so too"},
     {"0F 0D with a register", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_amd_prefetch_register,
@@ -338,6 +355,8 @@ const struct known_class known_classes[] = {
      "it gives 0 or the mode's with some instructions that have no memory operand"},
     {"length of immediates", ON_CAPSTONE, VIEW_LENGTH, RIGHT_OURS, true, is_sized_immediate,
      "it takes 66 for an operand size beside REX.W, and not beside F2 or F3 (SDM 2A 2.2.1.2)"},
+    {"EVEX with 67 and SIB base 5", ON_CAPSTONE, ALL, RIGHT_OURS, false, is_vector_base_r13d,
+     "it reads neither SIB nor displacement; Zydis reads them, and takes R13D for the base"},
     {"length of vector instructions", ON_CAPSTONE, VIEW_LENGTH | VIEW_OPERAND, RIGHT_OURS, true, is_vector,
      "it reads an 8-bit displacement with rounding, RIP-relative EVEX as a base, XOP immediates as 16 bits"},
     {"implicit memory not listed", ON_CAPSTONE, VIEW_COUNT, RIGHT_OURS, true, has_implicit_memory,

@@ -118,6 +118,12 @@ static bool is_sysexit(const struct trial *trial)
            trial->anatomy.opcode == 0x35;
 }
 
+static bool is_lock_verw(const struct trial *trial)
+{
+    return cpu_vendor() == INSN_AMD && trial->anatomy.encoding == ANATOMY_LEGACY && trial->anatomy.map == 1 &&
+           trial->anatomy.opcode == 0 && (trial->anatomy.modrm & 0x38) == 0x28 && trial->anatomy.lock;
+}
+
 /* Prefixes so many that ModRM, displacement or immediate might not fit: #GP for the length may come first. */
 static bool is_perhaps_long(const struct trial *trial)
 {
@@ -133,6 +139,8 @@ static const struct oracle_class accepted[] = {
     {"VPERMQ, VPERMPD with W0", is_ignored_w, "AMD ignores W; SDM 2C gives only W1"},
     {"EVEX.V' outside 64-bit code", is_ignored_v, "AMD ignores it; SDM 2A 2.7.11.1 says #UD"},
     {"SYSEXIT in long mode", is_sysexit, "#GP for the privilege level comes before #UD (APM 3 SYSEXIT)"},
+    {"LOCK VERW", is_lock_verw,
+     "Zen 4's microcode, which flushes buffers in VERW, lets LOCK pass; APM 3 says #UD"},
     {"long before it is invalid", is_perhaps_long, "#GP for more than 15 bytes comes before #UD (APM 3 1.2)"},
 };
 
