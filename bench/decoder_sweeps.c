@@ -23,7 +23,7 @@ void sweep_init(void)
     capstone_insn = cs_malloc(capstone);
 }
 
-/* The length, or 0. Every memory operand is expanded: that is what a user does with it. */
+/* The length, or 0. A ModRM memory operand is in the instruction itself; the implicit ones are expanded. */
 static inline unsigned ours_one(const uint8_t *bytes, size_t len, uint64_t *checksum)
 {
     struct insn insn;
@@ -31,11 +31,14 @@ static inline unsigned ours_one(const uint8_t *bytes, size_t len, uint64_t *chec
         return 0;
     *checksum += insn.mnemonic;
     for (unsigned i = 0; i < insn.operand_count; i++) {
+        const struct insn_operand *operand = &insn.operands[i];
         struct insn_memory memory;
-        if (insn.operands[i].kind >= INSN_MEM && insn_memory(&insn, &insn.operands[i], &memory))
+        if (operand->kind == INSN_MEM)
+            *checksum += (uint64_t)insn.disp + insn.base + operand->size;
+        else if (operand->kind > INSN_MEM && insn_memory(&insn, operand, &memory))
             *checksum += (uint64_t)memory.disp + memory.base;
         else
-            *checksum += insn.operands[i].reg;
+            *checksum += operand->reg;
     }
     return insn.length;
 }
