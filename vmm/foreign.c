@@ -72,7 +72,7 @@ static int foreign_create(struct vmm *machine, const char *name, uint64_t base, 
 int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
 {
-    struct foreign_region *foreign;
+    struct foreign_region *foreign = NULL;
     int result = space == VMM_SPACE_MEMORY ? machine_check_not_ram(machine, name, base, len, error) : 0;
     if (!result)
         result = foreign_create(machine, name, base, len, &foreign, error);
@@ -100,7 +100,7 @@ static int fill_rom(struct foreign_region *foreign, const void *bytes, struct vm
 int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void *bytes, uint64_t len,
                 const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
 {
-    struct foreign_region *foreign;
+    struct foreign_region *foreign = NULL;
     if (!len || base % PAGE_BYTES || len % PAGE_BYTES)
         return error_set(error, -EINVAL, "%s: a ROM is whole pages, not %#llx bytes at %#llx", name,
                          (unsigned long long)len, (unsigned long long)base);
