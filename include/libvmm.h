@@ -81,7 +81,8 @@ struct vmm_config {
     enum vmm_log_level log_level;
 };
 
-/* Makes a machine without devices. `config` may be NULL. The caller owns *machine. */
+/* Makes a machine without devices. `config` may be NULL. The caller owns *machine, which is NULL on failure.
+ */
 int vmm_create(const struct vmm_config *config, struct vmm **machine, struct vmm_error *error);
 
 /* Undoes everything; NULL is fine. The machine must not be running. */
@@ -215,7 +216,7 @@ const char *vmm_end_name(enum vmm_end_reason reason);
 /* Runs the guest until something ends it. The calling thread is the first vCPU's, the others have threads of
  * their own; the kick signal is unblocked meanwhile. The last three reasons come with a report of registers,
  * code and last exits, a line at a time, to the log at VMM_LOG_ERROR. A machine runs once. A failure (the
- * host's) is returned as a negative errno. */
+ * host's) is returned as a negative errno. `end` may be NULL. */
 int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
@@ -264,6 +265,7 @@ struct vmm_stats {
     uint64_t miss_count;        /* accesses that no device claimed */
     uint64_t phase_ns[VMM_PHASE_COUNT];
     uint64_t private_bytes; /* pages that only this process has, without guest RAM */
+    uint64_t peak_bytes;    /* the most memory that this process had at once, with the guest RAM in use */
 };
 
 /* While the machine does not run. The lists are filled up to `capacity` entries; the return value is how many

@@ -56,6 +56,8 @@ static int add_backend(struct vmm *machine, const struct vmm_serial_config *conf
 {
     if ((unsigned)config->kind >= ARRAY_COUNT(char_kinds))
         return error_set(error, -EINVAL, "serial: there is no backend %d", (int)config->kind);
+    if (!config->path && (config->kind == VMM_SERIAL_FILE || config->kind == VMM_SERIAL_SOCKET))
+        return error_set(error, -EINVAL, "serial: a file or a socket needs a path");
     const struct char_config char_config = {.kind = char_kinds[config->kind],
                                             .loop = machine->loop,
                                             .in_fd = config->in_fd,

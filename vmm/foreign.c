@@ -73,6 +73,8 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
 {
     struct foreign_region *foreign = NULL;
+    if (!name || !ops)
+        return error_set(error, -EINVAL, "%s: a region needs a name and operations", name ? name : "region");
     int result = space == VMM_SPACE_MEMORY ? machine_check_not_ram(machine, name, base, len, error) : 0;
     if (!result)
         result = foreign_create(machine, name, base, len, &foreign, error);

@@ -48,7 +48,10 @@ int host_open(struct host *host, struct vmm_error *error)
     int version = ioctl(host->kvm_fd, KVM_GET_API_VERSION, 0);
     int run_bytes = ioctl(host->kvm_fd, KVM_GET_VCPU_MMAP_SIZE, 0);
     int result = 0;
-    if (version != KVM_API_VERSION)
+    if (version < 0)
+        result = error_set(error, -ENODEV,
+                           "/dev/kvm: is not KVM's device; it should be the character device 10:232");
+    else if (version != KVM_API_VERSION)
         result = error_set(error, -ENOTSUP, "/dev/kvm: API version %d, but %d is needed", version,
                            KVM_API_VERSION);
     else if (run_bytes < (int)sizeof(struct kvm_run))

@@ -71,6 +71,8 @@ int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_erro
         .bytes = image->bytes, .len = image->len, .name = image->path ? image->path : "image"};
     if ((unsigned)image->flat >= ARRAY_COUNT(protocols))
         return error_set(error, -EINVAL, "%s: there is no flat mode %d", file.name, (int)image->flat);
+    if (!image->bytes && !image->path)
+        return error_set(error, -EINVAL, "image: needs a path or bytes");
     if (machine->loaded)
         return error_set(error, -EALREADY, "%s: the machine has an image already", file.name);
     int result = image->bytes ? 0 : boot_image_open(image->path, &file, error);
@@ -82,7 +84,7 @@ int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_erro
     if (!result) {
         machine->loaded = true;
         machine->is_flat = image->flat != VMM_FLAT_NONE;
-        log_line(&machine->log, VMM_LOG_INFO, "%s: %s, entered at %#llx", file.name,
+        log_line(&machine->log, VMM_LOG_INFO, "%s: %s, entered at %#llx", image->path ? image->path : "image",
                  machine->start.protocol_name, (unsigned long long)machine->start.rip);
     }
     machine_count_phase(machine, VMM_PHASE_LOAD, since_ns);

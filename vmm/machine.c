@@ -44,6 +44,11 @@ static int check_config(struct vmm_config *config, struct vmm_error *error)
         return error_set(error, -EINVAL,
                          "memory: a guest cannot have %llu bytes of RAM: give a multiple of 4K, from 64K on",
                          (unsigned long long)config->ram_bytes);
+    if ((unsigned)config->irqchip > VMM_IRQCHIP_NONE)
+        return error_set(error, -EINVAL, "machine: there is no interrupt controller %d",
+                         (int)config->irqchip);
+    if ((unsigned)config->mmio_engine > VMM_MMIO_TRAP)
+        return error_set(error, -EINVAL, "machine: there is no MMIO engine %d", (int)config->mmio_engine);
     if (config->irqchip == VMM_IRQCHIP_NONE && config->cpu_count > 1)
         return error_set(error, -EINVAL,
                          "%u CPUs without an interrupt controller cannot be started: use --irqchip kernel",
@@ -177,6 +182,7 @@ static int machine_init(struct vmm *machine, struct vmm_error *error)
 int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_error *error)
 {
     struct vmm *machine = calloc(1, sizeof(*machine));
+    *out = NULL;
     if (!machine)
         return error_set(error, -ENOMEM, "machine: out of memory");
     if (config)
@@ -184,6 +190,8 @@ int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_err
     machine->vm_fd = machine->host.kvm_fd = -1;
     log_init(&machine->log, machine->config.log, machine->config.log_context, machine->config.log_level);
     pthread_mutex_init(&machine->run.lock, NULL);
+    pthread_mutex_init(&machine->run.settle_lock, NULL);
+    pthread_mutex_init(&machine->run.report_lock, NULL);
     pthread_mutex_init(&machine->bus_lock, NULL);
     pthread_mutex_init(&machine->coalesced.lock, NULL);
     pthread_condattr_t monotonic;
@@ -230,6 +238,8 @@ void vmm_destroy(struct vmm *machine)
     pthread_cond_destroy(&machine->run.changed);
     pthread_mutex_destroy(&machine->coalesced.lock);
     pthread_mutex_destroy(&machine->bus_lock);
+    pthread_mutex_destroy(&machine->run.report_lock);
+    pthread_mutex_destroy(&machine->run.settle_lock);
     pthread_mutex_destroy(&machine->run.lock);
     log_fini(&machine->log);
     free(machine);

@@ -61,10 +61,13 @@ struct run_control {
     pthread_cond_t changed;
     unsigned executing; /* vCPU threads that are not parked */
     bool paused;
+    bool ready; /* the vCPUs, the ring and the direct slots are all there, and stay */
     bool ended; /* `end` and `error` are final */
     struct vmm_end end;
     int failure; /* negative errno: the host failed, `error` says how */
     struct vmm_error error;
+    pthread_mutex_t settle_lock; /* one thread at a time tells devices what the guest has written unseen */
+    pthread_mutex_t report_lock; /* one vCPU at a time reports its death; taken before `lock` */
 };
 
 #define SERIAL_LIMIT 4

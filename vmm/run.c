@@ -17,7 +17,7 @@
 /* With run.lock held. */
 static void kick_all(struct vmm *machine)
 {
-    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++) {
+    for (unsigned i = 0; machine->run.ready && i < machine->config.cpu_count; i++) {
         if (!machine->cpus[i].has_thread)
             continue;
         vcpu_kick(machine->cpus[i].vcpu);
@@ -29,7 +29,7 @@ static void kick_all(struct vmm *machine)
 /* The vCPU whose thread this is; 0 for a thread that is none. With run.lock held. */
 static unsigned current_cpu(const struct vmm *machine)
 {
-    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++)
+    for (unsigned i = 0; machine->run.ready && i < machine->config.cpu_count; i++)
         if (machine->cpus[i].has_thread && pthread_equal(machine->cpus[i].thread, pthread_self()))
             return i;
     return 0;
@@ -53,15 +53,24 @@ void machine_end(struct vmm *machine, enum vmm_end_reason reason, uint32_t value
     pthread_mutex_unlock(&machine->run.lock);
 }
 
-/* Ends the run as a failure of the host. */
-static void machine_fail(struct vmm *machine, int code, const char *what)
+/* Ends the run as a failure of the host, met by the vCPU `cpu`. */
+static void machine_fail(struct vmm *machine, unsigned cpu, int code, const char *what)
 {
     struct run_control *run = &machine->run;
     pthread_mutex_lock(&run->lock);
     if (!run->ended)
-        run->failure = error_set_errno(&run->error, code, "vCPU %u: %s", current_cpu(machine), what);
+        run->failure = error_set_errno(&run->error, code, "vCPU %u: %s", cpu, what);
     end_locked(machine, VMM_END_STOPPED, 0);
     pthread_mutex_unlock(&run->lock);
+}
+
+/* What the guest has written without an exit is told to its devices. While every vCPU is out. */
+static void settle(struct vmm *machine)
+{
+    pthread_mutex_lock(&machine->run.settle_lock);
+    coalesced_drain(&machine->coalesced);
+    machine_report_dirty(machine);
+    pthread_mutex_unlock(&machine->run.settle_lock);
 }
 
 void vmm_stop(struct vmm *machine)
@@ -77,12 +86,10 @@ void vmm_pause(struct vmm *machine)
     kick_all(machine);
     while (run->executing && run->paused)
         pthread_cond_wait(&run->changed, &run->lock);
-    bool is_still = run->paused;
+    bool is_still = run->ready && run->paused;
     pthread_mutex_unlock(&run->lock);
-    if (is_still) {
-        coalesced_drain(&machine->coalesced);
-        machine_report_dirty(machine);
-    }
+    if (is_still)
+        settle(machine);
 }
 
 void vmm_resume(struct vmm *machine)
@@ -113,6 +120,23 @@ static void run_leave(struct run_control *run)
     pthread_mutex_unlock(&run->lock);
 }
 
+/* The death of a vCPU, unless the run has ended meanwhile: then nobody wants to read of it. */
+static void report_and_end(struct machine_cpu *cpu, enum vcpu_end end, enum vmm_end_reason reason)
+{
+    struct run_control *run = &cpu->machine->run;
+    pthread_mutex_lock(&run->report_lock);
+    pthread_mutex_lock(&run->lock);
+    bool ended = run->ended;
+    pthread_mutex_unlock(&run->lock);
+    if (!ended)
+        vcpu_report(cpu->vcpu, end);
+    if (!ended && end == VCPU_HOST_FAILED)
+        machine_fail(cpu->machine, cpu->vcpu->index, -cpu->vcpu->error, "KVM_RUN");
+    else
+        machine_end(cpu->machine, reason, 0);
+    pthread_mutex_unlock(&run->report_lock);
+}
+
 /* A vCPU has come back for good. */
 static void handle_end(struct machine_cpu *cpu, enum vcpu_end end)
 {
@@ -127,21 +151,17 @@ static void handle_end(struct machine_cpu *cpu, enum vcpu_end end)
         machine_end(machine, VMM_END_RESET, 0);
         return;
     case VCPU_HALTED:
-        vcpu_report(cpu->vcpu, end);
-        machine_end(machine, VMM_END_HALTED, 0);
+        report_and_end(cpu, end, VMM_END_HALTED);
         return;
     case VCPU_SHUTDOWN:
-        vcpu_report(cpu->vcpu, end);
-        machine_end(machine, VMM_END_TRIPLE_FAULT, 0);
+        report_and_end(cpu, end, VMM_END_TRIPLE_FAULT);
         return;
     case VCPU_CRASHED:
     case VCPU_NOT_EXECUTED:
-        vcpu_report(cpu->vcpu, end);
-        machine_end(machine, VMM_END_NOT_EXECUTED, 0);
+        report_and_end(cpu, end, VMM_END_NOT_EXECUTED);
         return;
     case VCPU_HOST_FAILED:
-        vcpu_report(cpu->vcpu, end);
-        machine_fail(machine, -cpu->vcpu->error, "KVM_RUN");
+        report_and_end(cpu, end, VMM_END_STOPPED);
     }
 }
 
@@ -151,7 +171,7 @@ static void *cpu_main(void *argument)
     struct run_control *run = &cpu->machine->run;
     int result = cpu->vcpu->index ? 0 : machine_start_state(cpu->machine, cpu->vcpu);
     if (result)
-        machine_fail(cpu->machine, result, "cannot set its registers");
+        machine_fail(cpu->machine, cpu->vcpu->index, result, "cannot set its registers");
     while (run_enter(run)) {
         enum vcpu_end end = vcpu_run(cpu->vcpu);
         handle_end(cpu, end);
@@ -252,6 +272,15 @@ static void on_timeout(void *owner)
     machine_end(owner, VMM_END_TIMEOUT, 0);
 }
 
+/* More than three centuries are for ever. */
+#define TIMEOUT_LIMIT_MS 10000000000000u
+
+static int start_timeout(struct vmm *machine, struct event_timer *timeout)
+{
+    uint64_t ms = machine->config.timeout_ms;
+    return ms && ms < TIMEOUT_LIMIT_MS ? event_timer_set(timeout, ms * 1000000) : 0;
+}
+
 static void join_cpus(struct vmm *machine)
 {
     for (unsigned i = 1; i < machine->config.cpu_count; i++) {
@@ -270,7 +299,7 @@ static void run_cpus(struct vmm *machine)
     for (unsigned i = 1; i < machine->config.cpu_count; i++) {
         int result = start_thread(&machine->cpus[i]);
         if (result)
-            machine_fail(machine, result, "cannot start its thread");
+            machine_fail(machine, i, result, "cannot start its thread");
     }
     run_first_cpu(&machine->cpus[0]);
     join_cpus(machine);
@@ -295,6 +324,9 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     if (!result)
         result = event_loop_start(machine->loop, error);
     machine_count_phase(machine, VMM_PHASE_VCPU, since_ns);
+    pthread_mutex_lock(&machine->run.lock);
+    machine->run.ready = !result;
+    pthread_mutex_unlock(&machine->run.lock);
     return result;
 }
 
@@ -305,18 +337,17 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
     if (result)
         return result;
     event_timer_init(&timeout, machine->loop, on_timeout, machine);
-    if (machine->config.timeout_ms)
-        result = event_timer_set(&timeout, machine->config.timeout_ms * 1000000);
+    result = start_timeout(machine, &timeout);
     if (result)
-        machine_fail(machine, result, "cannot start the timeout");
+        machine_fail(machine, 0, result, "cannot start the timeout");
     run_cpus(machine);
     event_timer_fini(&timeout);
     event_loop_stop(machine->loop);
-    coalesced_drain(&machine->coalesced);
-    machine_report_dirty(machine);
+    settle(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)
         char_backend_flush(machine->serial_backends[i]);
-    *end = machine->run.end;
+    if (end)
+        *end = machine->run.end;
     if (machine->run.failure && error)
         *error = machine->run.error;
     return machine->run.failure;

@@ -153,6 +153,39 @@ START_TEST(pauses_from_two_threads_are_not_lost)
 }
 END_TEST
 
+/* Pause, resume and stop from three threads, a limit of time and the guest's own end, all at about once, and
+ * with the machine still being put together when the first ones come. */
+static void *stop_soon(void *argument)
+{
+    struct runner *runner = argument;
+    usleep(15000);
+    vmm_stop(runner->machine);
+    return NULL;
+}
+
+START_TEST(everything_at_once_ends_once)
+{
+    test_need_kvm();
+    for (unsigned i = 0; i < 30; i++) {
+        struct vmm_config config = {.timeout_ms = 10 + i % 8};
+        struct vmm_scratch_config direct = {.base = 0xd0000000, .len = 65536, .direct = true};
+        struct vmm_scratch_config ring = {.base = 0xd1000000, .len = 4096, .coalesce = true};
+        struct runner runner = {
+            .machine = guest_create(&config, i % 2 ? EXIT_LOOP : COUNTER_LOOP, 7 - i % 2 * 3)};
+        pthread_t others[3];
+        ck_assert_int_eq(vmm_add_scratch(runner.machine, &direct, NULL), 0);
+        ck_assert_int_eq(vmm_add_scratch(runner.machine, &ring, NULL), 0);
+        for (unsigned j = 0; j < 3; j++)
+            ck_assert_int_eq(pthread_create(&others[j], NULL, j ? pause_and_resume : stop_soon, &runner), 0);
+        run(&runner);
+        ck_assert(runner.end.reason == VMM_END_STOPPED || runner.end.reason == VMM_END_TIMEOUT);
+        for (unsigned j = 0; j < 3; j++)
+            pthread_join(others[j], NULL);
+        vmm_destroy(runner.machine);
+    }
+}
+END_TEST
+
 START_TEST(a_timeout_ends_the_run)
 {
     test_need_kvm();
@@ -190,6 +223,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_guest_paused_before_the_run_waits);
     test_add(suite, stop_ends_a_paused_guest);
     test_add_slow(suite, pauses_from_two_threads_are_not_lost, 120);
+    test_add_slow(suite, everything_at_once_ends_once, 120);
     test_add(suite, a_timeout_ends_the_run);
     test_add(suite, several_machines_live_in_one_process);
 }

@@ -108,6 +108,8 @@ START_TEST(memory_of_the_programs_own)
     struct vmm_stats stats;
     vmm_stats_get(machine, &stats);
     ck_assert_uint_ge(stats.exit_count, 3);
+    ck_assert_uint_gt(stats.private_bytes, 0);
+    ck_assert_uint_gt(stats.peak_bytes, stats.private_bytes);
     struct vmm_region_stat regions[8];
     ck_assert_uint_eq(vmm_stats_regions(machine, regions, 8), 2);
     ck_assert_uint_eq(regions[1].read_counts[2], 1);
@@ -171,14 +173,88 @@ START_TEST(bad_configurations_are_refused_with_a_reason)
         {{.cpu_count = 1000000}, "1000000 CPUs are more than"},
         {{.mem_backing = (enum vmm_mem_backing)7}, "no backing 7"},
         {{.kick_signal = 9999}, "kick signal 9999"},
+        {{.irqchip = (enum vmm_irqchip)9}, "no interrupt controller 9"},
+        {{.mmio_engine = (enum vmm_mmio_engine)9}, "no MMIO engine 9"},
     };
     for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
-        struct vmm *machine = NULL;
+        struct vmm *machine = (struct vmm *)&cases;
         struct vmm_error error = {0};
         ck_assert_int_lt(vmm_create(&cases[i].config, &machine, &error), 0);
+        ck_assert_ptr_null(machine);
         ck_assert_msg(strstr(error.message, cases[i].message) != NULL, "%s", error.message);
         ck_assert_int_lt(error.code, 0);
     }
+}
+END_TEST
+
+START_TEST(what_is_missing_is_named)
+{
+    test_need_kvm();
+    static const struct vmm_serial_config file = {.kind = VMM_SERIAL_FILE},
+                                          odd = {.kind = (enum vmm_serial_kind)9};
+    static const struct vmm_image nothing, odd_mode = {.path = "x", .flat = (enum vmm_flat_mode)9};
+    struct vmm *machine;
+    struct vmm_error error;
+    ck_assert_int_eq(vmm_create(NULL, &machine, NULL), 0);
+    ck_assert_int_eq(vmm_add_serial(machine, &file, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "serial: a file or a socket needs a path");
+    ck_assert_int_eq(vmm_add_serial(machine, &odd, &error), -EINVAL);
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, NULL, 0, 1, &own_ops, NULL, &error), -EINVAL);
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, "own", 0, 1, NULL, NULL, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "own: a region needs a name and operations");
+    ck_assert_int_eq(vmm_load(machine, &nothing, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "image: needs a path or bytes");
+    ck_assert_int_eq(vmm_load(machine, &odd_mode, &error), -EINVAL);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(regions_stay_inside_their_space)
+{
+    test_need_kvm();
+    static const struct {
+        enum vmm_space space;
+        uint64_t base, len;
+    } cases[] = {
+        {VMM_SPACE_PORTS, 0xfff8, 16},
+        {VMM_SPACE_PORTS, 0x10000, 1},
+        {VMM_SPACE_PORTS, 0x100, 0},
+        {VMM_SPACE_MEMORY, 0xd0000000, 0},
+        {VMM_SPACE_MEMORY, UINT64_MAX - 4095, 8192},
+        {VMM_SPACE_MEMORY, 1, UINT64_MAX},
+    };
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x00"), 4);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct vmm_error error = {0};
+        int result = vmm_add_region(machine, cases[i].space, "own", cases[i].base, cases[i].len, &own_ops,
+                                    NULL, &error);
+        ck_assert_msg(result < 0 && strstr(error.message, "own"), "case %zu: %d, %s", i, result,
+                      error.message);
+    }
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(end_and_error_may_be_null)
+{
+    test_need_kvm();
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x00"), 4);
+    ck_assert_int_eq(vmm_run(machine, NULL, NULL), 0);
+    ck_assert_int_eq(vmm_run(machine, NULL, NULL), -EALREADY);
+    vmm_destroy(machine);
+}
+END_TEST
+
+/* Past what fits into nanoseconds, a time limit is none. */
+START_TEST(an_enormous_time_limit_does_not_wrap)
+{
+    test_need_kvm();
+    struct vmm_config config = {.timeout_ms = UINT64_MAX / 1000000 + 2};
+    /* mov cx,0; loop to itself: long enough for a limit that wrapped to pass */
+    struct vmm *machine = guest_create(&config, "\xb9\x00\x00\xe2\xfe" DEBUG_EXIT("\x00"), 9);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    vmm_destroy(machine);
 }
 END_TEST
 
@@ -260,6 +336,10 @@ void test_suite(Suite *suite)
     test_add(suite, a_rom_is_read_and_its_writes_are_seen);
     test_add(suite, regions_do_not_overlap);
     test_add(suite, bad_configurations_are_refused_with_a_reason);
+    test_add(suite, what_is_missing_is_named);
+    test_add(suite, regions_stay_inside_their_space);
+    test_add(suite, end_and_error_may_be_null);
+    test_add(suite, an_enormous_time_limit_does_not_wrap);
     test_add(suite, a_machine_needs_an_image_and_runs_once);
     test_add(suite, guest_memory_is_reached_within_its_bounds);
     test_add(suite, a_dead_guest_is_reported);

@@ -81,6 +81,7 @@ void stats_print_text(FILE *file, struct vmm *machine, const struct vmm_end *end
             (double)stats.totals.host_ns / 1e6);
     print_phases(file, &stats.totals);
     fprintf(file, "private memory without guest RAM: %" PRIu64 " KiB\n", stats.totals.private_bytes >> 10);
+    fprintf(file, "peak memory with the guest RAM in use: %" PRIu64 " KiB\n", stats.totals.peak_bytes >> 10);
 }
 
 /* By width: 1, 2, 4, 8 bytes. */
@@ -114,14 +115,15 @@ void stats_print_json(FILE *file, struct vmm *machine, const struct vmm_end *end
     for (enum vmm_phase phase = 0; phase < VMM_PHASE_COUNT; phase++)
         json_object_set_new(phases, vmm_phase_name(phase),
                             json_integer((json_int_t)stats.totals.phase_ns[phase]));
-    json_t *root = json_pack("{s:s, s:i, s:i, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:I}", "end",
-                             vmm_end_name(end->reason), "value", (int)end->value, "cpu", (int)end->cpu,
+    json_t *root = json_pack("{s:s, s:I, s:i, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:I, s:I}", "end",
+                             vmm_end_name(end->reason), "value", (json_int_t)end->value, "cpu", (int)end->cpu,
                              "exit_count", (json_int_t)stats.totals.exit_count, "exits", exits, "emulated",
                              (json_int_t)stats.totals.emulated_count, "coalesced",
                              (json_int_t)stats.totals.coalesced_count, "devices", regions_json(&stats),
                              "unclaimed", (json_int_t)stats.totals.miss_count, "guest_ns",
                              (json_int_t)stats.totals.guest_ns, "host_ns", (json_int_t)stats.totals.host_ns,
-                             "phase_ns", phases, "private_bytes", (json_int_t)stats.totals.private_bytes);
+                             "phase_ns", phases, "private_bytes", (json_int_t)stats.totals.private_bytes,
+                             "peak_bytes", (json_int_t)stats.totals.peak_bytes);
     json_dumpf(root, file, JSON_COMPACT);
     fputc('\n', file);
     json_decref(root);
