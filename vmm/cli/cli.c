@@ -4,6 +4,8 @@
  */
 #include "vmm/cli/cli.h"
 
+#include <ctype.h>
+#include <errno.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -116,7 +118,8 @@ static bool parse_unit(const char *text, uint64_t *unit)
 {
     static const char letters[] = "KMGT";
     *unit = 1;
-    const char *letter = *text ? strchr(letters, *text & ~0x20) : NULL;
+    const char *letter = isalpha((unsigned char)*text) ? strchr(letters, toupper((unsigned char)*text))
+                                                       : NULL;
     if (letter) {
         *unit = 1ull << 10 * (letter - letters + 1);
         text++;
@@ -135,8 +138,9 @@ bool cli_parse_size(const char *text, uint64_t *bytes)
     if (*text < '0' || *text > '9')
         return false;
     bool is_hex = text[0] == '0' && (text[1] | 0x20) == 'x';
+    errno = 0;
     long double value = is_hex ? (long double)strtoull(text, &end, 16) : strtold(text, &end);
-    if (!parse_unit(end, &unit))
+    if (errno || !parse_unit(end, &unit))
         return false;
     value *= (long double)unit;
     if (!(value < 18446744073709551616.0L) || value != (long double)(uint64_t)value)

@@ -10,7 +10,9 @@
 #include <unistd.h>
 
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
-static struct run_options options = {.cpus = 1};
+static struct run_options options;
+
+#define CPUS_LIMIT 65536 /* no KVM allows as many; libvmm says how many this one does */
 
 enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_VERBOSE };
 
@@ -19,7 +21,7 @@ static const struct poptOption option_table[] = {
     {"mem-backing", 0, POPT_ARG_STRING, &options.mem_backing, 0,
      "what backs it: anonymous (default), huge (the host's pool of huge pages), shared (a memory file)",
      "KIND"},
-    {"cpus", 'c', POPT_ARG_INT, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
+    {"cpus", 'c', POPT_ARG_STRING, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
     {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
     {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
      "a file for the guest: a bzImage's initrd, any other image's module; may be repeated", "FILE[ TEXT]"},
@@ -154,6 +156,20 @@ static bool parse_flat(void)
 static const char *const engine_names[] = {
     [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
 
+static bool parse_cpus(void)
+{
+    char *end;
+    if (!options.cpus)
+        return true;
+    unsigned long count = strtoul(options.cpus, &end, 10);
+    if (*options.cpus < '0' || *options.cpus > '9' || *end || !count || count > CPUS_LIMIT) {
+        cli_usage("run", "--cpus: '%s' is not a number of CPUs; write 1, 2, 4 ...", options.cpus);
+        return false;
+    }
+    options.config.cpu_count = (unsigned)count;
+    return true;
+}
+
 static bool parse_rest(void)
 {
     static const char *const irqchips[] = {[VMM_IRQCHIP_AUTO] = "auto",
@@ -178,12 +194,7 @@ static bool parse_rest(void)
         cli_usage("run", "--timeout: '%s' is not a time; write 500ms, 10s or 2m", options.timeout);
         return false;
     }
-    if (options.cpus < 1 || options.cpus > 4096) {
-        cli_usage("run", "--cpus: %d is not a number of CPUs; write 1, 2, 4 ...", options.cpus);
-        return false;
-    }
-    options.config.cpu_count = (unsigned)options.cpus;
-    return true;
+    return parse_cpus();
 }
 
 static bool parse_switch(const char *key, const char *value, bool *is_on)

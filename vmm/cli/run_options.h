@@ -12,9 +12,9 @@
 
 /* The command line as popt leaves it, and what it means. */
 struct run_options {
-    const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine;
+    const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine, *cpus;
     const char *cmdline;
-    int cpus, verbosity, stats_text, stats_json, no_run_ahead;
+    int verbosity, stats_text, stats_json, no_run_ahead;
     struct vmm_config config;
     struct vmm_serial_config serial_config;
     struct vmm_image image;

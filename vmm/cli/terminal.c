@@ -52,7 +52,8 @@ void terminal_make_raw(int fd)
         return;
     raw_fd = fd;
     for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
-        signal(deadly[i], die);
+        if (signal(deadly[i], die) == SIG_IGN)
+            signal(deadly[i], SIG_IGN); /* nohup(1) has asked for it */
     signal(SIGTSTP, suspend);
     atexit(terminal_restore);
     set_raw();
