@@ -24,9 +24,6 @@ int bench_exits(struct bench_report *report, const struct bench_options *options
 /* Whole processes from start to exit. */
 int bench_boot(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
-/* What `vmm bench SUBCOMMAND` measures that is not done, a line each; NULL-ended. */
-extern const char *const bench_exits_missing[];
-
 /* Whether the options leave the operation. */
 bool bench_wants(const struct bench_options *options, const char *operation, int ring);
 

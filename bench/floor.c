@@ -6,11 +6,22 @@
 
 #include <sys/ioctl.h>
 
-/* A touch of a slot without access: skip the instruction, through the shared page. */
-static void skip(struct kvm_run *run, unsigned insn_len)
+/* A touch of a slot without access: skip the instruction. The first one is done by system calls and asks for
+ * the registers in the shared page from then on: other exits are not to pay for them. */
+static bool skip(struct vcpu *vcpu, unsigned insn_len)
 {
-    run->s.regs.regs.rip += insn_len;
-    run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+    struct kvm_run *run = vcpu->run;
+    struct kvm_regs regs;
+    if (run->kvm_valid_regs) {
+        run->s.regs.regs.rip += insn_len;
+        run->kvm_dirty_regs = KVM_SYNC_X86_REGS;
+        return true;
+    }
+    if (ioctl(vcpu->fd, KVM_GET_REGS, &regs))
+        return false;
+    regs.rip += insn_len;
+    run->kvm_valid_regs = vcpu->machine->sync_fields & KVM_SYNC_X86_REGS;
+    return ioctl(vcpu->fd, KVM_SET_REGS, &regs) == 0;
 }
 
 static long loop(struct vcpu *vcpu, unsigned control_port, unsigned insn_len)
@@ -18,22 +29,23 @@ static long loop(struct vcpu *vcpu, unsigned control_port, unsigned insn_len)
     struct kvm_run *run = vcpu->run;
     for (long exits = 0;; exits++) {
         int result = ioctl(vcpu->fd, KVM_RUN, 0);
-        if (result && errno == EFAULT && run->kvm_valid_regs)
-            skip(run, insn_len);
-        else if (result)
+        if (result && errno == EFAULT && insn_len) {
+            if (!skip(vcpu, insn_len))
+                return -1;
+        } else if (result) {
             return -1;
-        else if (run->exit_reason == KVM_EXIT_IO && run->io.port == control_port)
+        } else if (run->exit_reason == KVM_EXIT_IO && run->io.port == control_port) {
             return exits;
-        else if (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO)
+        } else if (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO) {
             return -1;
+        }
     }
 }
 
 long floor_run(struct vcpu *vcpu, unsigned control_port, unsigned insn_len)
 {
     uint64_t valid_before = vcpu->run->kvm_valid_regs;
-    bool wants_registers = insn_len && (vcpu->machine->sync_fields & KVM_SYNC_X86_REGS);
-    vcpu->run->kvm_valid_regs = wants_registers ? KVM_SYNC_X86_REGS : 0;
+    vcpu->run->kvm_valid_regs = 0;
     long exits = loop(vcpu, control_port, insn_len);
     vcpu->run->kvm_valid_regs = valid_before;
     return exits;

@@ -9,10 +9,14 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/eventfd.h>
+#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
+#include <unistd.h>
 
+#include "base/error.h"
 #include "bench/floor.h"
 #include "bench/payload.h"
 #include "guest/flat/mmio.h"
@@ -20,8 +24,8 @@
 
 #define DEBUG_EXIT_PORT 0xf4u
 #define DEVICE_BYTES    8192u
-#define REASON_LIMIT    40u
-#define TOUCH_PAGES     (BENCH_RAM_BYTES / PAGE_BYTES)
+#define BATCH_SECONDS   5            /* after which a guest is taken for lost */
+#define EVENT_END       (1ull << 62) /* written to an eventfd for its reader to end */
 
 enum turn { TURN_CALLER, TURN_GUEST, TURN_OVER };
 
@@ -37,12 +41,17 @@ struct bench_guest {
     unsigned insn_len;
     struct batch batch;
     uint64_t start_ns, start_exits;
+    uint64_t target_gpa;
+    unsigned port;
+    bool timed_out;
+    int event_fd;
+    pthread_t waiter;
+    bool has_waiter;
     long start_switches;
     struct vmm_end end;
     int result;
     struct vmm_error error;
-    char reasons[REASON_LIMIT][200]; /* the report borrows them */
-    unsigned reason_count;
+    char reason[200];
 };
 
 double bench_tsc_per_ns(void)
@@ -151,7 +160,7 @@ static int add_devices(struct bench_guest *guest)
     struct vmm *machine = guest->machine;
     struct vmm_scratch_config scratch = {
         .base = BENCH_DEVICE_GPA,
-        .len = DEVICE_BYTES,
+        .len = guest->config.device_bytes ? guest->config.device_bytes : DEVICE_BYTES,
         .engine = guest->config.engine == BENCH_TRAP || guest->config.engine == BENCH_AHEAD ? VMM_MMIO_TRAP
                                                                                             : VMM_MMIO_KVM,
         .coalesce = guest->config.engine == BENCH_COALESCED,
@@ -180,11 +189,54 @@ static uint64_t get(struct bench_guest *guest, unsigned field)
     return value;
 }
 
+static void *wait_for_events(void *context)
+{
+    struct bench_guest *guest = context;
+    uint64_t count = 0;
+    while (read(guest->event_fd, &count, sizeof(count)) == sizeof(count) && count < EVENT_END)
+        ;
+    return NULL;
+}
+
+static int add_eventfd(struct bench_guest *guest)
+{
+    if (!guest->config.has_eventfd)
+        return 0;
+    guest->event_fd = eventfd(0, EFD_CLOEXEC);
+    struct kvm_ioeventfd port = {
+        .addr = BENCH_EVENT_PORT, .len = 1, .fd = guest->event_fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
+    struct kvm_ioeventfd memory = {.addr = BENCH_EVENT_GPA, .len = 4, .fd = guest->event_fd};
+    if (guest->event_fd < 0 || ioctl(guest->machine->vm_fd, KVM_IOEVENTFD, &port) ||
+        ioctl(guest->machine->vm_fd, KVM_IOEVENTFD, &memory))
+        return error_set_errno(&guest->error, -errno, "eventfd");
+    guest->has_waiter = guest->config.has_waiter &&
+                        pthread_create(&guest->waiter, NULL, wait_for_events, guest) == 0;
+    return 0;
+}
+
+static void remove_eventfd(struct bench_guest *guest)
+{
+    if (guest->has_waiter) {
+        if (eventfd_write(guest->event_fd, EVENT_END) == 0)
+            pthread_join(guest->waiter, NULL);
+    }
+    if (guest->event_fd >= 0)
+        close(guest->event_fd);
+    guest->has_waiter = false;
+    guest->event_fd = -1;
+}
+
+static void destroy_machine(struct bench_guest *guest)
+{
+    vmm_destroy(guest->machine);
+    guest->machine = NULL;
+    remove_eventfd(guest);
+}
+
 static int make_machine(struct bench_guest *guest)
 {
     struct vmm_config config = {.ram_bytes = BENCH_RAM_GPA + BENCH_RAM_BYTES,
                                 .irqchip = guest->config.has_irqchip ? VMM_IRQCHIP_KERNEL : VMM_IRQCHIP_NONE,
-                                .measure_time = guest->config.measure_time,
                                 .no_run_ahead = guest->config.engine != BENCH_AHEAD};
     struct vmm_image image = {.path = "the benchmark's guest",
                               .bytes = payload_mmio,
@@ -197,15 +249,23 @@ static int make_machine(struct bench_guest *guest)
         result = vmm_load(guest->machine, &image, &guest->error);
     if (!result)
         result = put(guest, MMIO_RING, (uint64_t)guest->config.ring) || put(guest, MMIO_COUNT, 1) ||
-                 put(guest, MMIO_MORE, 1) || put(guest, MMIO_IO_PORT, BENCH_PORT);
-    return result;
+                 put(guest, MMIO_MORE, 1);
+    return result ? result : add_eventfd(guest);
 }
 
 static bool wait_for_guest(struct bench_guest *guest)
 {
+    struct timespec until;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += BATCH_SECONDS;
     pthread_mutex_lock(&guest->lock);
-    while (guest->turn == TURN_GUEST)
-        pthread_cond_wait(&guest->changed, &guest->lock);
+    while (guest->turn == TURN_GUEST && !guest->timed_out)
+        guest->timed_out = pthread_cond_timedwait(&guest->changed, &guest->lock, &until) == ETIMEDOUT;
+    if (guest->turn == TURN_GUEST) {
+        vmm_stop(guest->machine);
+        while (guest->turn == TURN_GUEST)
+            pthread_cond_wait(&guest->changed, &guest->lock);
+    }
     bool is_alive = guest->turn == TURN_CALLER;
     pthread_mutex_unlock(&guest->lock);
     return is_alive;
@@ -219,24 +279,22 @@ static void end_machine(struct bench_guest *guest)
     pthread_cond_broadcast(&guest->changed);
     pthread_mutex_unlock(&guest->lock);
     pthread_join(guest->thread, NULL);
-    vmm_destroy(guest->machine);
-    guest->machine = NULL;
+    destroy_machine(guest);
 }
 
 static const char *keep_reason(struct bench_guest *guest, const char *before, const char *text)
 {
-    char *reason = guest->reasons[guest->reason_count++ % REASON_LIMIT];
-    snprintf(reason, sizeof(guest->reasons[0]), "%s%.150s", before, text);
-    return reason;
+    snprintf(guest->reason, sizeof(guest->reason), "%s%.150s", before, text);
+    return guest->reason;
 }
 
 /* Makes the machine and lets the guest come to its first question. */
 static bool start_machine(struct bench_guest *guest, const char **reason)
 {
     guest->turn = TURN_GUEST;
+    guest->timed_out = false;
     guest->running = guest->leaving = guest->bare = guest->bare_failed = false;
     guest->error = (struct vmm_error){0};
-    guest->thread = 0;
     if (make_machine(guest) || pthread_create(&guest->thread, NULL, run_guest, guest)) {
         *reason = keep_reason(guest, "no machine: ", guest->error.message);
     } else if (wait_for_guest(guest)) {
@@ -246,9 +304,7 @@ static bool start_machine(struct bench_guest *guest, const char **reason)
                               guest->result ? guest->error.message : vmm_end_name(guest->end.reason));
         pthread_join(guest->thread, NULL);
     }
-    guest->thread = 0;
-    vmm_destroy(guest->machine);
-    guest->machine = NULL;
+    destroy_machine(guest);
     return false;
 }
 
@@ -267,19 +323,35 @@ static unsigned touching_len(unsigned operation)
     }
 }
 
-static uint64_t target_of(unsigned operation)
+static uint64_t target_of(const struct bench_guest *guest, unsigned operation)
 {
+    if (guest->target_gpa)
+        return guest->target_gpa;
     return operation == MMIO_OP_TOUCH ? BENCH_RAM_GPA : BENCH_DEVICE_GPA;
 }
 
 /* First touches need pages that were never touched: the kernel takes the old ones back. */
-static unsigned limit_touches(struct bench_guest *guest, unsigned count)
+static bool free_pages(struct bench_guest *guest)
 {
     void *ram = guest_mem_ptr(guest->machine->memory, BENCH_RAM_GPA, BENCH_RAM_BYTES);
-    if (!ram || madvise(ram, BENCH_RAM_BYTES, MADV_NOHUGEPAGE) ||
-        madvise(ram, BENCH_RAM_BYTES, MADV_DONTNEED))
+    int advice = guest->config.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
+    return ram && !madvise(ram, BENCH_RAM_BYTES, advice) && !madvise(ram, BENCH_RAM_BYTES, MADV_DONTNEED);
+}
+
+/* First writes since the dirty pages were taken: as many as the device has pages. */
+static unsigned limit_touches(struct bench_guest *guest, unsigned count)
+{
+    uint64_t pages = BENCH_RAM_BYTES / PAGE_BYTES;
+    if (target_of(guest, MMIO_OP_TOUCH) == BENCH_DEVICE_GPA) {
+        static uint64_t bitmap[BENCH_RAM_BYTES / PAGE_BYTES / 64];
+        pages = guest->config.device_bytes / PAGE_BYTES;
+        /* Slots without a log say so. */
+        for (int slot = 0; slot < 4; slot++)
+            slots_take_dirty(guest->machine->slots, slot, bitmap, NULL);
+    } else if (!free_pages(guest)) {
         return 1;
-    return count < TOUCH_PAGES ? count : TOUCH_PAGES;
+    }
+    return count < pages ? count : (unsigned)pages;
 }
 
 static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned count)
@@ -288,7 +360,8 @@ static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned 
     guest->batch = (struct batch){.exits = -1};
     put(guest, MMIO_OP, operation);
     put(guest, MMIO_COUNT, count);
-    put(guest, MMIO_TARGET, target_of(operation));
+    put(guest, MMIO_TARGET, target_of(guest, operation));
+    put(guest, MMIO_IO_PORT, guest->port ? guest->port : BENCH_PORT);
     pthread_mutex_lock(&guest->lock);
     guest->turn = TURN_GUEST;
     pthread_cond_broadcast(&guest->changed);
@@ -298,15 +371,14 @@ static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned 
 
 static bool explain_end(struct bench_guest *guest, const char **reason)
 {
-    const char *text = guest->bare_failed ? "the bare loop does not know what to do about an exit"
-                       : guest->result    ? guest->error.message
+    const char *text = guest->timed_out     ? "the guest does not come back"
+                       : guest->bare_failed ? "the bare loop does not know what to do about an exit"
+                       : guest->result      ? guest->error.message
                        : guest->end.reason == VMM_END_DEBUG_EXIT ? "the guest got an exception"
                                                                  : vmm_end_name(guest->end.reason);
     *reason = keep_reason(guest, "not here: ", text);
     pthread_join(guest->thread, NULL);
-    guest->thread = 0;
-    vmm_destroy(guest->machine);
-    guest->machine = NULL;
+    destroy_machine(guest);
     return false;
 }
 
@@ -344,12 +416,19 @@ bool bench_guest_floor(void *context, unsigned operation, unsigned count, struct
     return run_batch(guest, operation, count, batch, reason);
 }
 
+void bench_guest_aim(struct bench_guest *guest, uint64_t target_gpa, unsigned port)
+{
+    guest->target_gpa = target_gpa;
+    guest->port = port;
+}
+
 int bench_guest_create(const struct bench_guest_config *config, struct bench_guest **out)
 {
     struct bench_guest *guest = calloc(1, sizeof(*guest));
     if (!guest)
         return -ENOMEM;
     guest->config = *config;
+    guest->event_fd = -1;
     pthread_mutex_init(&guest->lock, NULL);
     pthread_cond_init(&guest->changed, NULL);
     *out = guest;

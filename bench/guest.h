@@ -20,14 +20,21 @@
 #define BENCH_RAM_BYTES  0x2000000ull
 #define BENCH_PORT       0x300u
 
+/* A port and an address that an eventfd takes the writes of, inside of KVM. */
+#define BENCH_EVENT_PORT 0x310u
+#define BENCH_EVENT_GPA  0xd1000000ull
+
 enum bench_engine { BENCH_KVM, BENCH_TRAP, BENCH_AHEAD, BENCH_COALESCED, BENCH_DIRECT };
 
 struct bench_guest_config {
     enum bench_engine engine;
     int ring;
     bool coalesced_ports;
-    bool has_irqchip; /* KVM's; ring 0 only */
-    bool measure_time;
+    bool has_irqchip;      /* KVM's; ring 0 only */
+    bool has_eventfd;      /* at BENCH_EVENT_PORT and BENCH_EVENT_GPA */
+    bool has_waiter;       /* a thread that reads the eventfd */
+    bool huge_pages;       /* where first touches find fresh pages */
+    uint64_t device_bytes; /* of the scratch device; 0: two pages */
 };
 
 struct bench_guest;
@@ -42,6 +49,10 @@ bool bench_guest_batch(void *guest, unsigned operation, unsigned count, struct b
                        const char **reason);
 bool bench_guest_floor(void *guest, unsigned operation, unsigned count, struct batch *batch,
                        const char **reason);
+
+/* What a batch does to memory or a port other than BENCH_DEVICE_GPA and BENCH_PORT: for the batches from now
+ * on. 0: those two. */
+void bench_guest_aim(struct bench_guest *guest, uint64_t target_gpa, unsigned port);
 
 /* Ticks of the TSC in a nanosecond, measured once. */
 double bench_tsc_per_ns(void);

@@ -26,7 +26,7 @@ static json_t *result_json(const struct bench_result *result)
                                (int)result->batch_count);
     if (result->ring >= 0)
         json_object_set_new(object, "ring", json_integer(result->ring));
-    if (result->reason) {
+    if (*result->reason) {
         json_object_set_new(object, "missing", json_string(result->reason));
         return object;
     }
@@ -93,7 +93,7 @@ static void compare_all(FILE *file, const struct bench_report *report, const jso
     for (unsigned i = 0; i < report->count; i++) {
         const struct bench_result *result = &report->results[i];
         const json_t *cost = json_object_get(find(results, result), "cost");
-        if (!cost || result->reason)
+        if (!cost || *result->reason)
             continue;
         found++;
         moved += compare_result(file, result, cost);

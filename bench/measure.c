@@ -13,7 +13,7 @@
 #define COUNT_MAX       1000000u
 #define BATCHES_DEFAULT 101u
 #define QUICK_BATCHES   8u
-#define WAYS_MAX        16u
+#define LONG_NS         1e7 /* what takes longer is not done twice to find out */
 
 static volatile sig_atomic_t interrupted;
 
@@ -67,6 +67,23 @@ void bench_report_fini(struct bench_report *report)
     *report = (struct bench_report){0};
 }
 
+static void set_reason(struct bench_result *result, const char *reason)
+{
+    snprintf(result->reason, sizeof(result->reason), "%s", reason ? reason : "it failed");
+}
+
+/* One batch; where it cannot be done, the result says why. */
+static bool run_batch(struct bench_result *result, const struct bench_way *way, unsigned operation,
+                      unsigned count, struct batch *batch)
+{
+    const char *reason = NULL;
+    *batch = (struct batch){.exits = -1};
+    if (way->run(way->context, operation, count, batch, &reason))
+        return true;
+    set_reason(result, reason);
+    return false;
+}
+
 void bench_conclude(struct bench_report *report, unsigned first)
 {
     for (unsigned i = first; i < report->count; i++) {
@@ -75,8 +92,8 @@ void bench_conclude(struct bench_report *report, unsigned first)
         result->host_summary = samples_summarize(result->host);
         if (i > first)
             result->ratio = samples_ratio(result->ns, report->results[first].ns);
-        if (!result->summary.used && !result->reason)
-            result->reason = "interrupted before its first batch";
+        if (!result->summary.used && !*result->reason)
+            set_reason(result, "interrupted before its first batch");
     }
 }
 
@@ -91,23 +108,41 @@ static void add_batch(struct bench_result *result, const struct batch *batch, en
         result->exits = batch->exits / result->batch_count;
 }
 
-/* How many operations make a batch of the wanted length: found by doing more and more of them. False where
- * the operation cannot be done. */
-static bool calibrate(struct bench_result *result, const struct bench_way *way, unsigned operation,
+/* The shorter of two batches, for the first one may find everything cold. 0 where there is none. */
+static double try_count(struct bench_result *result, const struct bench_way *way, unsigned operation,
+                        unsigned count)
+{
+    struct batch first, second;
+    if (!run_batch(result, way, operation, count, &first))
+        return 0;
+    if (first.ns > LONG_NS || !run_batch(result, way, operation, count, &second))
+        return first.ns;
+    return first.ns < second.ns ? first.ns : second.ns;
+}
+
+/* How many operations make a batch of the wanted length: found by doing more and more of them. */
+static void calibrate(struct bench_result *result, const struct bench_way *way, unsigned operation,
                       double batch_ns)
 {
     unsigned count = 1;
-    for (;;) {
-        struct batch batch = {.exits = -1};
-        if (!way->run(way->context, operation, count, &batch, &result->reason))
-            return false;
+    for (;; count *= 4) {
+        double ns = try_count(result, way, operation, count);
         result->batch_count = count;
-        if (batch.ns >= batch_ns / 4 || count >= COUNT_MAX || interrupted) {
-            double wanted = batch.ns > 0 ? count * batch_ns / batch.ns : count;
-            result->batch_count = wanted < 1 ? 1 : wanted > COUNT_MAX ? COUNT_MAX : (unsigned)wanted;
-            return true;
-        }
-        count *= 4;
+        if (!*result->reason && ns < batch_ns / 4 && count < COUNT_MAX && !interrupted)
+            continue;
+        double wanted = ns > 0 ? count * batch_ns / ns : count;
+        result->batch_count = wanted < 1 ? 1 : wanted > COUNT_MAX ? COUNT_MAX : (unsigned)wanted;
+        return;
+    }
+}
+
+/* Ways that take about as long do as many operations: what surrounds a batch then weighs the same. */
+static void level_counts(struct bench_result *results, unsigned way_count)
+{
+    for (unsigned i = 1; i < way_count; i++) {
+        unsigned *count = &results[i].batch_count, first = results[0].batch_count;
+        if (!*results[i].reason && !*results[0].reason && *count < 2 * first && first < 2 * *count)
+            *count = first;
     }
 }
 
@@ -116,18 +151,20 @@ static void take_turns(struct bench_result *results, const struct bench_way *way
                        unsigned operation, enum sample_kind kind)
 {
     for (unsigned i = 0; i < way_count && !interrupted; i++) {
-        struct batch batch = {.exits = -1};
-        if (results[i].reason)
-            continue;
-        if (ways[i].run(ways[i].context, operation, results[i].batch_count, &batch, &results[i].reason))
+        struct batch batch;
+        if (!*results[i].reason &&
+            run_batch(&results[i], &ways[i], operation, results[i].batch_count, &batch))
             add_batch(&results[i], &batch, kind);
     }
 }
 
+/* A line that is written over, a few times in a second. */
 static void show_progress(const struct bench_limits *limits, const char *name, int ring, unsigned done)
 {
-    if (!limits->show_progress)
+    static uint64_t shown_ns;
+    if (!limits->show_progress || (name && bench_now_ns() - shown_ns < 200000000))
         return;
+    shown_ns = bench_now_ns();
     if (!name)
         fputs("\r\033[K", stderr);
     else if (ring < 0)
@@ -155,6 +192,7 @@ void bench_measure(struct bench_report *report, const struct bench_limits *limit
     show_progress(limits, name, ring, 0);
     for (unsigned i = 0; i < way_count; i++)
         calibrate(&results[i], &ways[i], operation, batch_ns);
+    level_counts(results, way_count);
     uint64_t until_ns = bench_now_ns() + (uint64_t)(seconds * 1e9);
     for (unsigned done = 0; done < wanted + WARM_UP && !interrupted; done++) {
         take_turns(results, ways, way_count, operation, done < WARM_UP ? SAMPLE_WARM_UP : SAMPLE_USED);

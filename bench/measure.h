@@ -21,8 +21,8 @@ struct batch {
     bool preempted;
 };
 
-/* A way to do an operation. `run` does it `count` times; false, with a reason that lives as long as the
- * report, where it cannot. */
+/* A way to do an operation. `run` does it `count` times; false, with a reason that lives until the next call,
+ * where it cannot. */
 struct bench_way {
     const char *name;
     bool (*run)(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason);
@@ -33,7 +33,7 @@ struct bench_way {
 struct bench_result {
     const char *operation, *way;
     int ring;             /* -1: not in a guest */
-    const char *reason;   /* why there is nothing; NULL: there is something */
+    char reason[160];     /* why there is nothing; empty: there is something */
     struct samples *ns;   /* for each operation */
     struct samples *host; /* the same by the host's clock; empty where there is none */
     struct summary summary, host_summary;

@@ -18,7 +18,7 @@ struct plot {
 
 static bool is_drawn(const struct bench_result *result)
 {
-    return !result->reason && result->summary.used && result->summary.median > 0 && !result->size_unit;
+    return !*result->reason && result->summary.used && result->summary.median > 0 && !result->size_unit;
 }
 
 static void find_ways(struct plot *plot, const struct bench_report *report)

@@ -69,7 +69,7 @@ static void print_row(FILE *file, const struct bench_report *report, unsigned i)
     bool is_first = starts_operation(report, i);
     format_ring(result, ring);
     fprintf(file, "%-34s %4s  %-15s ", is_first ? result->operation : "", is_first ? ring : "", result->way);
-    if (result->reason) {
+    if (*result->reason) {
         fprintf(file, "%s\n", result->reason);
         return;
     }
@@ -114,7 +114,7 @@ void report_print_table(FILE *file, const struct bench_report *report, const str
 static void print_cell(FILE *file, const struct bench_result *result)
 {
     char median[16], ratio[32] = "";
-    if (result->reason) {
+    if (*result->reason) {
         fputs(" - |", file);
         return;
     }

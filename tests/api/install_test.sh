@@ -61,7 +61,7 @@ found=$(nm -g --defined-only "$lib/libvmm.a" | awk 'NF == 3 && $3 !~ /^vmm_/ { p
 expect the_archive_has_no_other_global_names "libvmm.a defines"
 
 found=
-for command in run doctor decode 'bench mmio'; do
+for command in run doctor decode 'bench exits'; do
     for option in $("$prefix/bin/vmm" $command --help | grep -oE -e '--[a-z][a-z-]+'); do
         sed 's/\\-/-/g' "$prefix/share/man/man1/vmm.1" | grep -qe "$option" || found="$found $command $option"
     done

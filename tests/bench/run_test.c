@@ -30,7 +30,7 @@ static const struct bench_result *find(const char *operation, const char *way)
 static void expect_exits(const char *operation, const char *way, double low, double high)
 {
     const struct bench_result *result = find(operation, way);
-    ck_assert_msg(!result->reason, "%s, %s: %s", operation, way, result->reason);
+    ck_assert_msg(!*result->reason, "%s, %s: %s", operation, way, result->reason);
     ck_assert_msg(result->summary.used > 0 && result->summary.median > 0, "%s, %s: no figure", operation,
                   way);
     ck_assert_msg(result->exits >= low && result->exits <= high, "%s, %s: %g exits", operation, way,
@@ -49,6 +49,38 @@ START_TEST(mmio_in_ring_3_counts_exits)
     expect_exits("store of 4 bytes", "direct", 0, 0);
     expect_exits("REP MOVSB of 4 KiB", "trap", 1, 1);
     expect_exits("REP STOSD of 4 KiB", "trap+run-ahead", 0, 1);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(exits_have_a_floor)
+{
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("1 byte", 3);
+    ck_assert_msg(bench_exits(&report, &options, &error) == 0, "%s", error.message);
+    expect_exits("port write, 1 byte", "floor", 1, 1);
+    expect_exits("port write, 1 byte", "vmm", 1, 1);
+    expect_exits("port read, 1 byte", "floor", 1, 1);
+    bench_report_fini(&report);
+    set_up("engine trap", 3);
+    ck_assert_msg(bench_exits(&report, &options, &error) == 0, "%s", error.message);
+    expect_exits("MMIO write, engine trap", "floor", 1, 1);
+    expect_exits("MMIO add, engine trap", "vmm", 1, 1);
+    ck_assert_uint_gt(find("MMIO add, engine trap", "vmm")->ratio.used, 0);
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(calls_are_made_both_ways)
+{
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("re", 4); /* no ring: calls only */
+    ck_assert_msg(bench_exits(&report, &options, &error) == 0, "%s", error.message);
+    ck_assert_ptr_nonnull(find("re-entry with immediate_exit", "vmm"));
+    ck_assert_msg(!*find("VM with 128 MiB: create, destroy", "floor")->reason, "no VM");
+    ck_assert_msg(!*find("VM with 128 MiB: create, destroy", "vmm")->reason, "no VM");
     bench_report_fini(&report);
 }
 END_TEST
@@ -79,6 +111,8 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, mmio_in_ring_3_counts_exits, 200);
+    test_add_slow(suite, exits_have_a_floor, 200);
+    test_add_slow(suite, calls_are_made_both_ways, 100);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }

@@ -17,6 +17,7 @@ static const struct subcommand {
     int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
     const char *summary;
 } subcommands[] = {
+    {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost"},
     {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine"},
 };
 

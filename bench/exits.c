@@ -1,0 +1,157 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm bench exits`: every kind of exit, by our loop and by the bare one, on the same vCPU, by turns. The
+ * figure that counts is ours / floor.
+ */
+#include <string.h>
+
+#include "base/error.h"
+#include "base/types.h"
+#include "bench/benches.h"
+#include "bench/calls.h"
+#include "bench/guest.h"
+#include "guest/flat/mmio.h"
+#include "vmm/host.h"
+
+/* The machines: each operation names the one that it needs. */
+enum kind {
+    KIND_PLAIN,
+    KIND_TRAP,
+    KIND_AHEAD,
+    KIND_COALESCED,
+    KIND_DIRECT,
+    KIND_HUGE,
+    KIND_EVENTFD,
+    KIND_WAITER,
+    KIND_IRQCHIP,
+    KIND_COUNT
+};
+
+static const struct bench_guest_config kinds[KIND_COUNT] = {
+    [KIND_PLAIN] = {.engine = BENCH_KVM},
+    [KIND_TRAP] = {.engine = BENCH_TRAP},
+    [KIND_AHEAD] = {.engine = BENCH_AHEAD},
+    [KIND_COALESCED] = {.engine = BENCH_COALESCED, .coalesced_ports = true},
+    [KIND_DIRECT] = {.engine = BENCH_DIRECT, .device_bytes = BENCH_RAM_BYTES},
+    [KIND_HUGE] = {.engine = BENCH_KVM, .huge_pages = true},
+    [KIND_EVENTFD] = {.engine = BENCH_KVM, .has_eventfd = true},
+    [KIND_WAITER] = {.engine = BENCH_KVM, .has_eventfd = true, .has_waiter = true},
+    [KIND_IRQCHIP] = {.engine = BENCH_KVM, .has_irqchip = true},
+};
+
+#define RING_0    1u
+#define RING_3    2u
+#define BOTH      3u
+#define HYPERCALL 1000u /* VMCALL or VMMCALL, whichever this processor has */
+
+static const struct operation {
+    const char *name;
+    unsigned op;
+    enum kind kind;
+    unsigned rings;
+    uint64_t target_gpa;
+    unsigned port;
+    bool no_floor; /* the bare loop cannot do what the emulator does */
+} operations[] = {
+    {"empty loop", MMIO_OP_NOTHING, KIND_PLAIN, BOTH},
+    {"CPUID", MMIO_OP_CPUID, KIND_PLAIN, BOTH},
+    {"hypercall", HYPERCALL, KIND_PLAIN, RING_0},
+    {"RDMSR in the kernel", MMIO_OP_RDMSR, KIND_PLAIN, RING_0},
+    {"WRMSR in the kernel", MMIO_OP_WRMSR, KIND_PLAIN, RING_0},
+    {"port write, 1 byte", MMIO_OP_OUT8, KIND_PLAIN, BOTH},
+    {"port write, 2 bytes", MMIO_OP_OUT16, KIND_PLAIN, BOTH},
+    {"port write, 4 bytes", MMIO_OP_OUT32, KIND_PLAIN, BOTH},
+    {"port read, 1 byte", MMIO_OP_IN8, KIND_PLAIN, BOTH},
+    {"port read, 2 bytes", MMIO_OP_IN16, KIND_PLAIN, BOTH},
+    {"port read, 4 bytes", MMIO_OP_IN32, KIND_PLAIN, BOTH},
+    {"REP OUTSB of 4 KiB", MMIO_OP_REP_OUTSB, KIND_PLAIN, BOTH},
+    {"port write, coalesced", MMIO_OP_OUT8, KIND_COALESCED, BOTH, .no_floor = true},
+    {"MMIO write, engine kvm", MMIO_OP_STORE, KIND_PLAIN, BOTH},
+    {"MMIO read, engine kvm", MMIO_OP_LOAD, KIND_PLAIN, BOTH},
+    {"MMIO add, engine kvm", MMIO_OP_ADD, KIND_PLAIN, BOTH},
+    {"MMIO write, engine trap", MMIO_OP_STORE, KIND_TRAP, BOTH},
+    {"MMIO read, engine trap", MMIO_OP_LOAD, KIND_TRAP, BOTH},
+    {"MMIO add, engine trap", MMIO_OP_ADD, KIND_TRAP, BOTH},
+    {"MMIO write, coalesced", MMIO_OP_STORE, KIND_COALESCED, BOTH, .no_floor = true},
+    {"MMIO write, direct", MMIO_OP_STORE, KIND_DIRECT, BOTH},
+    {"ioeventfd on a port", MMIO_OP_OUT8, KIND_EVENTFD, BOTH, .port = BENCH_EVENT_PORT},
+    {"ioeventfd on MMIO", MMIO_OP_STORE, KIND_EVENTFD, BOTH, .target_gpa = BENCH_EVENT_GPA},
+    {"ioeventfd on a port, thread waits", MMIO_OP_OUT8, KIND_WAITER, BOTH, .port = BENCH_EVENT_PORT},
+    {"ioeventfd on MMIO, thread waits", MMIO_OP_STORE, KIND_WAITER, BOTH, .target_gpa = BENCH_EVENT_GPA},
+    {"first touch of a 4 KiB page", MMIO_OP_TOUCH, KIND_PLAIN, BOTH},
+    {"first touch, 2 MiB pages, each 4 KiB", MMIO_OP_TOUCH, KIND_HUGE, BOTH},
+    {"first write under dirty logging", MMIO_OP_TOUCH, KIND_DIRECT, BOTH, .target_gpa = BENCH_DEVICE_GPA},
+    {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0},
+    {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0},
+    {"HLT, woken by the APIC's timer", MMIO_OP_HLT_TIMER, KIND_IRQCHIP, RING_0},
+};
+
+static unsigned op_of(const struct operation *operation)
+{
+    if (operation->op != HYPERCALL)
+        return operation->op;
+    return host_is_intel() ? MMIO_OP_VMCALL : MMIO_OP_VMMCALL;
+}
+
+/* The machine of a kind and ring is made when the first operation needs it, and kept. */
+static struct bench_guest *get_guest(struct bench_guest **guests, enum kind kind, int ring)
+{
+    struct bench_guest **guest = &guests[2 * kind + (ring == 3)];
+    struct bench_guest_config config = kinds[kind];
+    config.ring = ring;
+    if (!*guest && bench_guest_create(&config, guest))
+        return NULL;
+    return *guest;
+}
+
+static int measure_operation(struct bench_report *report, const struct bench_options *options,
+                             const struct operation *operation, struct bench_guest **guests, int ring)
+{
+    struct bench_guest *guest = get_guest(guests, operation->kind, ring);
+    if (!guest)
+        return -ENOMEM;
+    bench_guest_aim(guest, operation->target_gpa, operation->port);
+    struct bench_way ways[] = {{"floor", bench_guest_floor, guest}, {"vmm", bench_guest_batch, guest}};
+    unsigned skip = operation->no_floor;
+    bench_measure(report, &options->limits, operation->name, ring, op_of(operation), ways + skip,
+                  ARRAY_COUNT(ways) - skip);
+    return 0;
+}
+
+static int measure_guests(struct bench_report *report, const struct bench_options *options)
+{
+    struct bench_guest *guests[2 * KIND_COUNT] = {NULL};
+    int result = 0;
+    for (size_t i = 0; !result && i < ARRAY_COUNT(operations); i++)
+        for (int ring = 0; !result && ring <= 3; ring += 3)
+            if ((operations[i].rings & (ring ? RING_3 : RING_0)) &&
+                bench_wants(options, operations[i].name, ring))
+                result = measure_operation(report, options, &operations[i], guests, ring);
+    for (size_t i = 0; i < ARRAY_COUNT(guests); i++)
+        bench_guest_destroy(guests[i]);
+    return result;
+}
+
+static int measure_calls(struct bench_report *report, const struct bench_options *options)
+{
+    struct calls *calls;
+    int result = calls_create(&calls);
+    if (result)
+        return result;
+    struct bench_way ways[] = {{"floor", calls_floor, calls}, {"vmm", calls_ours, calls}};
+    for (enum call_operation operation = 0; operation < CALL_COUNT; operation++)
+        if (bench_wants(options, call_name(operation), -1))
+            bench_measure(report, &options->limits, call_name(operation), -1, operation, ways,
+                          ARRAY_COUNT(ways));
+    calls_destroy(calls);
+    return 0;
+}
+
+int bench_exits(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
+{
+    report->bench = "exits";
+    int result = measure_guests(report, options);
+    if (!result)
+        result = measure_calls(report, options);
+    return result ? error_set_errno(error, result, "bench exits: cannot begin") : 0;
+}
