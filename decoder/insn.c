@@ -85,8 +85,11 @@ STAGE void operand_size_set(struct state *state, unsigned checks)
     if (checks & (CHECK_D64 | CHECK_F64) && insn->bits == 64 &&
         (class || (checks & CHECK_F64 && !state_amd(state))))
         class = 2;
-    state->size_context[SIZE_BY_OPERAND] = (uint8_t) class;
     insn->operand_size = (uint8_t)(2 << class);
+    /* AMD's processors know no far pointers with an offset of 64 bits; what is pushed has them. */
+    if (class == 2 && (insn->op == INSN_OP_JMP_FAR || insn->op == INSN_OP_CALL_FAR) && state_amd(state))
+        class = 1;
+    state->size_context[SIZE_BY_OPERAND] = (uint8_t) class;
 }
 
 /* The columns of sizes[] that follow from the mode (16, 32, 64 bits), W, 67 and 66: by operand size (0, 1, 2

@@ -36,6 +36,7 @@ static void read_pointer(struct step_env *env, struct target *target)
         return;
     }
     access_read(env, &env->operand, bytes);
+    size = env->operand.len - 2u; /* which on AMD's processors is 4 where 8 bytes are pushed */
     target->rip = load_le(bytes, size);
     target->selector = load_le16(bytes + size);
 }

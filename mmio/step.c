@@ -317,7 +317,7 @@ static uint8_t operand_align(const struct insn *insn, unsigned size)
     case INSN_OP_LOAD_FAR:
     case INSN_OP_JMP_FAR:
     case INSN_OP_CALL_FAR:
-        return insn->operand_size;
+        return (uint8_t)(size - 2);
     }
     return size <= 8 && !(size & (size - 1)) ? (uint8_t)size : 0;
 }

@@ -23,12 +23,6 @@
 #define DATA_ADDRESS 0x20000000u
 #define STACK_BYTES  (256 * KIB)
 
-#define SELECTOR_64      0x33
-#define SELECTOR_32      0x23
-#define SELECTOR_DATA    0x2b
-#define SELECTOR_16      0x07 /* LDT entry 0 */
-#define SELECTOR_DATA_16 0x0f /* LDT entry 1 */
-
 /* What fills the last 48 bytes of the legacy area of a frame is the kernel's (struct _fpx_sw_bytes). */
 #define FRAME_SOFTWARE_BYTES 464
 
@@ -65,7 +59,7 @@ static const int register_order[CPU_GPR_COUNT] = {
 /* Data segments are not part of a frame. In 64-bit code they do not count, so the handler may load them. */
 static void load_data_segments(unsigned mode)
 {
-    unsigned selector = mode == 16 ? SELECTOR_DATA_16 : SELECTOR_DATA;
+    unsigned selector = mode == 16 ? NATIVE_DS_16 : NATIVE_DS;
     __asm__ volatile("mov %0, %%ds; mov %0, %%es" : : "r"(selector));
 }
 
@@ -79,12 +73,11 @@ static void enter_case(mcontext_t *context)
         context->gregs[register_order[i]] = (greg_t)in->gpr[i];
     context->gregs[REG_RIP] = (greg_t)(in->mode == 16 ? in->rip - run.harness->code : in->rip);
     context->gregs[REG_EFL] = (greg_t)((in->rflags & flags_loaded) | FLAG_TF | FLAG_IF | FLAG_FIXED);
-    uint64_t cs = in->mode == 64 ? SELECTOR_64 : in->mode == 32 ? SELECTOR_32 : SELECTOR_16;
-    context->gregs[REG_CSGSFS] = (greg_t)(cs | (uint64_t)SELECTOR_DATA << 48);
+    uint64_t cs = in->mode == 64 ? NATIVE_CS_64 : in->mode == 32 ? NATIVE_CS_32 : NATIVE_CS_16;
+    context->gregs[REG_CSGSFS] = (greg_t)(cs | (uint64_t)NATIVE_DS << 48);
     if (in->xsave)
         xsave_copy((uint8_t *)context->fpregs, in->xsave);
-    if (in->mode != 64)
-        load_data_segments(in->mode);
+    load_data_segments(in->mode);
     run.steps = 0;
     run.is_running = true;
 }
@@ -95,7 +88,13 @@ static void leave_case(mcontext_t *context, int signal_number)
     for (unsigned i = 0; i < CPU_GPR_COUNT; i++)
         out->gpr[i] = (uint64_t)context->gregs[register_order[i]];
     out->rip = (uint64_t)context->gregs[REG_RIP];
-    if (run.in->mode == 16)
+    out->cs = (uint16_t)context->gregs[REG_CSGSFS];
+    out->ss = (uint16_t)((uint64_t)context->gregs[REG_CSGSFS] >> 48);
+    __asm__ volatile("mov %%ds, %0; mov %%es, %1" : "=r"(out->ds), "=r"(out->es));
+    /* A null selector with an RPL was cut to 0 by the kernel's return to the process, or will be. */
+    out->ds = out->ds < 4 ? 0 : out->ds;
+    out->es = out->es < 4 ? 0 : out->es;
+    if (out->cs == NATIVE_CS_16)
         out->rip += run.harness->code;
     out->rflags = (uint64_t)context->gregs[REG_EFL];
     out->signal = signal_number;

@@ -29,6 +29,14 @@
  * at the code page. */
 #define NATIVE_DATA_16_OFFSET 0x8000u
 
+/* Selectors: Linux's own, and two of the process's LDT. */
+#define NATIVE_CS_64   0x33
+#define NATIVE_CS_32   0x23
+#define NATIVE_DS      0x2b
+#define NATIVE_CS_16   0x07 /* LDT entry 0 */
+#define NATIVE_DS_16   0x0f /* LDT entry 1 */
+#define NATIVE_LDT_LEN 16
+
 struct native_harness {
     uint64_t code;      /* linear address of the one page of code; the page behind it cannot be fetched */
     uint8_t *code_view; /* where the test writes it */
@@ -54,6 +62,7 @@ struct native_case {
 struct native_result {
     uint64_t gpr[CPU_GPR_COUNT];
     uint64_t rip, rflags;
+    uint16_t cs, ss, ds, es;
     uint8_t *xsave; /* the caller's buffer, or NULL */
     int signal;
     unsigned trap; /* VECTOR_DB when the instruction was executed; else the vector of its exception */

@@ -62,6 +62,8 @@ enum oracle_made {
 enum oracle_made oracle_case_make(const struct native_harness *harness, struct oracle_row *row,
                                   uint8_t *xsave, struct oracle_case *made);
 
+unsigned oracle_selector(void);
+
 /* Random x87 and vector state for the case, with the instruction's own needs seen to. */
 void oracle_vector_make(uint8_t *xsave, struct oracle_case *made);
 

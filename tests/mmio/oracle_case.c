@@ -24,19 +24,11 @@ static bool is_forbidden(const struct insn *insn)
     case INSN_OP_SYSRET:
     case INSN_OP_SYSENTER:
     case INSN_OP_SYSEXIT:
-    case INSN_OP_CALL_FAR:
-    case INSN_OP_RET_FAR:
-    case INSN_OP_JMP_FAR:
-    case INSN_OP_LOAD_FAR:
     case INSN_OP_SGDT:
     case INSN_OP_SIDT:
     case INSN_OP_SLDT:
     case INSN_OP_STR:
     case INSN_OP_SMSW:
-    case INSN_OP_LAR:
-    case INSN_OP_LSL:
-    case INSN_OP_VERR:
-    case INSN_OP_VERW:
     case INSN_OP_CPUID:
     case INSN_OP_RDTSC:
     case INSN_OP_RDTSCP:
@@ -57,10 +49,12 @@ static bool is_forbidden(const struct insn *insn)
     case INSN_OP_XTEST:
         return true;
     }
-    for (unsigned i = 0; i < insn->operand_count; i++)
-        if (insn->operands[i].kind == INSN_SEG && insn->op != INSN_OP_PUSH)
-            return true;
-    return false;
+    /* FS holds the thread's own storage, GS the test's; SS takes the single step away. */
+    if (insn->op == INSN_OP_LOAD_FAR)
+        return insn_load_far_segment(insn) != INSN_DS && insn_load_far_segment(insn) != INSN_ES;
+    const struct insn_operand *to = &insn->operands[0];
+    bool is_load = insn->op == INSN_OP_MOV_SEG || insn->op == INSN_OP_POP;
+    return is_load && to->kind == INSN_SEG && to->reg != INSN_DS && to->reg != INSN_ES;
 }
 
 static unsigned pick(unsigned set)
@@ -327,6 +321,27 @@ static void place_operands(struct place *place)
     }
 }
 
+/* Selectors that exist, that are the kernel's, and that do not exist. */
+unsigned oracle_selector(void)
+{
+    static const uint16_t selectors[] = {
+        NATIVE_DS, NATIVE_CS_32, NATIVE_CS_64, NATIVE_CS_16, NATIVE_DS_16, 0,    3,    0x2a, 0x20,  0x28,
+        0x10,      0x1b,         0x43,         0x53,         0x3b,         0x63, 0x17, 0x83, 0xfff8};
+    return selectors[oracle_below(ARRAY_COUNT(selectors))];
+}
+
+static void place_selectors(struct oracle_case *made)
+{
+    const struct insn *insn = &made->insn;
+    unsigned operand = insn->op == INSN_OP_VERR || insn->op == INSN_OP_VERW ? 0 : 1;
+    bool takes_one = insn->op == INSN_OP_LAR || insn->op == INSN_OP_LSL || insn->op == INSN_OP_MOV_SEG ||
+                     !operand;
+    if (takes_one && insn->operands[operand].kind == INSN_GPR)
+        merge(&made->in.gpr[insn->operands[operand].reg], oracle_selector(), 2);
+    if (insn->operands[0].kind == INSN_FAR)
+        store_le16(made->bytes + insn->length - 2, (uint16_t)oracle_selector());
+}
+
 static bool is_harmless(const struct native_harness *harness, uint64_t address)
 {
     const uint64_t slack = PAGE_BYTES, before = 512, after = 128; /* what an access may add on either side */
@@ -423,6 +438,7 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
     }
     make_registers(made);
     place_operands(&place);
+    place_selectors(made);
     struct insn again;
     struct insn_mode as = insn_mode(made->in.mode);
     as.vendor = oracle_is_amd() ? INSN_AMD : INSN_INTEL;

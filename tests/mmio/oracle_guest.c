@@ -14,7 +14,9 @@
 #define RAM_BYTES (1 * MIB)
 #define DATA_GPA  0x10000
 #define CODE_GPA  0x20000
+#define GDT_GPA   0x30000
 #define TABLE_GPA 0x40000
+#define GDT       0xffff800000001000 /* linear, for the supervisor; the LDT is at +0x800 */
 
 #define PTE_PRESENT  0x001ull
 #define PTE_WRITABLE 0x002ull
@@ -87,6 +89,7 @@ static uint64_t *table_at(struct oracle_guest *guest, gpa_t gpa)
 
 static void map_page(struct oracle_guest *guest, uint64_t linear, gpa_t gpa, uint64_t flags)
 {
+    flags |= linear >> 63 ? 0 : PTE_USER;
     gpa_t table = TABLE_GPA;
     for (unsigned shift = 39; shift > 12; shift -= 9) {
         uint64_t *entry = &table_at(guest, table)[linear >> shift & 511];
@@ -96,8 +99,7 @@ static void map_page(struct oracle_guest *guest, uint64_t linear, gpa_t gpa, uin
         }
         table = *entry & 0xffffffffff000;
     }
-    table_at(guest, table)[linear >> 12 & 511] = gpa | flags | PTE_PRESENT | PTE_USER | PTE_ACCESSED |
-                                                 PTE_DIRTY;
+    table_at(guest, table)[linear >> 12 & 511] = gpa | flags | PTE_PRESENT | PTE_ACCESSED | PTE_DIRTY;
 }
 
 static void map_all(struct oracle_guest *guest)
@@ -110,6 +112,29 @@ static void map_all(struct oracle_guest *guest)
         map_page(guest, harness->data_high + i * PAGE_BYTES, DATA_GPA + i * PAGE_BYTES, flags);
     }
     map_page(guest, harness->code, CODE_GPA, 0);
+    map_page(guest, GDT, GDT_GPA, PTE_WRITABLE);
+}
+
+static uint64_t descriptor(uint64_t base, uint64_t limit, uint64_t attributes)
+{
+    return (limit & 0xffff) | (base & 0xffffff) << 16 | attributes << 40 | (limit >> 16 & 0xf) << 48 |
+           (base >> 24 & 0xff) << 56;
+}
+
+/* What a process of Linux can see of the GDT, and its LDT as the harness has made it. */
+static void fill_tables(struct oracle_guest *guest)
+{
+    uint64_t *gdt = guest_mem_ptr(guest->memory, GDT_GPA, PAGE_BYTES), *ldt = gdt + 0x100;
+    gdt[1] = descriptor(0, 0xfffff, 0xc09b);
+    gdt[2] = descriptor(0, 0xfffff, 0xa09b);
+    gdt[3] = descriptor(0, 0xfffff, 0xc093);
+    gdt[4] = descriptor(0, 0xfffff, 0xc0fb);
+    gdt[5] = descriptor(0, 0xfffff, 0xc0f3);
+    gdt[6] = descriptor(0, 0xfffff, 0xa0fb);
+    gdt[8] = descriptor(0, 0x206f, 0x008b);
+    gdt[10] = descriptor(0, NATIVE_LDT_LEN - 1, 0x0082);
+    ldt[0] = descriptor(guest->harness->code, 0xffff, 0x10fb);
+    ldt[1] = descriptor(guest->harness->data_low - NATIVE_DATA_16_OFFSET, 0xffff, 0x10f3);
 }
 
 struct oracle_guest *oracle_guest_create(const struct native_harness *harness)
@@ -132,6 +157,7 @@ struct oracle_guest *oracle_guest_create(const struct native_harness *harness)
     guest->machine.owner = guest;
     guest->machine.vendor_amd = oracle_is_amd();
     map_all(guest);
+    fill_tables(guest);
     return guest;
 }
 
@@ -178,8 +204,6 @@ static void set_segments(struct cpu_state *cpu, const struct native_harness *har
         code = (struct cpu_segment){harness->code, 0xffff, 0x07, CODE_SEGMENT};
         data = (struct cpu_segment){harness->data_low - NATIVE_DATA_16_OFFSET, 0xffff, 0x0f, DATA_SEGMENT};
         cpu->segments[CPU_DS] = cpu->segments[CPU_ES] = data;
-    } else {
-        data.selector = 0;
     }
     cpu->segments[CPU_CS] = code;
 }
@@ -192,6 +216,11 @@ static void set_system(struct cpu_state *cpu)
     cpu->efer = EFER_SCE | EFER_LME | EFER_LMA | EFER_NXE;
     cpu->cpl = 3;
     cpu->dr6 = DR6_FIXED;
+    cpu->gdt = (struct cpu_table){.base = GDT, .limit = 16 * 8 - 1};
+    cpu->ldt = (struct cpu_segment){.base = GDT + 0x800,
+                                    .limit = NATIVE_LDT_LEN - 1,
+                                    .selector = 0x50,
+                                    .attributes = SEGMENT_PRESENT | 2};
 }
 
 /* Until the instruction is behind us: a REP comes back after every element, since TF is set. */
@@ -228,7 +257,11 @@ bool oracle_guest_run(struct oracle_guest *guest, const struct oracle_case *made
     if (result == STEP_UNSUPPORTED)
         return false;
     memcpy(out->gpr, cpu.gpr, sizeof(out->gpr));
-    out->rip = cpu.rip + (made->in.mode == 16 ? guest->harness->code : 0);
+    out->cs = cpu.segments[CPU_CS].selector;
+    out->ss = cpu.segments[CPU_SS].selector;
+    out->ds = cpu.segments[CPU_DS].selector < 4 ? 0 : cpu.segments[CPU_DS].selector;
+    out->es = cpu.segments[CPU_ES].selector < 4 ? 0 : cpu.segments[CPU_ES].selector;
+    out->rip = cpu.rip + (out->cs == NATIVE_CS_16 ? guest->harness->code : 0);
     out->rflags = cpu.rflags;
     out->trap = result == STEP_EXCEPTION ? outcome.event.vector : 0xff;
     out->error = result == STEP_EXCEPTION && outcome.event.has_error ? outcome.event.error_code : 0;

@@ -104,6 +104,18 @@ bool oracle_is_expected(const struct oracle_case *made, const struct native_resu
         ((real->trap == VECTOR_GP && ours->trap == VECTOR_AC) ||
          (real->trap == VECTOR_AC && ours->trap == VECTOR_GP)))
         return true;
+    /* The new stack pointer is read before the selector of the return is looked at; which of two words first.
+     */
+    if (insn->op == INSN_OP_RET_FAR && (real->trap == VECTOR_PF || real->trap == VECTOR_AC) &&
+        ours->trap != VECTOR_DB)
+        return true;
+    /* The return address is pushed before the target is checked. */
+    if (insn->op == INSN_OP_CALL_FAR && real->trap != VECTOR_DB && ours->trap != VECTOR_DB)
+        return true;
+    /* From 64-bit code into 32-bit code: the push is made by the new code's rules, and rsp is cut. */
+    bool is_far = insn->op == INSN_OP_CALL_FAR || insn->op == INSN_OP_JMP_FAR || insn->op == INSN_OP_RET_FAR;
+    if (is_far && made->in.mode == 64 && (real->cs != NATIVE_CS_64 || ours->cs != NATIVE_CS_64))
+        return true;
     /* What was pushed before the fault stays. */
     if (insn->op == INSN_OP_ENTER && real->trap != VECTOR_DB && ours->trap != VECTOR_DB)
         return true;
@@ -143,6 +155,32 @@ void oracle_memory_make(const struct oracle_case *made, uint8_t *bytes)
 {
     if (made->insn.op == INSN_OP_LDMXCSR)
         store_le32(bytes, load_le32(bytes) & 0xffff);
+    const struct insn *insn = &made->insn;
+    switch (insn->op) {
+    case INSN_OP_LAR:
+    case INSN_OP_LSL:
+    case INSN_OP_VERR:
+    case INSN_OP_VERW:
+    case INSN_OP_MOV_SEG:
+        store_le16(bytes, (uint16_t)oracle_selector());
+        break;
+    case INSN_OP_LOAD_FAR:
+        store_le16(bytes + insn->operand_size, (uint16_t)oracle_selector());
+        break;
+    case INSN_OP_POP:
+        if (insn->operands[0].kind == INSN_SEG)
+            store_le16(bytes, (uint16_t)oracle_selector());
+        break;
+    case INSN_OP_JMP_FAR:
+    case INSN_OP_CALL_FAR:
+    case INSN_OP_RET_FAR:
+        if (oracle_below(2))
+            store_le64(bytes, oracle_random() & 0xffff);
+        store_le16(
+            bytes + (insn->operands[0].kind == INSN_MEM ? insn->operands[0].size - 2u : insn->operand_size),
+            (uint16_t)oracle_selector());
+        break;
+    }
     /* The pointers, which processors make canonical in 48 or 57 bits. */
     if (made->insn.op == INSN_OP_FXRSTOR || is_xsave(&made->insn)) {
         store_le64(bytes + XSAVE_FIP, load_le32(bytes + XSAVE_FIP));

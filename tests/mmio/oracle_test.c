@@ -66,6 +66,11 @@ static const char *compare_registers(const struct oracle_case *made, const struc
                  (unsigned long long)made->in.gpr[i]);
         return text;
     }
+    if (real->cs != ours->cs || real->ss != ours->ss || real->ds != ours->ds || real->es != ours->es) {
+        snprintf(text, sizeof(text), "cs ss ds es: real %x %x %x %x, ours %x %x %x %x", real->cs, real->ss,
+                 real->ds, real->es, ours->cs, ours->ss, ours->ds, ours->es);
+        return text;
+    }
     uint64_t flags = (real->rflags ^ ours->rflags) & flags_compared(made, real->trap == VECTOR_DB);
     if (real->rip == ours->rip && !flags)
         return NULL;
@@ -197,6 +202,21 @@ static void refresh_data(const struct oracle_case *made)
     }
 }
 
+/* What an instruction takes from the stack as a selector, or as a far pointer. */
+static void refresh_stack(const struct oracle_case *made)
+{
+    uint8_t bytes[16];
+    uint64_t at = made->in.gpr[CPU_RSP] - harness.data_low;
+    if (at > NATIVE_DATA_BYTES - sizeof(bytes))
+        at = made->in.gpr[CPU_RSP] - harness.data_high;
+    if (at > NATIVE_DATA_BYTES - sizeof(bytes))
+        return;
+    oracle_random_numbers(bytes, sizeof(bytes));
+    oracle_memory_make(made, bytes);
+    memcpy(harness.data_view + at, bytes, sizeof(bytes));
+    memcpy(oracle_guest_data(guest) + at, bytes, sizeof(bytes));
+}
+
 static const char *compare(const struct oracle_case *made, const struct native_result *real,
                            const struct native_result *ours)
 {
@@ -224,6 +244,8 @@ static void run_case(struct oracle_row *row)
     progress->mode = made.in.mode;
     memcpy(progress->bytes, made.bytes, 15);
     refresh_data(&made);
+    if (made.insn.op == INSN_OP_POP || made.insn.op == INSN_OP_RET_FAR)
+        refresh_stack(&made);
     put_code(&made);
     struct native_result real = {0}, ours = {0};
     if (made.in.xsave) {
