@@ -20,7 +20,7 @@ struct native {
     uint32_t flags; /* of MXCSR, raised by the instruction */
     unsigned pointer;
     bool uses_spare;
-    bool is_quiet; /* its EVEX encoding suppresses all exceptions */
+    bool is_quiet; /* raises no exception, whatever MXCSR says */
     uint64_t spare_before;
     _Alignas(64) uint8_t bounce[2 * SIMD_BYTES_MAX];
 };
@@ -70,7 +70,9 @@ static bool set_up(struct step_env *env, struct native *native)
     frame->code = simd_code_get(env->machine->simd, bytes, len);
     frame->xsave = simd_area(env);
     frame->components = components_of(env);
-    native->is_quiet = insn->attributes & (INSN_ROUNDING | INSN_SAE);
+    bool is_estimate = insn->encoding == INSN_EVEX && insn->map == 2 &&
+                       (insn->opcode & 0xfc) == 0x4c; /* VRCP14 */
+    native->is_quiet = is_estimate || (insn->attributes & (INSN_ROUNDING | INSN_SAE));
     frame->flags = (env->cpu->rflags & FLAGS_STATUS) | FLAG_FIXED | FLAG_IF;
     memcpy(frame->gpr, env->cpu->gpr, sizeof(frame->gpr));
     if (is_rsp_used(insn))
