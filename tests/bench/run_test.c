@@ -85,6 +85,26 @@ START_TEST(calls_are_made_both_ways)
 }
 END_TEST
 
+START_TEST(processes_are_measured)
+{
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("start", -1);
+    options.vmm = getenv("VMM") ? getenv("VMM") : VMM_PROGRAM;
+    ck_assert_msg(bench_boot(&report, &options, &error) == 0, "%s", error.message);
+    ck_assert_msg(!*find("start, two instructions, exit", "vmm run")->reason, "%s",
+                  find("start, two instructions, exit", "vmm run")->reason);
+    ck_assert_msg(!*find("start to the tiny kernel's banner", "vmm run")->reason, "%s",
+                  find("start to the tiny kernel's banner", "vmm run")->reason);
+    bench_report_fini(&report);
+    set_up("m", -1); /* memory among others */
+    options.vmm = getenv("VMM") ? getenv("VMM") : VMM_PROGRAM;
+    ck_assert_msg(bench_boot(&report, &options, &error) == 0, "%s", error.message);
+    ck_assert_double_gt(find("memory beside the guest's RAM", "vmm run")->summary.median, 4096);
+    bench_report_fini(&report);
+}
+END_TEST
+
 START_TEST(the_emulator_alone_needs_no_kvm)
 {
     struct vmm_error error;
@@ -113,6 +133,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, mmio_in_ring_3_counts_exits, 200);
     test_add_slow(suite, exits_have_a_floor, 200);
     test_add_slow(suite, calls_are_made_both_ways, 100);
+    test_add_slow(suite, processes_are_measured, 200);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }

@@ -16,9 +16,12 @@ static const struct subcommand {
     const char *name, *title;
     int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
     const char *summary;
+    bool uses_threads; /* of processes that are to have every CPU */
 } subcommands[] = {
     {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost"},
     {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine"},
+    {"boot", "vmm bench boot", bench_boot,
+     "processes of vmm from their start to their exit, and their phases", true},
 };
 
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
@@ -44,7 +47,7 @@ static const struct poptOption option_table[] = {
     {"quick", 0, POPT_ARG_NONE, &given.is_quick, 0, "a trial that takes seconds; its figures mean little",
      NULL},
     {"pin", 0, POPT_ARG_STRING, &given.pin, 0,
-     "the CPU to stay on, or 'no' (default: the last one that is allowed)", "CPU"},
+     "the CPU to stay on, or 'no' (default: the last one that is allowed, with 'boot' no)", "CPU"},
     {"help", 'h', POPT_ARG_NONE, &given.is_help, 0, "show this help", NULL},
     POPT_TABLEEND};
 
@@ -99,11 +102,11 @@ static void on_interrupt(int number)
 }
 
 /* The CPU that the program keeps to from now on, or -1 with a message where it was asked for in vain. */
-static bool pin(int *cpu)
+static bool pin(const struct subcommand *command, int *cpu)
 {
     cpu_set_t allowed, one;
     *cpu = -1;
-    if (given.pin && strcmp(given.pin, "no") == 0)
+    if (given.pin ? strcmp(given.pin, "no") == 0 : command->uses_threads)
         return true;
     if (sched_getaffinity(0, sizeof(allowed), &allowed))
         return true;
@@ -180,7 +183,7 @@ static int measure(const struct subcommand *command)
     struct bench_facts facts;
     struct vmm_error error;
     int cpu;
-    if (!read_options(&options) || !pin(&cpu))
+    if (!read_options(&options) || !pin(command, &cpu))
         return CLI_USAGE;
     signal(SIGINT, on_interrupt);
     bench_facts_gather(&facts, cpu);
