@@ -201,6 +201,13 @@ static bool is_amd_indirect(const struct sample *sample)
            sample->anatomy.operand;
 }
 
+static bool is_amd_far(const struct sample *sample)
+{
+    unsigned reg = sample->anatomy.modrm >> 3 & 7;
+    return sample->mode == 64 && sample->vendor == VIEW_AMD && is_legacy(sample, 0, 0xff) &&
+           (sample->anatomy.rex & 8) && (reg == 3 || reg == 5);
+}
+
 static bool is_notrack(const struct sample *sample)
 {
     return sample->mode != 64 && is_legacy(sample, 0, 0xff) && sample->anatomy.segment == 0x3e;
@@ -314,6 +321,8 @@ const struct known_class known_classes[] = {
      "PAUSE has no REX.B; this CPU exchanges"},
     {"66 with an indirect branch", ON_BOTH, VIEW_SIZE, RIGHT_OURS, false, is_amd_indirect,
      "AMD takes a 16-bit target (APM 3 CALL near); Zydis knows the direct ones alone"},
+    {"REX.W with a far branch", ON_BOTH, VIEW_SIZE, RIGHT_OURS, false, is_amd_far,
+     "AMD knows no offset of 64 bits there (APM 3 CALL far); this CPU reads six bytes"},
     {"3E with an indirect branch", ON_ZYDIS, VIEW_SEGMENT, RIGHT_EITHER, false, is_notrack,
      "NOTRACK, and outside 64-bit code still DS"},
     {"destination of MOVDIR64B", ON_ZYDIS, VIEW_OPERAND | VIEW_VALUES, RIGHT_OURS, false, is_movdir64b,
