@@ -152,15 +152,24 @@ static void emit_mnemonics(const char *path)
 }
 
 /* For tests: every row's text and limits, in the order of the files. */
+/* The rows with the values that each accepts of every property, for the tests. */
 static void emit_rows(const char *path)
 {
+    static const enum dimension dims[] = {DIM_PREFIX, DIM_REG,  DIM_MOD,     DIM_RM, DIM_W,   DIM_LENGTH,
+                                          DIM_LONG,   DIM_SIZE, DIM_ADDRESS, DIM_B,  DIM_AMD, DIM_ND};
     FILE *file = open_output(path);
     for (unsigned i = 0; i < row_count; i++) {
         const struct row *row = &rows[i];
-        fprintf(file, "ROW(\"%s\", \"%s\", %u, 0x%02x, %u, %u, %u, %u, %u, %u, %u, %u, %u)\n", row->text,
-                mnemonics[row->mnemonic_id], row->space, row->opcode, row->set[DIM_PREFIX], row->set[DIM_REG],
-                row->set[DIM_MOD], row->set[DIM_RM], row->set[DIM_W], row->set[DIM_LENGTH],
-                row->set[DIM_LONG], row->set[DIM_SIZE], row->set[DIM_ADDRESS]);
+        unsigned on = 0, off = 0;
+        for (unsigned bit = 0; bit < DIM_COUNT - DIM_FEATURE; bit++) {
+            on |= (row->set[DIM_FEATURE + bit] & 2u) >> 1 << bit;
+            off |= (row->set[DIM_FEATURE + bit] & 1u) << bit;
+        }
+        fprintf(file, "ROW(\"%s\", \"%s\", %u, 0x%02x", row->text, mnemonics[row->mnemonic_id], row->space,
+                row->opcode);
+        for (size_t dim = 0; dim < sizeof(dims) / sizeof(dims[0]); dim++)
+            fprintf(file, ", %u", row->set[dims[dim]]);
+        fprintf(file, ", %u, %u)\n", on, off);
     }
     close_output(file, path);
 }

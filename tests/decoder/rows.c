@@ -10,9 +10,10 @@
 #include <string.h>
 #include <strings.h>
 
+#define FEATURES_ALL (2u * INSN_FEATURE_KNC - 1)
+
 const struct row rows[] = {
-#define ROW(text, mnemonic, space, opcode, prefix, reg, mod, rm, w, length, long_mode, size, address) \
-    {text, mnemonic, space, opcode, prefix, reg, mod, rm, w, length, long_mode, size, address},
+#define ROW(...) {__VA_ARGS__},
 #include "decoder/rows.inc"
 #undef ROW
 };
@@ -46,7 +47,15 @@ static unsigned size_class(const struct insn *insn, const struct anatomy *anatom
     return (insn->bits == 32) ^ anatomy->operand;
 }
 
-bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *bytes)
+/* What does not stand in the bytes, or only in a prefix. */
+static bool is_mode(const struct row *row, const struct insn *insn, struct insn_mode mode)
+{
+    return row->long_mode >> (insn->bits == 64) & 1 && row->address >> (insn->address_size / 4) & 1 &&
+           row->amd >> (mode.vendor == INSN_AMD) & 1 && row->rex_b >> (insn->rex & INSN_REX_B ? 1 : 0) & 1 &&
+           !(mode.features & ~row->features_on) && !(~mode.features & ~row->features_off & FEATURES_ALL);
+}
+
+bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *bytes, struct insn_mode mode)
 {
     struct anatomy anatomy;
     if (row->opcode != insn->opcode || !is_space(row->space, insn) ||
@@ -57,7 +66,7 @@ bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *
     if (has_modrm && (!(row->reg >> (insn->modrm >> 3 & 7) & 1) || !(row->rm >> (insn->modrm & 7) & 1) ||
                       !(row->mod >> (insn->modrm >= 0xc0) & 1)))
         return false;
-    if (!(row->long_mode >> (insn->bits == 64) & 1) || !(row->address >> (insn->address_size / 4) & 1))
+    if (!is_mode(row, insn, mode))
         return false;
     if (insn->encoding == INSN_REX2)
         return true;

@@ -13,12 +13,14 @@
 struct row {
     const char *text, *mnemonic;
     unsigned space, opcode; /* enum space_id of decoder/layout.h */
-    unsigned prefix, reg, mod, rm, w, length, long_mode, size, address; /* sets of values, a bit for each */
+    /* Sets of values, a bit for each: what the row accepts. */
+    unsigned prefix, reg, mod, rm, w, length, long_mode, size, address, rex_b, amd, nd;
+    unsigned features_on, features_off; /* bits of enum insn_feature that may be set, that may be clear */
 };
 extern const struct row rows[];
 extern const unsigned row_count;
 
-/* True where `insn`, decoded from bytes[0..15), can be one of the row's. */
-bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *bytes);
+/* True where `insn`, decoded from bytes[0..15) in `mode`, can be one of the row's. */
+bool row_matches(const struct row *row, const struct insn *insn, const uint8_t *bytes, struct insn_mode mode);
 
 #endif

@@ -78,7 +78,7 @@ static void consider(struct found (*found)[2], const uint8_t bytes[16], struct i
     unsigned form = insn->attributes & INSN_HAS_MODRM && insn->modrm >= 0xc0, cost = 0;
     for (unsigned i = 0; i < row_index_count[insn->opcode]; i++) {
         unsigned row = row_index[insn->opcode][i];
-        if (!row_matches(&rows[row], insn, bytes))
+        if (!row_matches(&rows[row], insn, bytes, mode))
             continue;
         struct found *best = &found[row][form];
         if (!cost)

@@ -21,14 +21,14 @@ static const struct {
 #define VECTOR_COUNT (sizeof(vectors) / sizeof(vectors[0]))
 
 /* Decodes vector `i`; the bytes behind it are zero. */
-static enum insn_status decode(size_t i, uint8_t bytes[INSN_BYTES_MAX], struct insn *insn)
+static enum insn_status decode(size_t i, uint8_t bytes[INSN_BYTES_MAX], struct insn_mode *mode,
+                               struct insn *insn)
 {
-    struct insn_mode mode;
     memset(bytes, 0, INSN_BYTES_MAX);
-    ck_assert(mode_parse(vectors[i].mode, &mode));
+    ck_assert(mode_parse(vectors[i].mode, mode));
     size_t len = hex_parse(vectors[i].hex, bytes, INSN_BYTES_MAX);
     ck_assert_uint_gt(len, 0);
-    return insn_decode(bytes, len, mode, insn);
+    return insn_decode(bytes, len, *mode, insn);
 }
 
 START_TEST(vectors_decode_as_written)
@@ -37,8 +37,9 @@ START_TEST(vectors_decode_as_written)
     for (size_t i = 0; i < VECTOR_COUNT; i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         struct insn insn;
+        struct insn_mode mode;
         char text[512] = "not valid";
-        if (decode(i, bytes, &insn) == INSN_OK)
+        if (decode(i, bytes, &mode, &insn) == INSN_OK)
             insn_text(&insn, text, sizeof(text));
         if (strcmp(text, vectors[i].text) && wrong++ < 20)
             printf("# %s, %s: %s\n#   expected: %s\n", vectors[i].mode, vectors[i].hex, text,
@@ -55,9 +56,10 @@ START_TEST(every_row_has_a_vector)
     for (size_t i = 0; i < VECTOR_COUNT; i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         struct insn insn;
-        if (decode(i, bytes, &insn) == INSN_OK)
+        struct insn_mode mode;
+        if (decode(i, bytes, &mode, &insn) == INSN_OK)
             for (unsigned row = 0; row < row_count; row++)
-                is_covered[row] |= row_matches(&rows[row], &insn, bytes);
+                is_covered[row] |= row_matches(&rows[row], &insn, bytes, mode);
     }
     for (unsigned row = 0; row < row_count; row++)
         if (!is_covered[row] && missing++ < 20)
