@@ -2,6 +2,8 @@
  *
  * Where a memory operand is: its description in one form, and its address from registers (SDM 1 3.7.5).
  */
+#include <string.h>
+
 #include "decoder/insn.h"
 #include "decoder/mnemonic.h"
 
@@ -24,26 +26,16 @@ static void base_alone(struct insn_memory *memory, unsigned reg)
     memory->kind = INSN_MEMORY_IMPLICIT;
 }
 
-bool insn_memory(const struct insn *insn, const struct insn_operand *operand, struct insn_memory *memory)
+_Static_assert(offsetof(struct insn, index_size) - offsetof(struct insn, segment) ==
+                   offsetof(struct insn_memory, index_size) - offsetof(struct insn_memory, segment),
+               "insn_memory() copies five fields at once");
+
+/* Memory that the ModRM byte does not name. */
+static bool implied_memory(const struct insn *insn, const struct insn_operand *operand,
+                           struct insn_memory *memory)
 {
-    *memory = (struct insn_memory){
-        .kind = INSN_MEMORY_MODRM,
-        .segment = insn->segment,
-        .base = insn->base,
-        .index = insn->index,
-        .index_size = insn->index_size,
-        .scale = insn->scale,
-        .access = operand->access,
-        /* A prefetching gather has an element, for disp8*N, but touches nothing. */
-        .size = operand->access ? operand->size : 0,
-        .disp = insn->disp,
-    };
+    memory->segment = insn->segment;
     switch (operand->kind) {
-    case INSN_MEM:
-        return true;
-    case INSN_MEM_MOFFS:
-        memory->kind = INSN_MEMORY_MOFFS;
-        return true;
     case INSN_MEM_SI:
         base_alone(memory, 6);
         return true;
@@ -67,6 +59,18 @@ bool insn_memory(const struct insn *insn, const struct insn_operand *operand, st
     default:
         return false;
     }
+}
+
+bool insn_memory(const struct insn *insn, const struct insn_operand *operand, struct insn_memory *memory)
+{
+    /* Size and access end both structs. */
+    memcpy((char *)memory + offsetof(struct insn_memory, kind) + 1, (const char *)operand + 2, 2);
+    if (operand->kind != INSN_MEM && operand->kind != INSN_MEM_MOFFS)
+        return implied_memory(insn, operand, memory);
+    memory->kind = operand->kind == INSN_MEM ? INSN_MEMORY_MODRM : INSN_MEMORY_MOFFS;
+    memory->disp = insn->disp;
+    memcpy(&memory->segment, &insn->segment, 5);
+    return true;
 }
 
 static uint64_t cut(uint64_t value, unsigned size)

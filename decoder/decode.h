@@ -36,8 +36,8 @@ struct state {
     uint8_t evex_nd;
     uint8_t element; /* bytes that are broadcast */
     uint8_t imm_size;
-    uint8_t memory_last;               /* the last operand_how that is memory here: HOW_RM_LAST or none */
-    uint8_t notable;                   /* LOCK, REP, REPNE or zeroing: row_check() must look */
+    uint8_t memory_last; /* the last operand_how that is memory here: HOW_RM_LAST or none */
+    uint8_t notable;     /* LOCK, REP, REPNE, zeroing, a broadcast, 3DNow!: row_check() must look */
     uint8_t size_context[SIZE_GROUPS]; /* which of four columns of a group of sizes */
 };
 

@@ -136,8 +136,11 @@ STAGE void sizes_set(struct state *state)
     state->insn->address_size = columns[SIZE_GROUPS - 1];
 }
 
-_Static_assert(offsetof(struct insn, length) - offsetof(struct insn, mnemonic) == offsetof(struct leaf, form),
-               "row_apply() copies them at once");
+_Static_assert(offsetof(struct insn, op) - offsetof(struct insn, mnemonic) == offsetof(struct leaf, op) &&
+                   offsetof(struct insn, flags) - offsetof(struct insn, mnemonic) ==
+                       offsetof(struct leaf, flags) &&
+                   offsetof(struct insn, prefixes) - offsetof(struct insn, mnemonic) >= sizeof(struct leaf),
+               "row_apply() copies a leaf over the first fields of these, and over none that is set before");
 
 /* What a row says without a look at more bytes. */
 STAGE int row_apply(struct state *state, const struct leaf *leaf, const struct shape *shape)
@@ -146,7 +149,7 @@ STAGE int row_apply(struct state *state, const struct leaf *leaf, const struct s
     unsigned checks = shape->checks;
     if (leaf->form & LEAF_PREFIX_EXACT && (leaf->form >> LEAF_PREFIX_SHIFT & 3) != state->prefix)
         return INSN_INVALID;
-    memcpy(&insn->mnemonic, leaf, offsetof(struct leaf, form));
+    memcpy(&insn->mnemonic, leaf, sizeof(*leaf)); /* what follows the flags is set below */
     insn->attributes = shape->attributes;
     operand_size_set(state, checks);
     if (leaf->form & LEAF_LENGTH) {
@@ -183,6 +186,8 @@ STAGE int row_check(struct state *state, unsigned checks)
     struct insn *insn = state->insn;
     if (!(state->notable | (checks & CHECK_SPECIAL)))
         return INSN_OK;
+    if (state->element)
+        element_apply(state);
     if (checks & CHECK_SPECIAL && !special_valid(state))
         return INSN_INVALID;
     if (insn->prefixes & INSN_PREFIX_LOCK && !lock_valid(state))
@@ -236,7 +241,10 @@ STAGE int decode(struct state *state)
 
 _Static_assert(sizeof(struct insn_mode) <= sizeof(uint64_t), "struct state has it in one register");
 
-enum insn_status insn_decode(const uint8_t *bytes, size_t len, struct insn_mode mode, struct insn *insn)
+/* No guard for the stack: no array in it has an index from the instruction, and the check would cost as much
+ * as an operand. */
+__attribute__((no_stack_protector)) enum insn_status insn_decode(const uint8_t *bytes, size_t len,
+                                                                 struct insn_mode mode, struct insn *insn)
 {
     struct state state = {
         .at = bytes,

@@ -183,11 +183,14 @@ struct insn {
     uint8_t isa;       /* enum insn_isa */
     uint8_t flags;     /* insn_flags() explains it */
     uint8_t length;
-    uint16_t prefixes;   /* enum insn_prefix */
-    uint32_t attributes; /* enum insn_attribute */
-    uint16_t imm2;       /* ENTER's level, a far pointer's selector, the second byte of EXTRQ and INSERTQ */
-    uint8_t bits;        /* of the mode: 16, 32, 64 */
-    uint8_t encoding;    /* enum insn_encoding */
+    uint8_t operand_size; /* 2, 4, 8: of `v` operands, after 66, REX.W and defaults of 64 */
+    uint8_t operand_count : 4;
+    uint8_t imm_size : 4; /* bytes of `imm` in the encoding, 0 to 8 */
+    uint16_t prefixes;    /* enum insn_prefix */
+    uint16_t imm2;        /* ENTER's level, a far pointer's selector, the second byte of EXTRQ and INSERTQ */
+    uint32_t attributes;  /* enum insn_attribute */
+    uint8_t bits;         /* of the mode: 16, 32, 64 */
+    uint8_t encoding;     /* enum insn_encoding */
     uint8_t map;
     uint8_t opcode;
     uint8_t modrm;
@@ -195,7 +198,6 @@ struct insn {
     uint8_t rex;           /* enum insn_rex */
     uint8_t vvvv;          /* VEX, XOP, EVEX: the register named there (0 to 31), not inverted */
     uint8_t mask;          /* EVEX: k0 to k7; 0 masks nothing */
-    uint8_t operand_size;  /* 2, 4, 8: of `v` operands, after 66, REX.W and defaults of 64 */
     uint8_t address_size;  /* 2, 4, 8 */
     uint8_t vector_length; /* 16, 32, 64; 0 for no vector instruction, 8 for MMX */
     uint8_t segment; /* enum insn_segment in force for memory that may be overridden: SS for bases rSP, rBP */
@@ -203,8 +205,6 @@ struct insn {
     uint8_t index;
     uint8_t scale;      /* 1, 2, 4, 8; 0 without an index */
     uint8_t index_size; /* of the index register: address_size, or with VSIB 16, 32, 64 */
-    uint8_t operand_count : 4;
-    uint8_t imm_size : 4; /* bytes of `imm` in the encoding, 0 to 8 */
 };
 _Static_assert(sizeof(struct insn) <= 64, "one cache line");
 
@@ -260,15 +260,15 @@ static inline unsigned insn_rounding(const struct insn *insn)
 /* A memory operand, explicit or implicit, in one form. */
 enum insn_memory_kind { INSN_MEMORY_MODRM, INSN_MEMORY_MOFFS, INSN_MEMORY_IMPLICIT };
 struct insn_memory {
-    uint8_t kind;       /* enum insn_memory_kind */
-    uint8_t segment;    /* enum insn_segment: in 64-bit mode only FS and GS have a base */
-    uint8_t base;       /* 0 to 31, INSN_REG_RIP, INSN_REG_NONE */
-    uint8_t index;      /* 0 to 31, INSN_REG_NONE; of XLAT 0: AL, with index_size 1 */
-    uint8_t index_size; /* 1 for AL, 2, 4, 8; 16, 32, 64 for a vector register */
-    uint8_t scale;      /* 0 without an index */
-    uint8_t access;     /* enum insn_access */
-    uint16_t size;
     int64_t disp;
+    uint8_t segment;     /* enum insn_segment: in 64-bit mode only FS and GS have a base */
+    uint8_t base;        /* 0 to 31, INSN_REG_RIP, INSN_REG_NONE */
+    uint8_t index;       /* 0 to 31, INSN_REG_NONE; of XLAT 0: AL, with index_size 1 */
+    uint8_t scale;       /* 0 without an index */
+    uint8_t index_size;  /* 1 for AL, 2, 4, 8; 16, 32, 64 for a vector register */
+    uint8_t kind;        /* enum insn_memory_kind */
+    uint16_t size : 12;  /* as in struct insn_operand */
+    uint16_t access : 4; /* enum insn_access */
 };
 
 /* False where the operand is not memory. */

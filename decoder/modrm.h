@@ -95,7 +95,6 @@ STAGE int modrm_decode(struct state *state, unsigned checks)
         return DECODE_MORE;
     unsigned modrm = *state->at++;
     insn->modrm = (uint8_t)modrm;
-    insn->attributes |= INSN_HAS_MODRM;
     if (modrm >= 0xc0 || checks & CHECK_ANYMOD)
         return checks & CHECK_MEM ? INSN_INVALID : INSN_OK;
     if (checks & CHECK_REG)
@@ -117,28 +116,44 @@ static const struct {
     [IMM_1_1] = {1, 1}, [IMM_4] = {4, 0},  [IMM_8] = {8, 0}, [IMM_FAR] = {0, 2},
 };
 
+/* The immediate's low `size` bytes, extended by zeros or by the sign. Eight bytes at once where there are so
+ * many. */
+STAGE uint64_t immediate_read(const struct state *state, unsigned size, bool is_signed)
+{
+    unsigned unused = 64 - 8 * size;
+    uint64_t value = state_has(state, 8) ? read_bytes(state->at, 8) : read_bytes(state->at, size);
+    value <<= unused;
+    return is_signed ? (uint64_t)((int64_t)value >> unused) : value >> unused;
+}
+
+/* What the shape calls IMM_Z, IMM_V and the like: bytes by operand or address size. */
+STAGE unsigned immediate_size(const struct insn *insn, unsigned kind)
+{
+    if (kind == IMM_MOFFS)
+        return insn->address_size;
+    return kind == IMM_V || insn->operand_size == 2 ? insn->operand_size : 4;
+}
+
 STAGE int immediate_decode(struct state *state, unsigned kind)
 {
     struct insn *insn = state->insn;
     unsigned size = immediates[kind].size;
-    unsigned more = immediates[kind].more;
     if (!size)
-        size = kind == IMM_MOFFS         ? insn->address_size
-               : insn->operand_size == 2 ? 2
-               : kind == IMM_V           ? insn->operand_size
-                                         : 4;
-    if (!state_has(state, size + more))
+        size = immediate_size(insn, kind);
+    if (!state_has(state, size + immediates[kind].more))
         return DECODE_MORE;
-    uint64_t value = read_bytes(state->at, size);
+    uint64_t value = immediate_read(state, size, insn->attributes & INSN_IMM_SIGNED || kind == IMM_MOFFS);
+    state->at += size;
     if (kind == IMM_MOFFS) {
-        insn->disp = sign_extend(value, size);
-    } else {
-        insn->imm = insn->attributes & INSN_IMM_SIGNED ? (uint64_t)sign_extend(value, size) : value;
-        state->imm_size = (uint8_t)size;
+        insn->disp = (int64_t)value;
+        return INSN_OK;
     }
-    if (more)
-        insn->imm2 = (uint16_t)read_bytes(state->at + size, more);
-    state->at += size + more;
+    insn->imm = value;
+    state->imm_size = (uint8_t)size;
+    if (immediates[kind].more) {
+        insn->imm2 = (uint16_t)read_bytes(state->at, immediates[kind].more);
+        state->at += immediates[kind].more;
+    }
     return INSN_OK;
 }
 

@@ -221,8 +221,6 @@ STAGE bool operands_decode(const struct state *state, const struct shape *shape,
         bad |= operand_decode(state, &how[1], &operand[1], registers);
     for (unsigned i = 2; i < count; i++)
         bad |= operand_decode(state, &how[i], &operand[i], registers);
-    if (state->element)
-        element_apply(state);
     return !bad || (state_features(state) & INSN_FEATURE_APX && bad == 0x10);
 }
 

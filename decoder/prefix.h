@@ -148,6 +148,15 @@ STAGE int opcode_decode(struct state *state)
         if (!state_has(state, 1))
             return DECODE_MORE;
         unsigned byte = *state->at++;
+        if ((byte & 0xf0) == 0x40 &&
+            insn->bits == 64) { /* before all others: half of all instructions have it */
+            insn->rex = byte & 15;
+            insn->prefixes |= INSN_PREFIX_REX;
+            state->size_index = (uint8_t)((state->size_index & ~4u) | (byte >> 1 & 4));
+            if (!state_has(state, 1))
+                return DECODE_MORE;
+            byte = *state->at++;
+        }
         unsigned node = decoder_nodes[byte];
         if (node < (NODE_CHOICE | CHOOSE_BYTE << 12)) {
             insn->opcode = (uint8_t)byte;
@@ -155,14 +164,12 @@ STAGE int opcode_decode(struct state *state)
         }
         switch (node & 15) {
         case BYTE_REX:
-            if (insn->bits != 64) {
-                insn->opcode = (uint8_t)byte;
-                return (int)space_node(SPACE_SHADOW, byte);
+            if (insn->bits == 64) {
+                state->at--;
+                continue; /* another: only the last one counts */
             }
-            insn->rex = byte & 15;
-            insn->prefixes |= INSN_PREFIX_REX;
-            state->size_index = (uint8_t)((state->size_index & ~4u) | (byte >> 1 & 4));
-            continue;
+            insn->opcode = (uint8_t)byte;
+            return (int)space_node(SPACE_SHADOW, byte);
         case BYTE_0F:
             return escape_decode(state);
         case BYTE_VEX2:

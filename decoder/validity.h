@@ -18,6 +18,7 @@ STAGE bool broadcast_set(struct state *state, unsigned checks)
             return false;
         insn->attributes |= INSN_BROADCAST;
         state->element = (uint8_t)element_size(checks);
+        state->notable = 1;
         return true;
     }
     if (!(checks & (CHECK_ER | CHECK_SAE)))

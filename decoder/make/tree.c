@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "decoder/insn.h"
 #include "decoder/make/make.h"
 
 uint16_t nodes[32768];
@@ -60,6 +61,8 @@ static unsigned checks_of(const struct row *row)
 static unsigned shape_of(const struct row *row)
 {
     struct shape shape = {.attributes = row->attributes, .checks = checks_of(row)};
+    if (shape.checks & CHECK_MODRM)
+        shape.attributes |= INSN_HAS_MODRM;
     for (unsigned i = 0; i < row->operand_count; i++)
         shape.operands[i] = (struct shape_operand){
             .how = OPERAND_HOW(row->operands[i]),
