@@ -1,0 +1,181 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What the program says to a command line: mistakes with their status and message, help, and that the manual
+ * page knows every option. None of it needs KVM.
+ */
+#include <errno.h>
+#include <fcntl.h>
+#include <sched.h>
+#include <stdio.h>
+#include <string.h>
+#include <sys/mount.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/vmm/program.h"
+
+static struct program_run run;
+
+/* Status 2, nothing on standard output, this message, and where help is. */
+static const struct {
+    const char *line, *message;
+} mistakes[] = {
+    {"", "vmm: which command? None was given\nTry 'vmm --help'.\n"},
+    {"ruin", "there is no command 'ruin'; did you mean 'run'?\nTry 'vmm --help'.\n"},
+    {"zzzzzzzz", "there is no command 'zzzzzzzz'\n"},
+    {"run", "which image? None was given\nTry 'vmm run --help'.\n"},
+    {"run a b", "one image at a time: 'b' is one too many\n"},
+    {"run --cpsu 2 x", "there is no option --cpsu; did you mean --cpus?\n"},
+    {"run --cpsu=2 x", "did you mean --cpus?\n"},
+    {"run --timout 2 x", "did you mean --timeout?\n"},
+    {"run --stat x", "did you mean --stats?\n"},
+    {"run --qqqqqqqqqq x", "there is no option --qqqqqqqqqq\n"},
+    {"run -Z x", "there is no option -Z\n"},
+    {"run x --mem", "--mem: missing argument\n"},
+    {"run --mem 0 x", "--mem: '0' is not a size; write 64K, 512M or 4G\n"},
+    {"run --mem -5 x", "--mem: '-5' is not a size"},
+    {"run --mem 12Q x", "--mem: '12Q' is not a size"},
+    {"run --mem 1^ x", "--mem: '1 ' is not a size"},
+    {"run --mem 1.5 x", "--mem: '1.5' is not a size"},
+    {"run --mem 0x x", "--mem: '0x' is not a size"},
+    {"run --mem nan x", "--mem: 'nan' is not a size"},
+    {"run --mem 99999999999999999999 x", "is not a size"},
+    {"run --mem 0x10000000000000000 x", "is not a size"},
+    {"run --mem 16777216T x", "is not a size"},
+    {"run --mem-backing hug x", "choose from: anonymous, huge, shared (did you mean huge?)\n"},
+    {"run --cpus 0 x", "--cpus: '0' is not a number of CPUs"},
+    {"run --cpus -1 x", "--cpus: '-1' is not a number of CPUs"},
+    {"run --cpus two x", "--cpus: 'two' is not a number of CPUs"},
+    {"run --cpus 2x x", "--cpus: '2x' is not a number of CPUs"},
+    {"run --cpus 4294967297 x", "--cpus: '4294967297' is not a number of CPUs"},
+    {"run --serial tty x", "--serial: 'tty' is none of stdio, none, pty, file:PATH, unix:PATH\n"},
+    {"run --serial file: x", "--serial: 'file:' is none of"},
+    {"run --serial unix: x", "--serial: 'unix:' is none of"},
+    {"run --irqchip kernl x",
+     "there is no 'kernl'; choose from: auto, kernel, split, none (did you mean kernel?)\n"},
+    {"run --flat real x", "choose from: real16, prot32, long64 (did you mean real16?)\n"},
+    {"run --flat real16@zz x", "--flat: 'zz' is not an address; write 0x7c00 or 1M\n"},
+    {"run --mmio-engine tarp x", "(did you mean trap?)\n"},
+    {"run --timeout 0 x", "--timeout: '0' is not a time; write 500ms, 10s or 2m\n"},
+    {"run --timeout 5x x", "--timeout: '5x' is not a time"},
+    {"run --timeout -1 x", "--timeout: '-1' is not a time"},
+    {"run --timeout inf x", "--timeout: 'inf' is not a time"},
+    {"run --device scrath x", "--device: there is no 'scrath'; there is: scratch\n"},
+    {"run --device scratch x", "--device: scratch needs addr=ADDRESS and size=SIZE\n"},
+    {"run --device scratch,addr x", "--device: 'addr' has no value; write addr=VALUE\n"},
+    {"run --device scratch,addr=zz,size=1 x", "addr=zz is not a number"},
+    {"run --device scratch,colour=red x", "scratch has no 'colour'; it has addr, size"},
+    {"run --device scratch,direct=yes x", "choose from: off, on"},
+    {"doctor --jsn", "there is no option --jsn; did you mean --json?\nTry 'vmm doctor --help'.\n"},
+    {"doctor all", "'all' is one argument too many\n"},
+};
+
+START_TEST(mistakes_are_named_with_what_to_do)
+{
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        program_run(mistakes[i].line, &run);
+        ck_assert_msg(run.status == 2 && !run.out[0] && strstr(run.err, mistakes[i].message) &&
+                          strstr(run.err, "--help'.\n"),
+                      "vmm %s: status %d, said\n%s%s", mistakes[i].line, run.status, run.out, run.err);
+    }
+}
+END_TEST
+
+START_TEST(help_is_asked_for_and_goes_to_standard_output)
+{
+    static const struct {
+        const char *line, *part;
+    } helps[] = {{"--help", "Commands:\n"},
+                 {"-h", "Commands:\n"},
+                 {"help", "Commands:\n"},
+                 {"--version", "vmm "},
+                 {"run --help", "Exit status:\n"},
+                 {"run -h --mem zz", "Exit status:\n"},
+                 {"doctor --help", "Exit status: 0"},
+                 {"decode --help", "Usage: vmm decode"}};
+    for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
+        program_run(helps[i].line, &run);
+        ck_assert_msg(run.status == 0 && strstr(run.out, helps[i].part) && !run.err[0],
+                      "vmm %s: status %d\n%s%s", helps[i].line, run.status, run.out, run.err);
+    }
+}
+END_TEST
+
+/* The manual page without the backslashes before its hyphens. */
+static void read_manual(char *text, size_t len)
+{
+    FILE *file = fopen(VMM_MANUAL, "re");
+    ck_assert_ptr_nonnull(file);
+    size_t count = 0;
+    for (int c; (c = getc(file)) != EOF && count < len - 1;)
+        if (c != '\\')
+            text[count++] = (char)c;
+    text[count] = 0;
+    fclose(file);
+}
+
+static unsigned check_options(const char *command, const char *manual)
+{
+    unsigned count = 0;
+    program_run(command, &run);
+    for (char *at = run.out; (at = strstr(at, "--")); count++) {
+        size_t len = 2 + strspn(at + 2, "abcdefghijklmnopqrstuvwxyz-");
+        char option[64];
+        snprintf(option, sizeof(option), "%.*s", (int)len, at);
+        ck_assert_msg(strcmp(option, "--help") == 0 || strstr(manual, option),
+                      "the manual lacks %s of vmm %s", option, command);
+        at += len;
+    }
+    return count;
+}
+
+START_TEST(the_manual_knows_every_option)
+{
+    static char manual[PROGRAM_TEXT_BYTES];
+    read_manual(manual, sizeof(manual));
+    ck_assert_uint_gt(check_options("run --help", manual), 10);
+    ck_assert_uint_ge(check_options("doctor --help", manual), 1);
+    ck_assert_uint_ge(check_options("decode --help", manual), 4);
+}
+END_TEST
+
+/* This process and its children get a /dev of their own; the test runs in a process of its own. */
+static void leave_dev(void)
+{
+    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+        test_skip("no mount namespace to hide /dev/kvm in: %s", strerror(errno));
+    if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", "/dev", "tmpfs", 0, NULL))
+        test_skip("/dev cannot be covered: %s", strerror(errno));
+}
+
+static void check_unusable(const char *message)
+{
+    static const char *const lines[] = {"run --flat real16 flat/real16-exit.bin", "doctor", "doctor --json"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        program_run(lines[i], &run);
+        ck_assert_msg(run.status == 4 && strstr(i ? run.out : run.err, message), "vmm %s: status %d\n%s%s",
+                      lines[i], run.status, run.out, run.err);
+    }
+    ck_assert_ptr_nonnull(strstr(run.out, "\"usable\":false"));
+}
+
+START_TEST(a_host_without_kvm_is_told_what_to_do)
+{
+    leave_dev();
+    check_unusable("/dev/kvm: there is none: load the module kvm_intel or kvm_amd");
+    ck_assert_int_eq(close(creat("/dev/kvm", 0600)), 0);
+    check_unusable("/dev/kvm: is not KVM's device");
+    if (geteuid() == 0)
+        return;
+    ck_assert_int_eq(chmod("/dev/kvm", 0), 0);
+    check_unusable("/dev/kvm: cannot open: become a member of its group");
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, mistakes_are_named_with_what_to_do, 120);
+    test_add(suite, help_is_asked_for_and_goes_to_standard_output);
+    test_add(suite, a_host_without_kvm_is_told_what_to_do);
+    test_add(suite, the_manual_knows_every_option);
+}

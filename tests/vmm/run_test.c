@@ -1,0 +1,271 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm run` with real guests: every exit status, the messages of failures, the serial kinds, the statistics.
+ */
+#include <fcntl.h>
+#include <jansson.h>
+#include <linux/capability.h>
+#include <stdbool.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <sys/prctl.h>
+#include <sys/socket.h>
+#include <sys/stat.h>
+#include <sys/un.h>
+#include <unistd.h>
+
+#include "tests/vmm/program.h"
+
+#define FLAT(name) "flat/" name ".bin"
+
+static struct program_run run;
+
+struct expectation {
+    const char *line;
+    int status;
+    const char *out, *err; /* a part of it; NULL: nothing may be there */
+};
+
+static void check(const struct expectation *expected)
+{
+    program_run(expected->line, &run);
+    bool right = run.status == expected->status &&
+                 (expected->out ? strstr(run.out, expected->out) != NULL : !*run.out) &&
+                 (expected->err ? strstr(run.err, expected->err) != NULL : !*run.err);
+    ck_assert_msg(right, "vmm %s: status %d, said\n%s%s", expected->line, run.status, run.out, run.err);
+}
+
+#define CHECK_ALL(table)                                            \
+    for (size_t i = 0; i < sizeof(table) / sizeof((table)[0]); i++) \
+    check(&(table)[i])
+
+START_TEST(each_end_has_its_status)
+{
+    test_need_kvm();
+    static const struct expectation ends[] = {
+        {"run --flat real16 " FLAT("real16-exit"), 85, NULL, NULL},
+        {"run --flat real16 " FLAT("real16-exit-wide"), (0x1234 << 1 | 1) & 0xff, NULL, NULL},
+        {"run --flat real16 " FLAT("real16-hello"), 1, "hello from real mode\n", NULL},
+        {"run --flat real16 " FLAT("real16-i8042-reset"), 0, NULL, NULL},
+        {"run --flat real16 " FLAT("real16-port92-reset"), 0, NULL, NULL},
+        {"run --flat prot32 " FLAT("prot32-triple"), 6, NULL, "vmm: vCPU 0: triple fault: "},
+        {"run --flat real16 " FLAT("real16-halt"), 8, NULL, "halted (HLT), and the machine has no interrupt"},
+        {"run --timeout 100ms --flat real16 " FLAT("real16-loop"), 124, NULL, "after its time of 100ms\n"},
+        {"run --timeout 100ms --irqchip kernel --flat real16 " FLAT("real16-halt"), 124, NULL, "100ms"},
+        {"run --serial none --flat real16 " FLAT("real16-hello"), 1, NULL, NULL},
+        {"run -v --flat real16 " FLAT("real16-exit"), 85, NULL,
+         FLAT("real16-exit") ": flat real16, entered at"},
+    };
+    CHECK_ALL(ends);
+}
+END_TEST
+
+START_TEST(failures_of_the_host_are_named)
+{
+    test_need_kvm();
+    static const struct expectation failures[] = {
+        {"run no/such/file", 4, NULL, "vmm: no/such/file: cannot open: No such file or directory\n"},
+        {"run flat", 4, NULL, "vmm: flat: is a directory; give the image file in it\n"},
+        {"run /dev/null", 4, NULL, "/dev/null: is not a regular file\n"},
+        {"run " FLAT("real16-exit"), 4, NULL, "real16-exit.bin: "},
+        {"run --initrd no/such^args guest.img", 4, NULL, "no/such: cannot open"},
+        {"run --mem 63K guest.img", 4, NULL, "64512 bytes of RAM: give a multiple of 4K, from 64K on\n"},
+        {"run --mem 65537 guest.img", 4, NULL, "65537 bytes of RAM"},
+        {"run --mem 1024P guest.img", 2, NULL, "is not a size"},
+        {"run --mem 100000G guest.img", 4, NULL, "107374182400000 bytes of RAM"},
+        {"run --mem 64K guest.img", 4, NULL, "guest.img: "},
+        {"run --cpus 60000 guest.img", 4, NULL, "60000 CPUs are more than this host's KVM allows"},
+        {"run --cpus 2 --irqchip none guest.img", 4, NULL, "2 CPUs without an interrupt controller"},
+        {"run --serial file:no/such/file guest.img", 4, NULL, "no/such/file: cannot create: No such"},
+        {"run --serial unix:no/such/socket guest.img", 4, NULL, "no/such/socket: cannot bind: No such"},
+        {"run --device scratch,addr=0x1000,size=4K guest.img", 4, NULL,
+         "scratch: 0x1000 bytes at 0x1000 overlap RAM"},
+        {"run --stats-file no/such/file --flat real16 " FLAT("real16-exit"), 4, NULL,
+         "no/such/file: cannot open"},
+    };
+    CHECK_ALL(failures);
+}
+END_TEST
+
+/* The ends of RAM, with the hole below 4 GiB: a guest that uses almost nothing of it. */
+START_TEST(ram_of_any_size)
+{
+    test_need_kvm();
+    static const char *const sizes[] = {"64K", "68K", "0x100000", "1.5G", "3145724K", "3G", "3145732K", "5G"};
+    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+        char line[200];
+        snprintf(line, sizeof(line), "run --mem %s --flat real16 " FLAT("real16-exit"), sizes[i]);
+        check(&(struct expectation){line, 85, NULL, NULL});
+    }
+    check(&(struct expectation){"run --mem 64M --mem-backing shared --flat real16 " FLAT("real16-exit"), 85,
+                                NULL, NULL});
+}
+END_TEST
+
+static json_t *parse(const char *text)
+{
+    json_error_t error;
+    json_t *root = json_loads(text, 0, &error);
+    ck_assert_msg(root != NULL, "%s in %s", error.text, text);
+    return root;
+}
+
+START_TEST(statistics_are_json_with_the_documented_fields)
+{
+    test_need_kvm();
+    static const char *const fields[] = {"end",      "value",     "cpu",           "exit_count", "exits",
+                                         "emulated", "coalesced", "devices",       "unclaimed",  "guest_ns",
+                                         "host_ns",  "phase_ns",  "private_bytes", "peak_bytes"};
+    check(&(struct expectation){"run --stats-json --flat real16 " FLAT("real16-hello"), 1, "hello", "{"});
+    json_t *root = parse(run.err);
+    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+        ck_assert_msg(json_object_get(root, fields[i]) != NULL, "no %s in %s", fields[i], run.err);
+    ck_assert_uint_eq(json_object_size(root), sizeof(fields) / sizeof(fields[0]));
+    ck_assert_str_eq(json_string_value(json_object_get(root, "end")), "debug exit");
+    ck_assert_int_gt(json_integer_value(json_object_get(json_object_get(root, "exits"), "IO")), 20);
+    ck_assert_int_gt(json_integer_value(json_object_get(root, "guest_ns")), 0);
+    ck_assert_int_gt(json_integer_value(json_object_get(root, "peak_bytes")),
+                     json_integer_value(json_object_get(root, "private_bytes")));
+    json_decref(root);
+    check(&(struct expectation){"run --stats --flat real16 " FLAT("real16-exit"), 85, NULL,
+                                "end: debug exit on vCPU 0\n"});
+    ck_assert_ptr_nonnull(strstr(run.err, "peak memory"));
+    check(&(struct expectation){"run --stats-file /proc/self/fd/1 --flat real16 " FLAT("real16-exit"), 85,
+                                "exits 1\n", NULL});
+}
+END_TEST
+
+START_TEST(doctor_speaks_json)
+{
+    program_run("doctor --json", &run);
+    json_t *root = parse(run.out);
+    bool usable = json_is_true(json_object_get(root, "usable"));
+    ck_assert_int_eq(run.status, usable ? 0 : 4);
+    ck_assert(usable == json_is_null(json_object_get(root, "error")));
+    json_decref(root);
+    program_run("doctor", &run);
+    ck_assert_int_eq(run.status, usable ? 0 : 4);
+    ck_assert_ptr_nonnull(
+        strstr(run.out, usable ? "Machines can be run here" : "No machine can be run here"));
+}
+END_TEST
+
+START_TEST(serial_output_into_a_file)
+{
+    test_need_kvm();
+    char path[] = "/tmp/vmm-serial-XXXXXX", line[200], text[100];
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    snprintf(line, sizeof(line), "run --serial file:%s --flat real16 " FLAT("real16-hello"), path);
+    check(&(struct expectation){line, 1, NULL, NULL});
+    program_read_file(fd, text, sizeof(text));
+    unlink(path);
+    close(fd);
+    ck_assert_str_eq(text, "hello from real mode\n");
+}
+END_TEST
+
+/* The guest sends back what it gets, up to a q. */
+static void talk(int fd)
+{
+    char text[8] = "";
+    size_t len = 0;
+    ck_assert_int_eq(write(fd, "abcq", 4), 4);
+    while (len < 4) {
+        ssize_t got = read(fd, text + len, sizeof(text) - 1 - len);
+        ck_assert_int_gt(got, 0);
+        len += (size_t)got;
+    }
+    ck_assert_str_eq(text, "abcq");
+}
+
+static int connect_when_there(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    strcpy(address.sun_path, path);
+    for (int fd;; close(fd), usleep(5000)) {
+        fd = socket(AF_UNIX, SOCK_STREAM, 0);
+        ck_assert_int_ge(fd, 0);
+        if (!connect(fd, (struct sockaddr *)&address, sizeof(address)))
+            return fd;
+    }
+}
+
+START_TEST(serial_on_a_socket)
+{
+    test_need_kvm();
+    char path[60], line[200];
+    snprintf(path, sizeof(path), "/tmp/vmm-socket-%d", (int)getpid());
+    snprintf(line, sizeof(line), "run --serial unix:%s --flat real16 " FLAT("real16-echo"), path);
+    pid_t pid = program_start(line, STDERR_FILENO);
+    int fd = connect_when_there(path);
+    talk(fd);
+    ck_assert_int_eq(program_wait(pid), 1);
+    close(fd);
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
+START_TEST(serial_on_a_pty_whose_name_is_said)
+{
+    test_need_kvm();
+    char text[4096] = "", name[64] = "";
+    int messages = memfd_create("messages", MFD_CLOEXEC);
+    pid_t pid = program_start("run --serial pty --flat real16 " FLAT("real16-echo"), messages);
+    while (sscanf(text, "vmm: serial port 1 is at %63s\n", name) != 1) {
+        usleep(5000);
+        program_read_file(messages, text, sizeof(text));
+    }
+    int fd = open(name, O_RDWR | O_NOCTTY);
+    ck_assert_int_ge(fd, 0);
+    talk(fd);
+    ck_assert_int_eq(program_wait(pid), 1);
+    close(fd);
+    close(messages);
+}
+END_TEST
+
+/* Nobody reads what the guest writes without end: it is still stopped in time. */
+START_TEST(a_flood_nobody_reads_does_not_hold_the_program)
+{
+    test_need_kvm();
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    pid_t pid = program_start("run --timeout 300ms --flat real16 " FLAT("real16-flood"), fds[1]);
+    close(fds[1]);
+    ck_assert_int_eq(program_wait(pid), 124);
+    close(fds[0]);
+}
+END_TEST
+
+START_TEST(an_image_that_may_not_be_read)
+{
+    test_need_kvm();
+    /* So that root may not read everything, either; others do not need it and may not ask for it. */
+    prctl(PR_CAPBSET_DROP, CAP_DAC_OVERRIDE);
+    prctl(PR_CAPBSET_DROP, CAP_DAC_READ_SEARCH);
+    char path[] = "/tmp/vmm-image-XXXXXX", line[100];
+    int fd = mkstemp(path);
+    ck_assert_int_eq(fchmod(fd, 0), 0);
+    snprintf(line, sizeof(line), "run %s", path);
+    check(&(struct expectation){line, 4, NULL, "cannot open: Permission denied\n"});
+    unlink(path);
+    close(fd);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, each_end_has_its_status, 60);
+    test_add_slow(suite, failures_of_the_host_are_named, 60);
+    test_add_slow(suite, ram_of_any_size, 60);
+    test_add(suite, statistics_are_json_with_the_documented_fields);
+    test_add(suite, doctor_speaks_json);
+    test_add(suite, serial_output_into_a_file);
+    test_add(suite, serial_on_a_socket);
+    test_add(suite, serial_on_a_pty_whose_name_is_said);
+    test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
+    test_add(suite, an_image_that_may_not_be_read);
+}
