@@ -167,18 +167,20 @@ START_TEST(serial_output_into_a_file)
 }
 END_TEST
 
-/* The guest sends back what it gets, up to a q. */
+/* The guest sends back what it gets, up to a q. (What a pseudo-terminal holds when its owner goes is lost:
+ * the answer to the q is not waited for.) */
 static void talk(int fd)
 {
     char text[8] = "";
     size_t len = 0;
-    ck_assert_int_eq(write(fd, "abcq", 4), 4);
-    while (len < 4) {
+    ck_assert_int_eq(write(fd, "abc", 3), 3);
+    while (len < 3) {
         ssize_t got = read(fd, text + len, sizeof(text) - 1 - len);
         ck_assert_int_gt(got, 0);
         len += (size_t)got;
     }
-    ck_assert_str_eq(text, "abcq");
+    ck_assert_str_eq(text, "abc");
+    ck_assert_int_eq(write(fd, "q", 1), 1);
 }
 
 static int connect_when_there(const char *path)
