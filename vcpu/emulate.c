@@ -17,6 +17,7 @@
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/exit.h"
 #include "vcpu/run_ahead.h"
 #include "vcpu/state.h"
 
@@ -273,14 +274,11 @@ static enum step_result execute(struct emulation *emulation, const uint8_t *hint
     return result;
 }
 
-/* Goes on in software behind the first instruction while that saves exits. */
-static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emulation,
-                                      struct step_outcome *outcome)
+/* Goes on in software while that saves exits. */
+static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct step_outcome *outcome)
 {
     struct run_ahead *ahead = &emulation->run_ahead;
     struct step_outcome next;
-    if (!vcpu->machine->run_ahead || !run_ahead_begin(ahead, emulation->cpu.rip))
-        return STEP_DONE;
     step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &next);
     while (run_ahead_goes_on(ahead, &emulation->cpu) && !is_kicked(vcpu)) {
         enum step_result result = step_run_insn(emulation->step.run);
@@ -291,6 +289,14 @@ static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emula
         vcpu->emulated_count++;
     }
     run_ahead_end(ahead);
+}
+
+/* Behind the first instruction, which touched a device. */
+static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emulation,
+                                      struct step_outcome *outcome)
+{
+    if (vcpu->machine->run_ahead && run_ahead_begin(&emulation->run_ahead, emulation->cpu.rip))
+        run_plain(vcpu, emulation, outcome);
     return STEP_DONE;
 }
 
@@ -353,6 +359,57 @@ void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value)
     if (replay->count < STEP_REPLAY_MAX)
         replay->reads[replay->count++] = (struct step_replayed_read){
             .gpa = gpa, .size = (uint8_t)size, .value = value};
+}
+
+/* An access may be several exits, and end in another that is none of ours. */
+#define COMPLETIONS_MAX 8
+
+/* True: the instruction of the last exit is complete, and so are the registers. */
+static bool complete_access(struct vcpu *vcpu, bool *goes_on, enum vcpu_end *end)
+{
+    for (unsigned i = 0; i < COMPLETIONS_MAX; i++) {
+        int result = vcpu_complete_io(vcpu);
+        if (result == -EINTR)
+            return true;
+        *goes_on = vcpu_handle_exit(vcpu, result, end);
+        if (!*goes_on)
+            return false;
+    }
+    return false;
+}
+
+/* Whether KVM has an event in hand that belongs before the next instruction. */
+static bool has_pending_event(const struct vcpu *vcpu)
+{
+    const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    return events->exception.injected || events->exception.pending || events->interrupt.injected ||
+           events->nmi.injected || events->nmi.pending || events->smi.pending;
+}
+
+bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
+{
+    struct emulation *emulation = get_emulation(vcpu);
+    bool has_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS, goes_on = true;
+    struct step_outcome outcome = {.changed_system = false};
+    vcpu->ahead_wanted = false;
+    vcpu_sync_registers(vcpu, SYNC_EXITS);
+    /* without the rip of the access, which the next exits bring, what was learned cannot be asked */
+    if (!emulation || !has_rip || !run_ahead_begin(&emulation->run_ahead, vcpu->run->s.regs.regs.rip))
+        return true;
+    bool is_complete = complete_access(vcpu, &goes_on, end);
+    vcpu->ahead_wanted = false;
+    if (!is_complete) {
+        run_ahead_end(&emulation->run_ahead);
+        return goes_on;
+    }
+    int failure = load_registers(vcpu, emulation);
+    if (failure)
+        return fail(vcpu, failure, end);
+    if (has_pending_event(vcpu))
+        return true;
+    run_plain(vcpu, emulation, &outcome);
+    failure = store_registers(vcpu, emulation, outcome.changed_system);
+    return failure ? fail(vcpu, failure, end) : true;
 }
 
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)

@@ -20,6 +20,10 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
  * of KVM's emulator as they are now: later they would come half changed. */
 void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value);
 
+/* Behind an access to a trapped region that KVM has decoded after all (vcpu->ahead_wanted): completes it, and
+ * goes on in software where that is likely to save exits. As vcpu_emulate. */
+bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end);
+
 /* What vcpu_emulate allocated at its first call; NULL is fine. */
 void emulation_destroy(struct emulation *emulation);
 

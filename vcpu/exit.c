@@ -82,13 +82,14 @@ static void exit_mmio(struct vcpu *vcpu, struct vcpu_exit_record *record)
     record->address = run->mmio.phys_addr;
     record->size = (uint8_t)size;
     record->is_write = run->mmio.is_write;
+    const struct bus_region *region = bus_find(vcpu->machine->memory_bus, run->mmio.phys_addr);
+    vcpu->ahead_wanted = region && region->is_trapped && vcpu->machine->run_ahead;
     if (run->mmio.is_write) {
         record->value = load_le(run->mmio.data, size);
         bus_write(vcpu->machine->memory_bus, run->mmio.phys_addr, size, record->value);
     } else {
         record->value = bus_read(vcpu->machine->memory_bus, run->mmio.phys_addr, size);
         store_le(run->mmio.data, record->value, size);
-        const struct bus_region *region = bus_find(vcpu->machine->memory_bus, run->mmio.phys_addr);
         if (region && region->is_trapped)
             vcpu_note_read(vcpu, run->mmio.phys_addr, size, record->value);
     }

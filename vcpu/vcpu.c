@@ -100,6 +100,8 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu)
         enum vcpu_end end;
         if (!vcpu_handle_exit(vcpu, result, &end))
             return end;
+        if (vcpu->ahead_wanted && !vcpu_emulate_ahead(vcpu, &end))
+            return end;
     }
 }
 
@@ -115,10 +117,11 @@ void vcpu_clear_kick(struct vcpu *vcpu)
     __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 }
 
-void vcpu_complete_io(struct vcpu *vcpu)
+int vcpu_complete_io(struct vcpu *vcpu)
 {
     uint8_t kicked = __atomic_exchange_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    ioctl(vcpu->fd, KVM_RUN, 0);
+    int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
     if (!kicked)
         vcpu_clear_kick(vcpu);
+    return result;
 }

@@ -81,6 +81,7 @@ struct vcpu {
     const char *unsupported;     /* why the last of them could not be, or NULL */
     unsigned sync_exits;         /* exits to come that bring the registers along */
     uint64_t synced_fields;      /* which the last exit brought */
+    bool ahead_wanted;           /* the exit was KVM's own access to a trapped region */
     struct kvm_run *run;
     int fd;
     unsigned index;
@@ -109,8 +110,9 @@ void vcpu_kick(struct vcpu *vcpu);
 void vcpu_clear_kick(struct vcpu *vcpu);
 
 /* One entry that executes nothing of the guest: completes a pending I/O exit, so that the registers are
- * consistent (KVM API, 5: "the kvm_run structure", immediate_exit). */
-void vcpu_complete_io(struct vcpu *vcpu);
+ * consistent (KVM API, 5: "the kvm_run structure", immediate_exit). -EINTR where that is done; 0 where the
+ * instruction has led to another exit, which waits in vcpu->run. */
+int vcpu_complete_io(struct vcpu *vcpu);
 
 /* Asks KVM to hand over the registers with each of the next exits, where it can. */
 void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits);
