@@ -113,6 +113,8 @@ static bool ours_registers(struct vcpu *vcpu, bool is_shared)
 {
     struct cpu_state cpu;
     vcpu_sync_registers(vcpu, is_shared);
+    if (!is_shared)
+        vcpu->synced_fields = vcpu->run->kvm_valid_regs = vcpu->run->kvm_dirty_regs = 0;
     if (is_shared) {
         vcpu_kick(vcpu);
         if (vcpu_run(vcpu) != VCPU_KICKED)

@@ -10,6 +10,7 @@
 #include "bench/benches.h"
 #include "bench/calls.h"
 #include "bench/guest.h"
+#include "bench/rival.h"
 #include "guest/flat/mmio.h"
 #include "vmm/host.h"
 
@@ -93,10 +94,15 @@ static unsigned op_of(const struct operation *operation)
     return host_is_intel() ? MMIO_OP_VMCALL : MMIO_OP_VMMCALL;
 }
 
-/* The machine of a kind and ring is made when the first operation needs it, and kept. */
-static struct bench_guest *get_guest(struct bench_guest **guests, enum kind kind, int ring)
+/* The machines and QEMUs that were made so far: each when the first operation needs it. */
+struct cast {
+    struct bench_guest *guests[KIND_COUNT][2];
+    struct rival *rivals[2];
+};
+
+static struct bench_guest *get_guest(struct cast *cast, enum kind kind, int ring)
 {
-    struct bench_guest **guest = &guests[2 * kind + (ring == 3)];
+    struct bench_guest **guest = &cast->guests[kind][ring == 3];
     struct bench_guest_config config = kinds[kind];
     config.ring = ring;
     if (!*guest && bench_guest_create(&config, guest))
@@ -104,31 +110,52 @@ static struct bench_guest *get_guest(struct bench_guest **guests, enum kind kind
     return *guest;
 }
 
-static int measure_operation(struct bench_report *report, const struct bench_options *options,
-                             const struct operation *operation, struct bench_guest **guests, int ring)
+static struct rival *get_rival(struct cast *cast, int ring)
 {
-    struct bench_guest *guest = get_guest(guests, operation->kind, ring);
+    struct rival **rival = &cast->rivals[ring == 3];
+    if (!*rival && rival_create(ring, rival))
+        return NULL;
+    return *rival;
+}
+
+static void dismiss(struct cast *cast)
+{
+    for (size_t i = 0; i < 2; i++) {
+        rival_destroy(cast->rivals[i]);
+        for (size_t kind = 0; kind < KIND_COUNT; kind++)
+            bench_guest_destroy(cast->guests[kind][i]);
+    }
+}
+
+static int measure_operation(struct bench_report *report, const struct bench_options *options,
+                             const struct operation *operation, struct cast *cast, int ring)
+{
+    struct bench_guest *guest = get_guest(cast, operation->kind, ring);
+    struct bench_way ways[3];
+    unsigned op = op_of(operation), count = 0;
     if (!guest)
         return -ENOMEM;
     bench_guest_aim(guest, operation->target_gpa, operation->port);
-    struct bench_way ways[] = {{"floor", bench_guest_floor, guest}, {"vmm", bench_guest_batch, guest}};
-    unsigned skip = operation->no_floor;
-    bench_measure(report, &options->limits, operation->name, ring, op_of(operation), ways + skip,
-                  ARRAY_COUNT(ways) - skip);
+    if (!operation->no_floor)
+        ways[count++] = (struct bench_way){"floor", bench_guest_floor, guest};
+    ways[count++] = (struct bench_way){"vmm", bench_guest_batch, guest};
+    struct rival *rival = options->against_qemu ? get_rival(cast, ring) : NULL;
+    if (rival && operation->kind == KIND_PLAIN && rival_knows(op))
+        ways[count++] = (struct bench_way){"qemu", rival_batch, rival};
+    bench_measure(report, &options->limits, operation->name, ring, op, ways, count);
     return 0;
 }
 
 static int measure_guests(struct bench_report *report, const struct bench_options *options)
 {
-    struct bench_guest *guests[2 * KIND_COUNT] = {NULL};
+    struct cast cast = {.rivals = {NULL}};
     int result = 0;
     for (size_t i = 0; !result && i < ARRAY_COUNT(operations); i++)
         for (int ring = 0; !result && ring <= 3; ring += 3)
             if ((operations[i].rings & (ring ? RING_3 : RING_0)) &&
                 bench_wants(options, operations[i].name, ring))
-                result = measure_operation(report, options, &operations[i], guests, ring);
-    for (size_t i = 0; i < ARRAY_COUNT(guests); i++)
-        bench_guest_destroy(guests[i]);
+                result = measure_operation(report, options, &operations[i], &cast, ring);
+    dismiss(&cast);
     return result;
 }
 

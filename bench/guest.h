@@ -13,8 +13,7 @@
 #include "include/libvmm.h"
 
 /* Where the scratch device is, the port that only takes and gives bytes, and RAM for what wants much of it.
- * The port is below 0x338: a KVM without hardware virtualization forgets IOPL and looks into the TSS, which
- * is zero and ends there. */
+ */
 #define BENCH_DEVICE_GPA 0xd0000000ull
 #define BENCH_RAM_GPA    0x1000000ull
 #define BENCH_RAM_BYTES  0x2000000ull

@@ -448,14 +448,14 @@ gdt_pointer:
 idt_pointer:
     .word 527
     .quad idt
-/* Every port up to 0x3ff is open to ring 3: some KVMs forget IOPL. */
+/* Every port up to 0xcff is open to ring 3: some KVMs forget IOPL. */
 .balign 8
 tss:
     .long 0
     .quad STACK
     .skip 90
     .word 104
-    .skip 128
+    .skip 416
     .byte 0xff
 .set TSS_BYTES, . - tss
 .balign 16

@@ -38,6 +38,8 @@ static const struct poptOption option_table[] = {
     {"plot", 0, POPT_ARG_STRING, &given.plot, 0, "also draw the figures, with gnuplot", "FILE.svg"},
     {"baseline", 0, POPT_ARG_STRING, &given.baseline, 0,
      "also say what moved beyond noise since this file, which --json made", "FILE"},
+    {"against", 0, POPT_ARG_STRING, &given.against, 0,
+     "with 'exits': the same guest under this rival, too, for what it can answer: qemu", "RIVAL"},
     {"only", 0, POPT_ARG_STRING, &given.only, 0, "only the operations whose name contains this", "TEXT"},
     {"ring", 0, POPT_ARG_INT, &given.ring, 0, "only operations in ring 0 or 3 of the guest (default: both)",
      "RING"},
@@ -139,6 +141,10 @@ static bool read_options(struct bench_options *options)
         cli_usage("bench", "--batches: %d is not from 1 to %u", given.batches, SAMPLE_LIMIT - 3);
         return false;
     }
+    if (given.against && strcmp(given.against, "qemu")) {
+        cli_usage("bench", "--against: there is no rival '%s'; there is: qemu", given.against);
+        return false;
+    }
     if (given.ring != -1 && given.ring != 0 && given.ring != 3) {
         cli_usage("bench", "--ring: %d is neither 0 nor 3", given.ring);
         return false;
@@ -149,6 +155,7 @@ static bool read_options(struct bench_options *options)
                                                  .show_progress = isatty(STDERR_FILENO)},
                                       .only = given.only,
                                       .ring = given.ring,
+                                      .against_qemu = given.against,
                                       .vmm = "/proc/self/exe"};
     return true;
 }
