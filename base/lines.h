@@ -27,6 +27,7 @@ static inline void irq_line_set(const struct irq_line *line, bool level)
 enum power_request {
     POWER_RESET,      /* the guest asked for a reset: i8042, port 0x92, port 0xcf9 */
     POWER_OFF,        /* the guest asked to be switched off */
+    POWER_PANIC,      /* the guest said that it has panicked */
     POWER_DEBUG_EXIT, /* the guest wrote `value` to the debug-exit port */
 };
 

@@ -119,6 +119,14 @@ int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *err
  * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
 
+/* What ACPI describes: power management registers at port 0x600 (power off, power button, timer; IRQ 9), the
+ * reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets ACPI tables, unless its image is flat
+ * or it has no interrupt controllers: add them after the other devices, before vmm_load. */
+int vmm_add_acpi(struct vmm *machine, struct vmm_error *error);
+
+/* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them. */
+int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error);
+
 /* A region of memory that only remembers what was written to it, for tests and measurements. */
 struct vmm_scratch_config {
     uint64_t base, len;
@@ -197,6 +205,7 @@ enum vmm_end_reason {
     VMM_END_POWER_OFF,    /* the guest switched itself off */
     VMM_END_RESET,        /* the guest asked for a reset */
     VMM_END_DEBUG_EXIT,   /* the guest wrote `value` to the debug-exit port */
+    VMM_END_PANIC,        /* the guest said that it has panicked, by pvpanic */
     VMM_END_STOPPED,      /* vmm_stop */
     VMM_END_TIMEOUT,      /* the configuration's timeout_ms is over */
     VMM_END_HALTED,       /* HLT without an interrupt controller */
@@ -221,6 +230,9 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
 void vmm_stop(struct vmm *machine);
+
+/* The guest's power button, which it may heed or not. Nothing without vmm_add_acpi. Any thread. */
+void vmm_press_power_button(struct vmm *machine);
 
 /* Any thread but a callback's. When vmm_pause returns, no vCPU executes until vmm_resume. Pausing twice is
  * pausing once. */

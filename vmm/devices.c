@@ -20,11 +20,12 @@ static void request_power(void *owner, enum power_request what, uint32_t value)
 {
     static const enum vmm_end_reason reasons[] = {[POWER_RESET] = VMM_END_RESET,
                                                   [POWER_OFF] = VMM_END_POWER_OFF,
+                                                  [POWER_PANIC] = VMM_END_PANIC,
                                                   [POWER_DEBUG_EXIT] = VMM_END_DEBUG_EXIT};
     machine_end(owner, reasons[what], value);
 }
 
-static struct power_line machine_power_line(struct vmm *machine)
+struct power_line machine_power_line(struct vmm *machine)
 {
     return (struct power_line){.request = request_power, .owner = machine};
 }

@@ -47,7 +47,10 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
     if (!modules)
         return error_set(error, -ENOMEM, "%s: out of memory", file->name);
     size_t opened;
+    struct memory_map_entry acpi = {0};
     int result = open_modules(image, modules, &opened, error);
+    if (!result && machine_wants_acpi(machine, image))
+        result = machine_put_acpi(machine, &acpi, error);
     if (!result) {
         const struct boot_config config = {.protocol = protocols[image->flat],
                                            .has_flat_gpa = image->has_flat_address,
@@ -55,6 +58,9 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                                            .cmdline = image->cmdline,
                                            .modules = modules,
                                            .module_count = image->module_count,
+                                           .rsdp_gpa = acpi.gpa,
+                                           .reserved = &acpi,
+                                           .reserved_count = acpi.len != 0,
                                            .gib_pages = has_gib_pages(machine, image)};
         result = boot_load(file, &config, machine->memory, &machine->start, error);
     }

@@ -86,6 +86,7 @@ struct vmm {
     struct machine_part *parts; /* the newest first */
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
+    struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts */
 
     enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
@@ -113,6 +114,14 @@ int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct 
 
 /* run.c: ends the run, unless it has ended before. Any thread. */
 void machine_end(struct vmm *machine, enum vmm_end_reason reason, uint32_t value);
+
+/* devices.c: how a device asks for a reset or to be switched off. */
+struct power_line machine_power_line(struct vmm *machine);
+
+/* acpi.c: whether the image is to find ACPI tables, which go into guest memory; *reserved is what they take.
+ */
+bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image);
+int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, struct vmm_error *error);
 
 /* irq.c: makes the interrupt controllers that the machine is to have. */
 int machine_create_irqchip(struct vmm *machine, struct vmm_error *error);

@@ -362,6 +362,8 @@ const char *vmm_end_name(enum vmm_end_reason reason)
         return "reset";
     case VMM_END_DEBUG_EXIT:
         return "debug exit";
+    case VMM_END_PANIC:
+        return "guest panic";
     case VMM_END_STOPPED:
         return "stopped";
     case VMM_END_TIMEOUT:

@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * The devices of a register or two: debug-exit, POST, port 0x92, fwcfg.
+ * The devices of a register or two: debug-exit, POST, ports 0x92 and 0xcf9, pvpanic, fwcfg.
  */
 #include "devices/debug-exit/debug_exit.h"
 #include "devices/fwcfg/fwcfg.h"
 #include "devices/port92/port92.h"
+#include "devices/portcf9/portcf9.h"
 #include "devices/post/post.h"
+#include "devices/pvpanic/pvpanic.h"
 #include "tests/devices/fake.h"
 
 START_TEST(debug_exit_asks_with_the_value)
@@ -74,6 +76,59 @@ START_TEST(port92_resets_on_a_rising_bit)
     bus_destroy(bus);
     port92_destroy(device);
     port92_destroy(NULL);
+}
+END_TEST
+
+START_TEST(portcf9_resets_on_a_rising_bit)
+{
+    struct fake_power power = {0};
+    struct portcf9 *device;
+    struct portcf9_config config = {.power = fake_power_line(&power)};
+    ck_assert_int_eq(portcf9_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, portcf9_region(device));
+    ck_assert_uint_eq(bus_read(bus, PORTCF9_PORT, 1), 0);
+    bus_write(bus, PORTCF9_PORT, 1, 0xfb);
+    ck_assert_uint_eq(bus_read(bus, PORTCF9_PORT, 1), 0x0a);
+    ck_assert_int_eq(power.count, 0);
+    bus_write(bus, PORTCF9_PORT, 1, 0x06);
+    ck_assert_int_eq(power.count, 1);
+    ck_assert_int_eq(power.what, POWER_RESET);
+    bus_write(bus, PORTCF9_PORT, 1, 0x0e);
+    ck_assert_int_eq(power.count, 1);
+    bus_write(bus, PORTCF9_PORT, 1, 0x02);
+    bus_write(bus, PORTCF9_PORT, 1, 0x04);
+    ck_assert_int_eq(power.count, 2);
+    bus_write(bus, PORTCF9_PORT, 1, 0);
+    /* Addresses of PCI's configuration space are not its own. */
+    bus_write(bus, PORTCF9_PORT - 1, 4, 0x80000400);
+    bus_write(bus, PORTCF9_PORT - 1, 2, 0x0400);
+    bus_write(bus, PORTCF9_PORT, 2, 0x04);
+    bus_write(bus, PORTCF9_PORT + 1, 1, 0x04);
+    ck_assert_int_eq(power.count, 2);
+    ck_assert_uint_eq(bus_read(bus, PORTCF9_PORT - 1, 4), 0xffffffff);
+    ck_assert_uint_eq(bus_read(bus, PORTCF9_PORT, 1), 0);
+    bus_destroy(bus);
+    portcf9_destroy(device);
+    portcf9_destroy(NULL);
+}
+END_TEST
+
+START_TEST(pvpanic_hears_of_a_panic_only)
+{
+    struct fake_power power = {0};
+    struct pvpanic *device;
+    struct pvpanic_config config = {.power = fake_power_line(&power)};
+    ck_assert_int_eq(pvpanic_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, pvpanic_region(device));
+    ck_assert_uint_eq(bus_read(bus, PVPANIC_PORT, 1), 1);
+    bus_write(bus, PVPANIC_PORT, 1, 0xfe);
+    ck_assert_int_eq(power.count, 0);
+    bus_write(bus, PVPANIC_PORT, 1, 0x01);
+    ck_assert_int_eq(power.count, 1);
+    ck_assert_int_eq(power.what, POWER_PANIC);
+    bus_destroy(bus);
+    pvpanic_destroy(device);
+    pvpanic_destroy(NULL);
 }
 END_TEST
 
@@ -147,6 +202,8 @@ void test_suite(Suite *suite)
     test_add(suite, debug_exit_asks_with_the_value);
     test_add(suite, post_remembers_the_last_code);
     test_add(suite, port92_resets_on_a_rising_bit);
+    test_add(suite, portcf9_resets_on_a_rising_bit);
+    test_add(suite, pvpanic_hears_of_a_panic_only);
     test_add(suite, fwcfg_items_are_read_byte_by_byte);
     test_add(suite, fwcfg_misuse_reads_zeros_or_ones);
 }

@@ -22,6 +22,7 @@ enum cli_status {
     CLI_HALTED = 8,        /* the guest halted, and nothing could wake it */
     CLI_NOT_EXECUTED = 10, /* KVM could not execute the guest's instruction, or not enter it */
     CLI_STOPPED = 12,      /* the user left with Ctrl-A x */
+    CLI_PANIC = 14,        /* the guest said that it has panicked */
     CLI_TIMEOUT = 124,     /* --timeout, the number that timeout(1) has too */
 };
 

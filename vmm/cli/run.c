@@ -45,9 +45,15 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = vmm_add_debug_exit(*machine, DEBUG_EXIT_PORT, error);
     if (!result)
         result = vmm_add_legacy(*machine, error);
+    if (!result && !options->no_acpi)
+        result = vmm_add_acpi(*machine, error);
     for (unsigned i = 0; !result && i < options->scratch_count; i++)
         result = vmm_add_scratch(*machine, &options->scratches[i], error);
-    return result ? result : vmm_load(*machine, &options->image, error);
+    if (!result)
+        result = vmm_load(*machine, &options->image, error);
+    if (!result && options->dump_acpi)
+        result = vmm_dump_acpi(*machine, options->dump_acpi, error);
+    return result;
 }
 
 static int status_of(const struct run_options *options, const struct vmm_end *end)
@@ -58,6 +64,9 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
         return CLI_OK;
     case VMM_END_DEBUG_EXIT:
         return (int)(end->value << 1 | 1) & 0xff;
+    case VMM_END_PANIC:
+        cli_message("the guest has panicked");
+        return CLI_PANIC;
     case VMM_END_STOPPED:
         return CLI_STOPPED;
     case VMM_END_TIMEOUT:

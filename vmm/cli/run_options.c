@@ -42,6 +42,10 @@ static const struct poptOption option_table[] = {
      "ENGINE"},
     {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
      "never go on in software behind an access to trapped memory", NULL},
+    {"no-acpi", 0, POPT_ARG_NONE, &options.no_acpi, 0,
+     "no ACPI tables, and none of their devices: power management, reset port 0xcf9, pvpanic", NULL},
+    {"dump-acpi", 0, POPT_ARG_STRING, &options.dump_acpi, 0,
+     "write the ACPI tables to files in this directory", "DIRECTORY"},
     {"timeout", 't', POPT_ARG_STRING, &options.timeout, 0, "end the guest after 500ms, 10s, 2m", "TIME"},
     {"stats", 0, POPT_ARG_NONE, &options.stats_text, 0, "say at the end what the run cost, on standard error",
      NULL},
@@ -66,6 +70,7 @@ static const char help_tail[] =
     "  8     the guest halted and nothing could wake it\n"
     "  10    KVM could not execute the guest's instruction\n"
     "  12    Ctrl-A x\n"
+    "  14    the guest said that it has panicked\n"
     "  124   --timeout\n"
     "\n"
     "Examples:\n"
