@@ -236,7 +236,7 @@ static bool parse_scratch_key(const char *key, const char *value, struct vmm_scr
 }
 
 /* scratch,KEY=VALUE,... */
-static bool add_device(char *argument)
+static bool parse_device(char *argument)
 {
     struct vmm_scratch_config *scratch = &options.scratches[options.scratch_count];
     char *rest = argument, *name = strsep(&rest, ",");
@@ -263,11 +263,19 @@ static bool add_device(char *argument)
     return false;
 }
 
-/* "FILE TEXT": the text behind the first space is the module's command line. */
+static bool add_device(char *argument)
+{
+    bool understood = parse_device(argument);
+    free(argument);
+    return understood;
+}
+
+/* "FILE TEXT": the text behind the first space is the module's command line. The options own the argument. */
 static bool add_module(char *argument)
 {
     if (options.image.module_count == MODULE_LIMIT) {
         cli_usage("run", "--initrd: at most %d modules", MODULE_LIMIT);
+        free(argument);
         return false;
     }
     char *space = strchr(argument, ' ');
@@ -327,11 +335,13 @@ bool run_options_parse(struct run_options *out, int argc, const char **argv, int
         out->image.modules = out->modules;
         return true;
     }
-    poptFreeContext(options.context);
+    run_options_fini(&options);
     return false;
 }
 
 void run_options_fini(struct run_options *out)
 {
+    for (size_t i = 0; i < out->image.module_count; i++)
+        free((void *)out->modules[i].path);
     poptFreeContext(out->context);
 }
