@@ -41,6 +41,8 @@ emulate_fn emulate_store_table, emulate_load_table, emulate_store_system, emulat
     emulate_clzero, emulate_random;
 /* emulate_rare.c */
 emulate_fn emulate_transaction, emulate_monitor, emulate_clflush, emulate_user_interrupt_flag;
+/* Of an operation outside the repertoire: whether this guest's processor would execute it at all. */
+bool emulate_is_switched_on(struct step_env *env);
 /* emulate_syscall.c */
 emulate_fn emulate_syscall, emulate_sysret, emulate_sysenter, emulate_sysexit;
 

@@ -7,7 +7,10 @@
 #include "mmio/branch.h"
 #include "mmio/emulate.h"
 
+#define CR4_VMXE  (1u << 13)
+#define CR4_SMXE  (1u << 14)
 #define CR4_UINTR (1u << 25)
+#define EFER_SVME (1u << 12)
 
 /* XBEGIN: aborted at once, for no reason that a retry would help: EAX is 0, and the fallback runs. XEND has
  * then nothing to end, XABORT does nothing outside a transaction, XTEST finds none. */
@@ -62,4 +65,28 @@ enum step_result emulate_clflush(struct step_env *env)
 enum step_result emulate_user_interrupt_flag(struct step_env *env)
 {
     return env->cpu->cr4 & CR4_UINTR ? env_unsupported(env, "user interrupts") : env_raise(env, VECTOR_UD);
+}
+
+/* The extensions that CPUID does not tell alone, and those that KVM gives to no guest. */
+bool emulate_is_switched_on(struct step_env *env)
+{
+    switch (env->insn.isa) {
+    case INSN_ISA_VMX:
+        return env->cpu->cr4 & CR4_VMXE;
+    case INSN_ISA_SVM:
+        return env->cpu->efer & EFER_SVME;
+    case INSN_ISA_SMX:
+        return env->cpu->cr4 & CR4_SMXE;
+    case INSN_ISA_SGX:
+        return env_has_feature(env, 7, CPUID_EBX, 2);
+    case INSN_ISA_TDX:
+    case INSN_ISA_SEAM:
+    case INSN_ISA_PBNDKB:
+    case INSN_ISA_SNP:
+    case INSN_ISA_INVLPGB:
+    case INSN_ISA_MCOMMIT:
+    case INSN_ISA_USER_MSR:
+        return false;
+    }
+    return true;
 }

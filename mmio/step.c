@@ -375,6 +375,8 @@ static bool is_enabled(struct step_env *env)
     case INSN_OP_WRSS:
     case INSN_OP_WRUSS:
         return env->cpu->cr4 & CR4_CET;
+    case INSN_OP_NONE:
+        return emulate_has_isa(env) && emulate_is_switched_on(env);
     }
     return emulate_has_isa(env);
 }

@@ -393,6 +393,8 @@ static const struct fault_row faults[] = {
      VECTOR_DE, -1, 0},
     {"aam 0", TEST_32, "d400", "rax=5", VECTOR_DE, -1, 0},
     {"ud2", TEST_64, "0f0b", "", VECTOR_UD, -1, 0},
+    {"vmptrld without CR4.VMXE", TEST_64_USER, "0fc733", "rbx=20000", VECTOR_UD, -1, 0},
+    {"vmrun without EFER.SVME", TEST_64, "0f01d8", "", VECTOR_UD, -1, 0},
     {"no such instruction", TEST_64, "06", "", VECTOR_UD, -1, 0},
     {"cmpxchg16b unaligned", TEST_64, "480fc70e", "rsi=20008", VECTOR_GP, 0, 0},
     {"alignment check", TEST_64_USER, "8b03", "cr0=80050011 AC=1 rbx=20001", VECTOR_AC, 0, 0},
