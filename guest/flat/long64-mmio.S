@@ -94,6 +94,11 @@ start64:
     mov %al, gdt + TSS + 4
     mov $TSS, %eax
     ltr %ax
+    pushq $CODE64 /* interrupts return to it */
+    pushq $1f
+    lretq
+1:  mov $DATA, %eax
+    mov %eax, %ss
     movq $2, MAILBOX(MMIO_STEP)
     call enable_vectors
     movq $3, MAILBOX(MMIO_STEP)
