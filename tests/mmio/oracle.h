@@ -42,6 +42,16 @@ static inline unsigned oracle_below(unsigned limit)
     return (unsigned)((oracle_random() >> 11) % limit);
 }
 
+static inline bool oracle_chance(unsigned percent)
+{
+    return oracle_below(100) < percent;
+}
+
+static inline int oracle_displacement(void)
+{
+    return (int)oracle_below(4096) - 2048;
+}
+
 /* ---- oracle_case.c: one instruction and the state that it starts from ---- */
 
 struct oracle_case {
@@ -51,6 +61,12 @@ struct oracle_case {
     struct native_case in;
     bool is_vector; /* vector state counts */
 };
+
+/* ---- oracle_bytes.c ---- */
+
+/* Fills made->bytes and made->insn for made->in.mode. `displacement`: where one of 4 (or 2) bytes stands, or
+ * 0. False where this draw led to none. */
+bool oracle_bytes_make(struct oracle_case *made, const struct oracle_row *row, unsigned *displacement);
 
 enum oracle_made {
     CASE_MADE,

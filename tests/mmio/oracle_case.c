@@ -1,11 +1,10 @@
 /* SPDX-License-Identifier: MIT
  *
- * Cases: an encoding of a row with random prefixes, registers and addressing form, and random registers whose
- * address parts are then solved so that every memory operand lies where the harness has memory: on a page,
- * across two, across the edge of what may be read or written. Nothing is left to hit the test's own memory.
+ * Cases: an encoding (oracle_bytes.c) and random registers, whose address parts are then solved so that every
+ * memory operand lies where the harness has memory: on a page, across two, across the edge of what may be
+ * read or written. Nothing is left to hit the test's own memory.
  */
 #include <string.h>
-#include <strings.h>
 
 #include "base/bytes.h"
 #include "tests/mmio/oracle.h"
@@ -57,176 +56,13 @@ static bool is_forbidden(const struct insn *insn)
     return is_load && to->kind == INSN_SEG && to->reg != INSN_DS && to->reg != INSN_ES;
 }
 
-static unsigned pick(unsigned set)
-{
-    unsigned at = oracle_below((unsigned)__builtin_popcount(set));
-    while (at--)
-        set &= set - 1;
-    return (unsigned)__builtin_ctz(set);
-}
-
-static bool chance(unsigned percent)
-{
-    return oracle_below(100) < percent;
-}
-
-/* ---- bytes ---- */
-
-struct writer {
-    uint8_t *bytes;
-    unsigned len;
-    unsigned displacement; /* where a displacement of 4 (or 2) bytes stands; 0: nowhere */
-};
-
-static void put(struct writer *to, unsigned byte)
-{
-    to->bytes[to->len++] = (uint8_t)byte;
-}
-
-static void put_legacy_prefixes(struct writer *to, const struct oracle_row *row, unsigned mode)
-{
-    static const uint8_t mandatory[] = {0, 0x66, 0xf3, 0xf2};
-    static const uint8_t segments[] = {0x26, 0x2e, 0x36, 0x3e, 0x64, 0x65};
-    bool is_string = (row->opcode >= 0xa4 && row->opcode <= 0xaf) && !row->map;
-    if (chance(4))
-        put(to, 0xf0);
-    if (chance(10))
-        put(to, segments[oracle_below(mode == 64 ? 6 : 4)]);
-    if (chance(10))
-        put(to, 0x67);
-    unsigned prefix = pick(row->prefix_set);
-    if (row->has_prefix || row->prefix_set == 1) {
-        if (prefix)
-            put(to, mandatory[prefix]);
-        if (row->has_prefix && prefix != 1 && chance(10))
-            put(to, 0x66);
-        return;
-    }
-    if (chance(25))
-        put(to, 0x66);
-    if (chance(is_string ? 50 : 2))
-        put(to, 0xf2 + oracle_below(2));
-}
-
-static void put_legacy(struct writer *to, const struct oracle_row *row, unsigned mode)
-{
-    put_legacy_prefixes(to, row, mode);
-    if (mode == 64 && (row->w_set == 2 || chance(60)))
-        put(to, 0x40 | oracle_below(8) | (row->w_set == 2 ? 8 : row->w_set == 1 ? 0 : oracle_below(2) * 8));
-    if (row->map)
-        put(to, 0x0f);
-    if (row->map >= 2)
-        put(to, row->map == 2 ? 0x38 : 0x3a);
-    if (row->encoding == INSN_3DNOW)
-        put(to, 0x0f);
-    else
-        put(to, row->opcode + (row->spread > 1 ? oracle_below(row->spread) : 0u));
-}
-
-static unsigned vector_vvvv(void)
-{
-    return chance(50) ? 15 : oracle_below(16);
-}
-
-static void put_vex(struct writer *to, const struct oracle_row *row, unsigned mode)
-{
-    unsigned w = pick(row->w_set), length = pick(row->length_set & 3), pp = pick(row->prefix_set);
-    unsigned rxb = mode == 64 ? oracle_below(8) : 7;
-    unsigned last = vector_vvvv() << 3 | length << 2 | pp;
-    if (mode != 64)
-        last |= 0x40;
-    if (row->encoding == INSN_VEX && row->map == 1 && !w && (rxb & 3) == 3 && chance(50)) {
-        put(to, 0xc5);
-        put(to, (rxb & 4) << 5 | last);
-    } else {
-        put(to, row->encoding == INSN_VEX ? 0xc4 : 0x8f);
-        put(to, rxb << 5 | row->map);
-        put(to, w << 7 | last);
-    }
-    put(to, row->opcode);
-}
-
-static void put_evex(struct writer *to, const struct oracle_row *row, unsigned mode)
-{
-    unsigned w = pick(row->w_set), length = pick(row->length_set), pp = pick(row->prefix_set);
-    unsigned rxb = mode == 64 ? oracle_below(16) : 15;
-    unsigned aaa = chance(40) ? 0 : oracle_below(8);
-    unsigned z = aaa && chance(40), b = chance(25), v = mode == 64 && !chance(60) ? 0 : 1;
-    put(to, 0x62);
-    put(to, rxb << 4 | row->map);
-    put(to, w << 7 | vector_vvvv() << 3 | 4 | pp);
-    put(to, z << 7 | length << 5 | b << 4 | v << 3 | aaa);
-    put(to, row->opcode);
-}
-
-static int small_displacement(void)
-{
-    return (int)oracle_below(4096) - 2048;
-}
-
-/* ModRM, SIB and displacement; the immediate is whatever random bytes follow. */
-static void put_operands(struct writer *to, const struct oracle_row *row, unsigned address_size)
-{
-    bool is_memory = row->mod_set == 1 || (row->mod_set == 3 && chance(80));
-    unsigned mod = is_memory ? oracle_below(3) : 3, rm = pick(row->rm_set);
-    put(to, mod << 6 | pick(row->reg_set) << 3 | rm);
-    bool has_wide = mod == 2;
-    if (mod < 3 && address_size > 2 && rm == 4) {
-        unsigned sib = (unsigned)oracle_random() & 0xff;
-        put(to, sib);
-        has_wide |= mod == 0 && (sib & 7) == 5;
-    } else if (mod == 0 && rm == (address_size == 2 ? 6 : 5)) {
-        has_wide = true;
-    }
-    if (mod == 1)
-        put(to, (unsigned)oracle_random());
-    if (has_wide) {
-        to->displacement = to->len;
-        store_le32(to->bytes + to->len, (uint32_t)small_displacement());
-        to->len += address_size == 2 ? 2 : 4;
-    }
-}
-
-static bool make_bytes(struct oracle_case *made, const struct oracle_row *row, unsigned *displacement)
-{
-    uint8_t buffer[48];
-    unsigned mode = made->in.mode;
-    struct writer to = {.bytes = buffer};
-    if (row->encoding == INSN_LEGACY || row->encoding == INSN_3DNOW)
-        put_legacy(&to, row, mode);
-    else if (row->encoding == INSN_EVEX)
-        put_evex(&to, row, mode);
-    else
-        put_vex(&to, row, mode);
-    bool is_narrowed = memchr(buffer, 0x67, to.len > 4 ? to.len - 1 : to.len) && row->encoding == INSN_LEGACY;
-    unsigned address_size = mode == 64 ? (is_narrowed ? 4 : 8) : (mode == 32) != is_narrowed ? 4 : 2;
-    put_operands(&to, row, address_size);
-    if (row->encoding == INSN_3DNOW)
-        put(&to, row->opcode);
-    for (unsigned i = 0; i < 16; i++)
-        buffer[to.len + i] = (uint8_t)oracle_random();
-    memcpy(made->bytes, buffer, INSN_BYTES_MAX);
-    *displacement = to.displacement;
-    struct insn_mode as = insn_mode(mode);
-    as.vendor = oracle_is_amd() ? INSN_AMD : INSN_INTEL;
-    if (insn_decode(made->bytes, INSN_BYTES_MAX, as, &made->insn) != INSN_OK)
-        return false;
-    /* The row is meant, not a neighbour that a prefix or a field led to. */
-    return (made->insn.map == row->map || row->encoding == INSN_3DNOW) &&
-           made->insn.encoding == row->encoding &&
-           (unsigned)(made->insn.opcode - row->opcode) < row->spread &&
-           (row->spread == 16 || !strcasecmp(insn_mnemonic(&made->insn), row->mnemonic));
-}
-
-/* ---- registers and addresses ---- */
-
 static uint64_t interesting(void)
 {
     static const uint64_t values[] = {0,          1,          2,         0x7f,       0x80,
                                       0xff,       0x7fff,     0x8000,    0xffff,     0x7fffffff,
                                       0x80000000, 0xffffffff, INT64_MAX, 1ull << 63, UINT64_MAX};
-    uint64_t value = chance(35) ? values[oracle_below(ARRAY_COUNT(values))] : oracle_random();
-    return chance(20) ? value >> oracle_below(64) : value;
+    uint64_t value = oracle_chance(35) ? values[oracle_below(ARRAY_COUNT(values))] : oracle_random();
+    return oracle_chance(20) ? value >> oracle_below(64) : value;
 }
 
 /* An offset from the first data page: mostly inside, often across an edge. */
@@ -234,13 +70,13 @@ static int64_t data_offset(unsigned size)
 {
     unsigned edge = PAGE_BYTES * (1 + oracle_below(3));
     int64_t offset;
-    if (chance(70))
+    if (oracle_chance(70))
         offset = (int64_t)oracle_below(2 * PAGE_BYTES - 128);
-    else if (chance(75))
+    else if (oracle_chance(75))
         offset = (int64_t)edge - 1 - (int64_t)oracle_below(size ? size + 4 : 8);
     else
         offset = (int64_t)oracle_below(5 * PAGE_BYTES) - (int64_t)PAGE_BYTES;
-    return chance(60) ? offset & ~63ll : chance(50) ? offset & ~7ll : offset;
+    return oracle_chance(60) ? offset & ~63ll : oracle_chance(50) ? offset & ~7ll : offset;
 }
 
 struct place {
@@ -287,16 +123,16 @@ static void solve(struct place *place, const struct insn_memory *memory, uint64_
 static uint64_t data_base(const struct place *place)
 {
     bool can_be_high = place->made->in.mode == 64 && place->made->insn.address_size == 8;
-    return can_be_high && chance(50) ? place->harness->data_high : place->harness->data_low;
+    return can_be_high && oracle_chance(50) ? place->harness->data_high : place->harness->data_low;
 }
 
 static void place_stack(struct place *place)
 {
     uint64_t *gpr = place->made->in.gpr;
-    uint64_t base = place->made->in.mode == 64 && chance(50) ? place->harness->data_high
-                                                             : place->harness->data_low;
+    uint64_t base = place->made->in.mode == 64 && oracle_chance(50) ? place->harness->data_high
+                                                                    : place->harness->data_low;
     gpr[CPU_RSP] = base + (uint64_t)data_offset(8);
-    gpr[CPU_RBP] = chance(90) ? base + (uint64_t)data_offset(8) : gpr[CPU_RBP];
+    gpr[CPU_RBP] = oracle_chance(90) ? base + (uint64_t)data_offset(8) : gpr[CPU_RBP];
 }
 
 static void place_operands(struct place *place)
@@ -312,7 +148,7 @@ static void place_operands(struct place *place)
     }
     if ((made->insn.attributes & INSN_BIT_OFFSET) && made->insn.operands[1].kind == INSN_GPR &&
         made->insn.operands[1].reg != made->insn.base && made->insn.operands[1].reg != made->insn.index)
-        made->in.gpr[made->insn.operands[1].reg] = (uint64_t)(int64_t)small_displacement();
+        made->in.gpr[made->insn.operands[1].reg] = (uint64_t)(int64_t)oracle_displacement();
     if (made->insn.op == INSN_OP_CLZERO)
         made->in.gpr[CPU_RAX] = data_base(place) + (uint64_t)data_offset(64);
     if (made->insn.attributes & INSN_REPEATS) {
@@ -403,12 +239,12 @@ static void make_registers(struct oracle_case *made)
             made->in.gpr[i] = i < 8 ? (uint32_t)made->in.gpr[i] : 0;
     }
     made->in.rflags = FLAG_FIXED | FLAG_IF | FLAG_TF | (oracle_random() & FLAGS_STATUS);
-    if (chance(25))
+    if (oracle_chance(25))
         made->in.rflags |= FLAG_DF;
     /* With a mask, processors differ in what they check the alignment of. */
     bool is_masked = made->insn.mask || made->insn.op == INSN_OP_COMPRESS ||
                      made->insn.op == INSN_OP_EXPAND || made->insn.op == INSN_OP_MASKMOV;
-    if (chance(6) && !is_masked)
+    if (oracle_chance(6) && !is_masked)
         made->in.rflags |= FLAG_AC;
 }
 
@@ -421,13 +257,13 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
     made->in.mode = modes[oracle_below(row->long_set == 2 || !harness->has_32bit ? 5 : ARRAY_COUNT(modes))];
     if (row->long_set == 1)
         made->in.mode = modes[5 + oracle_below(3)];
-    if (!make_bytes(made, row, &place.displacement))
+    if (!oracle_bytes_make(made, row, &place.displacement))
         return CASE_NONE;
     if (made->insn.op == INSN_OP_NONE)
         return CASE_UNKNOWN;
     if (is_forbidden(&made->insn))
         return CASE_FORBIDDEN;
-    unsigned at = chance(12) ? PAGE_BYTES - made->insn.length : 16 * oracle_below(PAGE_BYTES / 16 - 1);
+    unsigned at = oracle_chance(12) ? PAGE_BYTES - made->insn.length : 16 * oracle_below(PAGE_BYTES / 16 - 1);
     made->in.rip = harness->code + at;
     place.next_rip = made->in.rip + made->insn.length;
     place.segment_base[CPU_FS] = harness->fs_base;
