@@ -57,24 +57,6 @@ static void write_data(FILE *gnuplot, const struct plot *plot, const struct benc
     }
 }
 
-static void write_labels(FILE *gnuplot, const struct bench_report *report)
-{
-    unsigned before = ~0u;
-    fputs("set xtics rotate by 40 right noenhanced (", gnuplot);
-    for (unsigned i = 0; i < report->count; i++) {
-        const struct bench_result *result = &report->results[i];
-        unsigned group = group_of(report, i);
-        if (group == before)
-            continue;
-        fprintf(gnuplot, "%s'%s", before == ~0u ? "" : ", ", result->operation);
-        if (result->ring >= 0)
-            fprintf(gnuplot, " (ring %d)", result->ring);
-        fprintf(gnuplot, "' %u", group);
-        before = group;
-    }
-    fputs(")\n", gnuplot);
-}
-
 /* gnuplot takes a quote inside of '' when it is doubled. */
 static void write_quoted(FILE *gnuplot, const char *text)
 {
@@ -85,6 +67,28 @@ static void write_quoted(FILE *gnuplot, const char *text)
         fputc(*text, gnuplot);
     }
     fputc('\'', gnuplot);
+}
+
+static void write_labels(FILE *gnuplot, const struct bench_report *report)
+{
+    unsigned before = ~0u;
+    fputs("set xtics rotate by 40 right noenhanced (", gnuplot);
+    for (unsigned i = 0; i < report->count; i++) {
+        const struct bench_result *result = &report->results[i];
+        unsigned group = group_of(report, i);
+        if (group == before)
+            continue;
+        char label[120];
+        if (result->ring >= 0)
+            snprintf(label, sizeof(label), "%.100s (ring %d)", result->operation, result->ring);
+        else
+            snprintf(label, sizeof(label), "%.100s", result->operation);
+        fputs(before == ~0u ? "" : ", ", gnuplot);
+        write_quoted(gnuplot, label);
+        fprintf(gnuplot, " %u", group);
+        before = group;
+    }
+    fputs(")\n", gnuplot);
 }
 
 static void write_script(FILE *gnuplot, const struct plot *plot, const struct bench_report *report,
@@ -100,7 +104,8 @@ static void write_script(FILE *gnuplot, const struct plot *plot, const struct be
             "\nset title 'vmm bench %s: median time and its 95 %% interval (logarithmic)'\n"
             "set logscale y\nset format y '10^{%%T}'\nset ylabel 'ns for each operation'\n"
             "set grid ytics lc '#dddddd'\nset boxwidth %g\nset style fill solid 0.9\n"
-            "set key outside right top\nset xrange [-0.6:%g]\nset bmargin 14\nset lmargin 14\n",
+            "set pointintervalbox 0\nset key outside right top\nset xrange [-0.6:%g]\nset bmargin 14\nset "
+            "lmargin 14\n",
             report->bench, 0.8 / plot->way_count, groups - 0.4);
     write_data(gnuplot, plot, report);
     write_labels(gnuplot, report);
@@ -108,7 +113,8 @@ static void write_script(FILE *gnuplot, const struct plot *plot, const struct be
         fprintf(gnuplot, "%s $way%u using 1:2 with boxes lc '%s' title ", way ? "," : "plot", way,
                 colours[way % 8]);
         write_quoted(gnuplot, plot->ways[way]);
-        fprintf(gnuplot, ", $way%u using 1:2:3:4 with yerrorbars lc '#000000' lw 1.2 ps 0 notitle", way);
+        fprintf(gnuplot, ", $way%u using 1:2:3:4 with yerrorbars lc '#000000' lw 1.2 pt 0 ps 0.2 notitle",
+                way);
     }
     fputc('\n', gnuplot);
 }
