@@ -105,23 +105,28 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu)
     }
 }
 
-/* The store is a release, and its partner the acquire in vcpu_run and the full barrier of vcpu_clear_kick:
- * whoever sees the kick also sees what was written before it. */
+/* A kick is `kicked`, for ourselves, and immediate_exit, for KVM. Whoever sees it also sees what was written
+ * before it. */
 void vcpu_kick(struct vcpu *vcpu)
 {
-    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_RELEASE);
+    __atomic_store_n(&vcpu->kicked, true, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
 }
 
 void vcpu_clear_kick(struct vcpu *vcpu)
 {
-    __atomic_exchange_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->kicked, false, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
 }
 
+/* Uses immediate_exit for its own end and then gives it back as the kicks have it. A kick that comes in
+ * between is not lost: either `kicked` is seen here, or its store of immediate_exit comes behind ours. */
 int vcpu_complete_io(struct vcpu *vcpu)
 {
-    uint8_t kicked = __atomic_exchange_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
+    __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
-    if (!kicked)
-        vcpu_clear_kick(vcpu);
+    __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
+    if (__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST))
+        __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
     return result;
 }

@@ -85,7 +85,8 @@ struct vcpu {
     struct kvm_run *run;
     int fd;
     unsigned index;
-    int error; /* of VCPU_HOST_FAILED: a positive errno */
+    bool kicked; /* vcpu_kick has been called since vcpu_clear_kick: any thread */
+    int error;   /* of VCPU_HOST_FAILED: a positive errno */
     uint64_t exit_count;
     uint64_t reason_counts[VCPU_REASON_LIMIT];
     uint64_t guest_ns, host_ns;                    /* with measure_time */

@@ -186,6 +186,38 @@ START_TEST(everything_at_once_ends_once)
 }
 END_TEST
 
+/* ds = 0xffff; mov ax,[0x14] for ever: address 0x100004, behind 64 KiB of RAM. */
+#define READ_LOOP "\xb8\xff\xff\x8e\xd8\xa1\x14\x00\xeb\xfb"
+
+static uint64_t read_nothing(void *context, uint64_t offset, unsigned size)
+{
+    (void)context, (void)offset, (void)size;
+    return 0;
+}
+
+/* Behind an access to a trapped region the vCPU completes KVM's part by a kick of its own, and runs ahead: a
+ * stop that comes just then must not be taken for that. */
+START_TEST(stops_during_run_ahead_are_not_lost)
+{
+    test_need_kvm();
+    static const struct vmm_region_ops ops = {.read = read_nothing};
+    const struct vmm_config config = {.ram_bytes = 64 << 10, .mmio_engine = VMM_MMIO_TRAP};
+    for (unsigned i = 0; i < 200; i++) {
+        struct runner runner;
+        runner.machine = guest_create(&config, READ_LOOP, 10);
+        ck_assert_int_eq(
+            vmm_add_region(runner.machine, VMM_SPACE_MEMORY, "trapped", 0x100000, 4096, &ops, NULL, NULL), 0);
+        ck_assert_int_eq(pthread_create(&runner.thread, NULL, run, &runner), 0);
+        usleep(500 + i * 7);
+        for (unsigned j = 0; j < 20; j++) {
+            vmm_pause(runner.machine);
+            vmm_resume(runner.machine);
+        }
+        finish(&runner);
+    }
+}
+END_TEST
+
 START_TEST(a_timeout_ends_the_run)
 {
     test_need_kvm();
@@ -224,6 +256,7 @@ void test_suite(Suite *suite)
     test_add(suite, stop_ends_a_paused_guest);
     test_add_slow(suite, pauses_from_two_threads_are_not_lost, 120);
     test_add_slow(suite, everything_at_once_ends_once, 120);
+    test_add_slow(suite, stops_during_run_ahead_are_not_lost, 120);
     test_add(suite, a_timeout_ends_the_run);
     test_add(suite, several_machines_live_in_one_process);
 }
