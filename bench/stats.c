@@ -80,15 +80,10 @@ static unsigned count_kind(const struct samples *samples, enum sample_kind kind)
     return count;
 }
 
-/* Whether preempted batches have to do. */
-static bool keeps_preempted(const struct samples *samples)
+/* Preempted batches have to do where too few others are left. */
+static bool is_used(enum sample_kind kind, bool keeps_preempted)
 {
-    return count_kind(samples, SAMPLE_PREEMPTED) > count_kind(samples, SAMPLE_USED);
-}
-
-static bool is_used(const struct samples *samples, unsigned i, bool keep)
-{
-    return samples->kinds[i] == SAMPLE_USED || (keep && samples->kinds[i] == SAMPLE_PREEMPTED);
+    return kind == SAMPLE_USED || (keeps_preempted && kind == SAMPLE_PREEMPTED);
 }
 
 struct summary samples_summarize(const struct samples *samples)
@@ -96,26 +91,34 @@ struct summary samples_summarize(const struct samples *samples)
     struct summary summary = {.warm_up = count_kind(samples, SAMPLE_WARM_UP)};
     double values[SAMPLE_LIMIT];
     unsigned count = 0;
-    bool keep = keeps_preempted(samples);
+    bool keep = count_kind(samples, SAMPLE_USED) < SAMPLES_ENOUGH;
     if (!keep)
         summary.preempted = count_kind(samples, SAMPLE_PREEMPTED);
     for (unsigned i = 0; i < samples->count; i++)
-        if (is_used(samples, i, keep))
+        if (is_used(samples->kinds[i], keep))
             values[count++] = samples->values[i];
     fill_in(&summary, values, count);
     return summary;
 }
 
+/* The ratios of the pairs; their number. */
+static unsigned pair_up(const struct samples *a, const struct samples *b, bool keep, double *ratios)
+{
+    unsigned count = 0, pairs = a->count < b->count ? a->count : b->count;
+    for (unsigned i = 0; i < pairs; i++)
+        if (is_used(a->kinds[i], keep) && is_used(b->kinds[i], keep) && b->values[i] > 0)
+            ratios[count++] = a->values[i] / b->values[i];
+    return count;
+}
+
 struct summary samples_ratio(const struct samples *a, const struct samples *b)
 {
     struct summary summary = {0};
-    double values[SAMPLE_LIMIT];
-    unsigned count = 0, pairs = a->count < b->count ? a->count : b->count;
-    bool keep_a = keeps_preempted(a), keep_b = keeps_preempted(b);
-    for (unsigned i = 0; i < pairs; i++)
-        if (is_used(a, i, keep_a) && is_used(b, i, keep_b) && b->values[i] > 0)
-            values[count++] = a->values[i] / b->values[i];
-    fill_in(&summary, values, count);
+    double ratios[SAMPLE_LIMIT];
+    unsigned count = pair_up(a, b, false, ratios);
+    if (count < SAMPLES_ENOUGH)
+        count = pair_up(a, b, true, ratios);
+    fill_in(&summary, ratios, count);
     return summary;
 }
 

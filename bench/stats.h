@@ -16,9 +16,11 @@
 enum sample_kind {
     SAMPLE_USED,
     SAMPLE_WARM_UP,   /* caches, branch predictors and page tables were still cold */
-    SAMPLE_PREEMPTED, /* the kernel took the CPU away in the middle. Left out, unless that happened to most:
-                         long batches on a busy machine have no other kind */
+    SAMPLE_PREEMPTED, /* the kernel took the CPU away in the middle: left out, unless fewer than
+                         SAMPLES_ENOUGH others are left: long batches on a busy machine have no other kind */
 };
+
+#define SAMPLES_ENOUGH 9u
 
 struct samples {
     unsigned count;
@@ -45,8 +47,8 @@ void samples_add(struct samples *samples, double value, enum sample_kind kind);
 
 struct summary samples_summarize(const struct samples *samples);
 
-/* The summary of a[i] / b[i] over the pairs of which both are used: batches that were taken one after the
- * other saw the same noise, which the quotient takes out. */
+/* The summary of a[i] / b[i] over the pairs of which neither was preempted, by the same rule: batches that
+ * were taken one after the other saw the same noise, which the quotient takes out. */
 struct summary samples_ratio(const struct samples *a, const struct samples *b);
 
 /* A word for the verdict, for people and for JSON. */

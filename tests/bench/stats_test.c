@@ -82,15 +82,31 @@ START_TEST(warm_up_and_preempted_batches_are_left_out)
 }
 END_TEST
 
-START_TEST(mostly_preempted_batches_have_to_do)
+START_TEST(preempted_batches_have_to_do_where_there_are_few_others)
 {
-    samples.count = 0;
-    for (unsigned i = 0; i < 10; i++)
-        samples_add(&samples, i < 2 ? 1 : 7, i < 2 ? SAMPLE_USED : SAMPLE_PREEMPTED);
-    struct summary summary = samples_summarize(&samples);
-    ck_assert_uint_eq(summary.used, 10);
-    ck_assert_uint_eq(summary.preempted, 0);
-    ck_assert_double_eq(summary.median, 7);
+    for (unsigned clean = 8; clean <= 9; clean++) {
+        samples.count = 0;
+        for (unsigned i = 0; i < 40; i++)
+            samples_add(&samples, i < clean ? 1 : 7, i < clean ? SAMPLE_USED : SAMPLE_PREEMPTED);
+        struct summary summary = samples_summarize(&samples);
+        ck_assert_uint_eq(summary.used, clean < SAMPLES_ENOUGH ? 40 : 9);
+        ck_assert_uint_eq(summary.preempted, clean < SAMPLES_ENOUGH ? 0 : 31);
+        ck_assert_double_eq(summary.median, clean < SAMPLES_ENOUGH ? 7 : 1);
+    }
+}
+END_TEST
+
+/* One way was disturbed all the time, the other never: only the pairs that were not say anything. */
+START_TEST(a_ratio_leaves_out_preempted_pairs)
+{
+    samples.count = others.count = 0;
+    for (unsigned i = 0; i < 60; i++) {
+        samples_add(&samples, i % 4 ? 500 : 100, i % 4 ? SAMPLE_PREEMPTED : SAMPLE_USED);
+        samples_add(&others, 100, SAMPLE_USED);
+    }
+    struct summary ratio = samples_ratio(&samples, &others);
+    ck_assert_uint_eq(ratio.used, 15);
+    ck_assert_double_eq_tol(ratio.high, 1, 1e-9);
 }
 END_TEST
 
@@ -144,7 +160,8 @@ void test_suite(Suite *suite)
     test_add(suite, the_interval_of_few_samples);
     test_add(suite, five_samples_are_too_few);
     test_add(suite, warm_up_and_preempted_batches_are_left_out);
-    test_add(suite, mostly_preempted_batches_have_to_do);
+    test_add(suite, preempted_batches_have_to_do_where_there_are_few_others);
+    test_add(suite, a_ratio_leaves_out_preempted_pairs);
     test_add(suite, a_ratio_is_taken_pair_by_pair);
     test_add(suite, the_interval_holds_the_median);
     test_add(suite, more_samples_than_fit_are_dropped);
