@@ -275,10 +275,13 @@ static void on_timeout(void *owner)
 /* More than three centuries are for ever. */
 #define TIMEOUT_LIMIT_MS 10000000000000u
 
-static int start_timeout(struct vmm *machine, struct event_timer *timeout)
+static int start_timeout(struct vmm *machine, struct event_timer *timeout, struct vmm_error *error)
 {
     uint64_t ms = machine->config.timeout_ms;
-    return ms && ms < TIMEOUT_LIMIT_MS ? event_timer_set(timeout, ms * 1000000) : 0;
+    if (!ms || ms >= TIMEOUT_LIMIT_MS)
+        return 0;
+    int result = event_timer_set(timeout, ms * 1000000);
+    return result ? error_set_errno(error, result, "machine: cannot start the timeout") : 0;
 }
 
 static void join_cpus(struct vmm *machine)
@@ -330,19 +333,9 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
-int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
+/* What is to be done once every vCPU is out for good. */
+static int conclude(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
 {
-    struct event_timer timeout;
-    int result = prepare(machine, error);
-    if (result)
-        return result;
-    event_timer_init(&timeout, machine->loop, on_timeout, machine);
-    result = start_timeout(machine, &timeout);
-    if (result)
-        machine_fail(machine, 0, result, "cannot start the timeout");
-    run_cpus(machine);
-    event_timer_fini(&timeout);
-    event_loop_stop(machine->loop);
     settle(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)
         char_backend_flush(machine->serial_backends[i]);
@@ -351,6 +344,21 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
     if (machine->run.failure && error)
         *error = machine->run.error;
     return machine->run.failure;
+}
+
+int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
+{
+    struct event_timer timeout;
+    int result = prepare(machine, error);
+    if (result)
+        return result;
+    event_timer_init(&timeout, machine->loop, on_timeout, machine);
+    result = start_timeout(machine, &timeout, error);
+    if (!result)
+        run_cpus(machine);
+    event_timer_fini(&timeout);
+    event_loop_stop(machine->loop);
+    return result ? result : conclude(machine, end, error);
 }
 
 const char *vmm_end_name(enum vmm_end_reason reason)
