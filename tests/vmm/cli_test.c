@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What the program says to a command line: mistakes, with their status and message, and help; and what it says
- * where there is no KVM. None of it needs any.
+ * What the program says to a command line: mistakes, with their status and message, and help; and what it
+ * says where there is no KVM. None of it needs any.
  */
 #include <errno.h>
 #include <fcntl.h>
