@@ -300,7 +300,7 @@ const struct known_class known_classes[] = {
     {"0F 0D with a register", ON_BOTH, VIEW_STATUS, RIGHT_OURS, false, is_amd_prefetch_register,
      "#UD for AMD (APM 3 PREFETCH); this CPU says so too"},
     {"Knights Corner", ON_ZYDIS, VIEW_STATUS, RIGHT_EITHER, false, is_knc,
-     "Zydis decodes its VEX and EVEX-like instructions always, we when INSN_FEATURE_KNC is on"},
+     "Zydis decodes its VEX and EVEX-like instructions always; other processors take them for invalid"},
     {"later than both", ON_BOTH, VIEW_STATUS | VIEW_MNEMONIC, RIGHT_OURS, false, is_later,
      "extensions of 2022 and after: RAO-INT, CMPccXADD, AVX-IFMA, AVX10.2, FRED, ... (SDM 2, ISE)"},
     {"no access", ON_BOTH, VIEW_SIZE | VIEW_ACCESS, RIGHT_EITHER, false, is_not_accessed,
