@@ -10,6 +10,8 @@
 #include "base/bytes.h"
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
+#include "vcpu/coalesced.h"
+#include "vcpu/exit.h"
 
 #define TABLES_GPA 0x1000u /* PML4, PDPT, PD, PT */
 #define CODE_GPA   0x10000u
@@ -18,9 +20,22 @@
 
 #define ENTRY_BITS 0x67u /* present, writable, user, accessed, dirty */
 
+#define PORT 0x300u
+
+/* The page that KVM shares, and the one behind it, with the data of ports. */
+union run_pages {
+    struct kvm_run run;
+    uint8_t bytes[2 * PAGE_BYTES];
+};
+
 struct own {
     struct guest_memory *memory;
-    struct bus *bus;
+    struct bus *bus, *ports;
+    struct bus_region port;
+    struct vcpu_machine vcpu_machine;
+    struct vcpu vcpu;
+    struct coalesced_ring coalesced;
+    union run_pages pages;
     struct bus_region region;
     struct simd_code *simd;
     struct step_machine machine;
@@ -38,6 +53,8 @@ static const struct {
     [OWN_ADD] = {"own time: add to memory", {0x83, 0x03, 0x03}, 3},
     [OWN_STORE64] = {"own time: 64-byte vector store", {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x03}, 6},
     [OWN_PLAIN_STEPS] = {"own time: inc ecx", {0xff, 0xc1}, 2},
+    [OWN_PORT_EXIT] = {.name = "own time: dispatch of a port write"},
+    [OWN_MMIO_EXIT] = {.name = "own time: dispatch of an MMIO write"},
 };
 
 const char *own_operation_name(enum own_operation operation)
@@ -108,6 +125,40 @@ static void set_registers(struct cpu_state *cpu)
     cpu->gpr[CPU_RBX] = DEVICE_GVA;
 }
 
+static void make_vcpu(struct own *own)
+{
+    own->vcpu_machine = (struct vcpu_machine){
+        .ports = own->ports, .memory_bus = own->bus, .memory = own->memory, .coalesced = &own->coalesced};
+    own->vcpu = (struct vcpu){.machine = &own->vcpu_machine, .run = &own->pages.run, .fd = -1};
+}
+
+/* As KVM leaves the page. */
+static void make_exit(struct own *own, enum own_operation operation)
+{
+    struct kvm_run *run = &own->pages.run;
+    if (operation == OWN_PORT_EXIT) {
+        run->exit_reason = KVM_EXIT_IO;
+        run->io.direction = KVM_EXIT_IO_OUT;
+        run->io.size = 1;
+        run->io.port = PORT;
+        run->io.count = 1;
+        run->io.data_offset = PAGE_BYTES;
+    } else {
+        run->exit_reason = KVM_EXIT_MMIO;
+        run->mmio.phys_addr = DEVICE_GPA;
+        run->mmio.len = 4;
+        run->mmio.is_write = 1;
+    }
+}
+
+static void dispatch(struct own *own, enum own_operation operation, unsigned count)
+{
+    enum vcpu_end end;
+    make_exit(own, operation);
+    for (unsigned i = 0; i < count; i++)
+        vcpu_handle_exit(&own->vcpu, 0, &end);
+}
+
 int own_create(struct own **out)
 {
     struct own *own = aligned_alloc(64, align_up(sizeof(*own), 64));
@@ -117,11 +168,17 @@ int own_create(struct own **out)
     *out = own;
     own->region = (struct bus_region){
         .name = "device", .base = DEVICE_GPA, .len = sizeof(own->device), .ops = &device_ops, .device = own};
+    own->port = (struct bus_region){
+        .name = "port", .base = PORT, .len = 8, .ops = &device_ops, .device = own};
     int result = guest_memory_create(1 * MIB, MEMORY_ANONYMOUS, &own->memory, NULL);
     if (!result)
         result = bus_create(BUS_MEMORY, &own->bus, NULL);
     if (!result)
         result = bus_add(own->bus, &own->region, NULL);
+    if (!result)
+        result = bus_create(BUS_PORTS, &own->ports, NULL);
+    if (!result)
+        result = bus_add(own->ports, &own->port, NULL);
     if (!result)
         result = simd_code_create(&own->simd, NULL);
     if (result) {
@@ -138,6 +195,7 @@ int own_create(struct own **out)
                                          .owner = own,
                                          .physical_address_bits = 48,
                                          .vendor_amd = true};
+    make_vcpu(own);
     build_tables(own);
     set_registers(&own->cpu);
     return 0;
@@ -148,6 +206,7 @@ void own_destroy(struct own *own)
     if (!own)
         return;
     simd_code_destroy(own->simd);
+    bus_destroy(own->ports);
     bus_destroy(own->bus);
     guest_memory_destroy(own->memory);
     free(own);
@@ -161,8 +220,14 @@ bool own_batch(void *context, unsigned operation, unsigned count, struct batch *
         *reason = "this processor has no AVX-512";
         return false;
     }
-    guest_mem_load(own->memory, CODE_GPA, operations[operation].code, operations[operation].len);
     uint64_t start_ns = bench_now_ns();
+    if (operation == OWN_PORT_EXIT || operation == OWN_MMIO_EXIT) {
+        dispatch(own, operation, count);
+        *batch = (struct batch){.ns = (double)(bench_now_ns() - start_ns), .exits = -1};
+        return true;
+    }
+    guest_mem_load(own->memory, CODE_GPA, operations[operation].code, operations[operation].len);
+    start_ns = bench_now_ns();
     for (unsigned i = 0; i < count; i++) {
         own->cpu.rip = CODE_GPA;
         if (step_insn(&own->machine, &own->cpu, NULL, 0, &outcome) != STEP_DONE) {

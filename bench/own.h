@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * Our own time: what decoding and executing one instruction in software takes, without KVM. A CPU in ring 3,
- * four levels of page tables, and a device behind them.
+ * Our own time: what decoding and executing one instruction in software takes, and the dispatch of an exit,
+ * without KVM. A CPU in ring 3, four levels of page tables, and a device behind them.
  */
 #ifndef BENCH_OWN_H
 #define BENCH_OWN_H
@@ -14,6 +14,8 @@ enum own_operation {
     OWN_ADD,         /* add dword [device], 3 */
     OWN_STORE64,     /* vmovups [device], zmm0 */
     OWN_PLAIN_STEPS, /* inc ecx, as run-ahead executes what stands between two accesses */
+    OWN_PORT_EXIT,   /* what the machine does about a port write, KVM_RUN left out */
+    OWN_MMIO_EXIT,   /* about a write of 4 bytes that KVM has decoded */
     OWN_COUNT
 };
 

@@ -112,6 +112,8 @@ START_TEST(the_emulator_alone_needs_no_kvm)
     ck_assert_msg(bench_mmio(&report, &options, &error) == 0, "%s", error.message);
     expect_exits("own time: store", "emulator", 0, 0);
     expect_exits("own time: add to memory", "emulator", 0, 0);
+    ck_assert_double_gt(find("own time: dispatch of a port write", "emulator")->summary.median, 0);
+    ck_assert_double_gt(find("own time: dispatch of an MMIO write", "emulator")->summary.median, 0);
     bench_report_fini(&report);
 }
 END_TEST
