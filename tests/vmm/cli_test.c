@@ -101,6 +101,18 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
 }
 END_TEST
 
+START_TEST(output_that_cannot_be_written_is_a_failure)
+{
+    static const char *const lines[] = {"--help", "--version", "run --help", "doctor --help",
+                                        "doctor --json"};
+    int full = open("/dev/full", O_WRONLY);
+    ck_assert_int_ge(full, 0);
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+        ck_assert_msg(program_wait(program_start(lines[i], full)) == 4, "vmm %s", lines[i]);
+    close(full);
+}
+END_TEST
+
 /* This process and its children get a /dev of their own; the test runs in a process of its own. */
 static void leave_dev(void)
 {
@@ -138,5 +150,6 @@ void test_suite(Suite *suite)
 {
     test_add_slow(suite, mistakes_are_named_with_what_to_do, 120);
     test_add(suite, help_is_asked_for_and_goes_to_standard_output);
+    test_add(suite, output_that_cannot_be_written_is_a_failure);
     test_add(suite, a_host_without_kvm_is_told_what_to_do);
 }

@@ -242,6 +242,29 @@ START_TEST(a_flood_nobody_reads_does_not_hold_the_program)
 }
 END_TEST
 
+/* mov ax, [0]; out 0xf4, ax: the status tells whether anything was written to address 0, where a program
+ * without standard error had the file of guest RAM instead. */
+START_TEST(a_program_without_standard_files_keeps_out_of_the_guest)
+{
+    test_need_kvm();
+    char path[] = "/tmp/vmm-image-XXXXXX", line[200];
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, "\xa1\x00\x00\xe7\xf4", 5), 5);
+    close(fd);
+    snprintf(line, sizeof(line), "run -v --mem-backing shared --flat real16 %s", path);
+    pid_t pid = fork();
+    ck_assert_int_ge(pid, 0);
+    if (!pid) {
+        for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+            close(fd);
+        program_exec(line);
+    }
+    int status = program_wait(pid);
+    unlink(path);
+    ck_assert_int_eq(status, 1);
+}
+END_TEST
+
 START_TEST(an_image_that_may_not_be_read)
 {
     test_need_kvm();
@@ -269,5 +292,6 @@ void test_suite(Suite *suite)
     test_add(suite, serial_on_a_socket);
     test_add(suite, serial_on_a_pty_whose_name_is_said);
     test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
+    test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);
 }

@@ -2,8 +2,10 @@
  *
  * The program: which command.
  */
+#include <fcntl.h>
 #include <stdio.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "vmm/cli/cli.h"
 
@@ -42,7 +44,16 @@ static int unknown_command(const char *word)
     return cli_usage("", "there is no command '%s'", word);
 }
 
-int main(int argc, char **argv)
+/* A program that was started without one of its three files would get /dev/kvm or guest RAM in its place, and
+ * write messages there. */
+static void open_standard_files(void)
+{
+    for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        if (fcntl(fd, F_GETFD) < 0 && open("/dev/null", O_RDWR) < 0)
+            _exit(CLI_HOST);
+}
+
+static int run_command(int argc, const char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
     if (!word)
@@ -55,7 +66,7 @@ int main(int argc, char **argv)
         printf("vmm %s\n", vmm_version());
         return CLI_OK;
     }
-    const char **arguments = (const char **)argv + 1;
+    const char **arguments = argv + 1;
     for (size_t i = 0; i < COMMAND_COUNT; i++) {
         if (strcmp(word, commands[i].name))
             continue;
@@ -63,4 +74,15 @@ int main(int argc, char **argv)
         return commands[i].run(argc - 1, arguments);
     }
     return unknown_command(word);
+}
+
+/* What was printed and could not be written is a failure, too. */
+int main(int argc, char **argv)
+{
+    open_standard_files();
+    int status = run_command(argc, (const char **)argv);
+    if (fflush(stdout) == 0 && !ferror(stdout))
+        return status;
+    cli_message("standard output: cannot write: %m");
+    return status ? status : CLI_HOST;
 }
