@@ -33,7 +33,6 @@ struct state {
     uint8_t length_bits; /* L, L'L */
     uint8_t v_high;      /* EVEX.V': bit 4 of vvvv, or of the index with VSIB */
     uint8_t evex_b, evex_z;
-    uint8_t evex_nd;
     uint8_t element; /* bytes that are broadcast */
     uint8_t imm_size;
     uint8_t memory_last; /* the last operand_how that is memory here: HOW_RM_LAST or none */

@@ -16,6 +16,8 @@ STAGE unsigned test_value(const struct state *state, unsigned test)
     switch (test) {
     case TEST_LONG:
         return insn->bits == 64;
+    case TEST_SIZE:
+        return state->size_context[SIZE_BY_OPERAND];
     case TEST_B:
         return insn->rex & INSN_REX_B;
     case TEST_ADDRESS:
@@ -25,7 +27,9 @@ STAGE unsigned test_value(const struct state *state, unsigned test)
     case TEST_AMD:
         return state_amd(state);
     case TEST_ND:
-        return state->evex_nd;
+        return state->evex_b;
+    case TEST_NF:
+        return insn->mask >> 2;
     default:
         return state_features(state) >> (test - TEST_FEATURE) & 1;
     }
@@ -39,8 +43,6 @@ STAGE int choose(const struct state *state, unsigned node)
         unsigned kind = NODE_KIND(node);
         if (kind == CHOOSE_PREFIX) {
             index += state->prefix;
-        } else if (kind == CHOOSE_SIZE) {
-            index += state->size_context[SIZE_BY_OPERAND];
         } else if (kind == CHOOSE_W) {
             index += STATE_WIDE(state);
         } else if (kind == CHOOSE_OTHER) {
@@ -52,7 +54,7 @@ STAGE int choose(const struct state *state, unsigned node)
             index += kind == CHOOSE_REG ? modrm >> 3 & 7 : kind == CHOOSE_MOD ? modrm >= 0xc0 : modrm & 7;
         }
         node = decoder_nodes[index];
-    } while (node & NODE_CHOICE);
+    } while (node >= NODE_CHOICE);
     return (int)node;
 }
 
@@ -155,9 +157,9 @@ STAGE int row_apply(struct state *state, const struct leaf *leaf, const struct s
     if (leaf->form & LEAF_LENGTH) {
         if ((leaf->form & LEAF_LENGTH) != LEAF_LENGTH_L)
             insn->vector_length = (uint8_t)((leaf->form & LEAF_LENGTH) << 3);
-        else if (state->evex_b && !state_has(state, 1))
+        else if (state->evex_b && insn->map != 4 && !state_has(state, 1))
             return DECODE_MORE; /* ModRM decides what b means */
-        else if (!vector_valid(state, checks))
+        else if (!vector_valid(state, checks, leaf->form & LEAF_PREFIX_EXACT))
             return INSN_INVALID;
         state->size_context[SIZE_BY_VECTOR] = (uint8_t)((insn->vector_length >> 5) +
                                                         (insn->vector_length > 8));
@@ -195,6 +197,8 @@ STAGE int row_check(struct state *state, unsigned checks)
     if (state->evex_z && insn->operands[0].kind == INSN_MEM)
         return INSN_INVALID;
     repeat_attributes(insn);
+    if (insn->encoding == INSN_REX2)
+        return rex2_valid(insn) ? INSN_OK : INSN_INVALID;
     return insn->encoding == INSN_3DNOW ? suffix_decode(state) : INSN_OK;
 }
 
@@ -229,7 +233,7 @@ STAGE int decode(struct state *state)
     if (node == DECODE_MORE)
         return DECODE_MORE;
     sizes_set(state);
-    if (node & NODE_CHOICE) {
+    if (node >= (int)NODE_CHOICE) {
         node = choose(state, (unsigned)node);
         if (node < 0)
             return DECODE_MORE;

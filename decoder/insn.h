@@ -117,6 +117,7 @@ enum insn_attribute {
     INSN_IMM_SIGNED = 1u << 18, /* `imm` was sign-extended from imm_size */
     INSN_HAS_MEMORY = 1u << 19, /* the ModRM byte names memory */
     INSN_XACQUIRE = 1u << 20,   /* F2 with LOCK: a hint */
+    INSN_NO_FLAGS = 1u << 22,   /* APX: the flags stay as they are */
     INSN_XRELEASE = 1u << 21,   /* F3 with LOCK (or MOV to memory): a hint */
 };
 

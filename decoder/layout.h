@@ -12,30 +12,32 @@
 
 #include <stdint.h>
 
-/* A node below NODE_CHOICE is the number of a leaf; leaf 0 is "no such instruction". Others are
- * `NODE_CHOICE | choice << 12 | (index >> 1)`; the alternatives stand at nodes[index + value]. */
-#define NODE_CHOICE      0x8000u
-#define NODE_KIND(node)  ((node) >> 12 & 7)
-#define NODE_INDEX(node) (((node)&0xfff) << 1)
+/* A node below NODE_CHOICE is the number of a leaf; leaf 0 is "no such instruction". From NODE_BYTE it is a
+ * prefix or an escape, NODE_BYTE + enum node_byte. Between them it is a choice: NODE_CHOICE + (choice << 13)
+ * + index / 2, and the alternatives stand at nodes[index + value]. */
+#define NODE_CHOICE      0x4000u
+#define NODE_BYTE        0xfff0u
+#define NODE_KIND(node)  (((node) >> 13) - 2)
+#define NODE_INDEX(node) (((node)&0x1fff) << 1)
 
 enum node_choice {
     CHOOSE_PREFIX, /* value: none, 66, F3, F2 */
     CHOOSE_REG,    /* ModRM.reg */
     CHOOSE_MOD,    /* memory, register */
     CHOOSE_RM,     /* ModRM.rm */
-    CHOOSE_SIZE,   /* 3 operand sizes */
-    CHOOSE_OTHER,  /* nodes[index] is an enum node_test; its values follow */
     CHOOSE_W,      /* REX.W, VEX.W */
-    CHOOSE_BYTE,   /* a prefix or an escape: index is an enum node_byte */
+    CHOOSE_OTHER,  /* nodes[index] is an enum node_test; its values follow */
 };
 
 enum node_test {
     TEST_LONG,    /* 64-bit mode */
+    TEST_SIZE,    /* 3 operand sizes */
     TEST_B,       /* REX.B */
     TEST_ADDRESS, /* 3 address sizes */
     TEST_LENGTH,  /* 4: L'L */
     TEST_AMD,     /* vendor */
     TEST_ND,      /* EVEX.ND of map 4 */
+    TEST_NF,      /* EVEX.NF of map 4 */
     TEST_FEATURE, /* + the number of the feature's bit */
 };
 
@@ -68,7 +70,8 @@ enum space_id {
     SPACE_XOP = SPACE_VEX + 8,   /* + map 8 to 10 - 8 */
     SPACE_EVEX = SPACE_XOP + 3,  /* + map 0 to 7 */
     SPACE_MVEX = SPACE_EVEX + 8, /* + map 0 to 3 */
-    SPACE_COUNT = SPACE_MVEX + 4,
+    SPACE_REX2 = SPACE_MVEX + 4, /* what the one-byte opcodes mean with REX2 alone */
+    SPACE_COUNT,
 };
 
 struct space {
@@ -226,7 +229,7 @@ enum shape_check {
     CHECK_L512 = 1u << 16,
     CHECK_W0 = 1u << 17, /* W must be 0, must be 1 */
     CHECK_W1 = 1u << 18,
-    CHECK_MASK = 1u << 19, /* EVEX.aaa may be used, must be used, z may be used */
+    CHECK_MASK = 1u << 19, /* EVEX.aaa (in map 4: NF) may be used, must be used, z may be used */
     CHECK_MASK_NEEDED = 1u << 20,
     CHECK_ZEROING = 1u << 21,
     CHECK_BROADCAST_SHIFT = 22, /* 2 bits: none, 2, 4, 8 bytes */

@@ -26,7 +26,10 @@ const char *insn_mnemonic(const struct insn *insn)
 
 struct insn_flags insn_flags(const struct insn *insn)
 {
-    return flag_sets[insn->flags];
+    struct insn_flags flags = flag_sets[insn->flags];
+    if (insn->attributes & INSN_NO_FLAGS)
+        flags.written = flags.undefined = 0;
+    return flags;
 }
 
 enum insn_class insn_class(const struct insn *insn)

@@ -164,7 +164,7 @@ STAGE bool register_odd(const struct state *state, const struct shape_operand *f
         operand->reg = insn->imm >> 4 & 15;
         return true;
     default: /* a byte */
-        if (operand->reg - 4u < 4 && !(insn->prefixes & INSN_PREFIX_REX)) {
+        if (operand->reg - 4u < 4 && !(insn->prefixes & INSN_PREFIX_REX) && insn->encoding != INSN_EVEX) {
             operand->kind = INSN_GPR_HIGH;
             operand->reg -= 4;
         }

@@ -67,11 +67,13 @@ STAGE int evex_decode(struct state *state)
     unsigned first = state->at[0];
     unsigned second = state->at[1];
     unsigned third = state->at[2];
-    if (first & 8 || !(second & 4))
+    bool apx = state_features(state) & INSN_FEATURE_APX && insn->bits == 64;
+    if (!apx && (first & 8 || !(second & 4) || (first & 7) == 4))
         return 0;
     vector_fields(state, first, second);
     if (insn->bits == 64)
-        insn->rex |= first & 0x10 ? 0 : INSN_REX_R4;
+        insn->rex |= (first & 0x10 ? 0 : INSN_REX_R4) | (first & 8 ? INSN_REX_B4 : 0) |
+                     (second & 4 ? 0 : INSN_REX_X4);
     state->v_high = third & 8 ? 0 : 16;
     state->length_bits = third >> 5 & 3;
     state->evex_b = third >> 4 & 1;
@@ -80,7 +82,44 @@ STAGE int evex_decode(struct state *state)
     insn->map = first & 7;
     insn->opcode = state->at[3];
     state->at += 4;
+    if (insn->map == 4) {
+        state->size_index |= state->prefix == 1; /* 66 is the operand size here */
+        insn->imm2 = third & 15;                 /* CCMP, CTEST: the condition */
+    }
     return (int)space_node(SPACE_EVEX + insn->map, insn->opcode);
+}
+
+/* The node of a byte behind REX2; some rows of both maps are reserved (APX 3.1.2). */
+__attribute__((noinline, cold)) static int rex2_node(struct insn *insn, unsigned payload)
+{
+    unsigned byte = insn->opcode;
+    if (insn->prefixes & INSN_PREFIX_REX)
+        return 0;
+    insn->encoding = INSN_REX2;
+    insn->prefixes |= INSN_PREFIX_REX;
+    insn->rex = payload & 0x7f;
+    insn->map = payload >> 7 & 1;
+    if (payload & 0x80)
+        return (byte & 0xf0) == 0x30 || (byte & 0xf0) == 0x80 || byte == 0x0f ? 0 : decoder_nodes[256 + byte];
+    unsigned node = space_node(SPACE_REX2, byte);
+    if (node)
+        return (int)node;
+    if (0x4490u >> (byte >> 4) & 1) /* 4x, 7x, Ax, Ex */
+        return 0;
+    node = byte == 0x8f ? space_node(SPACE_SHADOW, byte) : decoder_nodes[byte];
+    return node < NODE_BYTE ? (int)node : 0;
+}
+
+/* REX2: a payload byte, then the opcode, in one of two maps. */
+STAGE int rex2_decode(struct state *state)
+{
+    if (!state_has(state, 2))
+        return DECODE_MORE;
+    unsigned payload = *state->at++;
+    state->insn->opcode = *state->at++;
+    state->size_index |= payload >> 1 & 4;
+    state->notable = 1;
+    return rex2_node(state->insn, payload);
 }
 
 /* After an 0F. */
@@ -158,7 +197,7 @@ STAGE int opcode_decode(struct state *state)
             byte = *state->at++;
         }
         unsigned node = decoder_nodes[byte];
-        if (node < (NODE_CHOICE | CHOOSE_BYTE << 12)) {
+        if (node < NODE_BYTE) {
             insn->opcode = (uint8_t)byte;
             return (int)node;
         }
@@ -178,6 +217,8 @@ STAGE int opcode_decode(struct state *state)
         case BYTE_XOP:
             return vector_or_old(state, byte);
         case BYTE_REX2:
+            if (insn->bits == 64 && state_features(state) & INSN_FEATURE_APX)
+                return rex2_decode(state);
             insn->opcode = (uint8_t)byte;
             return (int)space_node(SPACE_SHADOW, byte);
         case BYTE_SEGMENT:

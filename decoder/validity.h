@@ -7,6 +7,7 @@
 #define DECODER_VALIDITY_H
 
 #include "decoder/decode.h"
+#include "decoder/mnemonic.h"
 
 /* With b set: broadcast from memory; rounding, or no exceptions, between registers. False where neither
  * exists. */
@@ -39,11 +40,58 @@ STAGE bool mask_valid(const struct state *state, unsigned checks)
     return !state->evex_z || (insn->mask && checks & CHECK_ZEROING);
 }
 
+/* Of EVEX in map 4: what is not in struct insn yet, in one value: fields that must be 0, V', W, the prefix.
+ */
+STAGE unsigned apx_fields(const struct state *state)
+{
+    return state->length_bits | (unsigned)state->evex_z << 2 | (unsigned)state->v_high << 4 |
+           STATE_WIDE(state) << 12 | (unsigned)state->prefix << 16;
+}
+
+/* EVEX map 4: the integer instructions of APX, with a destination of their own (ND) and without flags (NF).
+ * Not inlined, and without a pointer to the state: the others shall not pay for it. */
+__attribute__((noinline, cold)) static bool apx_valid(struct insn *insn, unsigned checks, unsigned fields,
+                                                      bool exact)
+{
+    unsigned prefix = fields >> 16;
+    unsigned v_high = fields >> 4 & 16;
+    bool conditional = insn->mnemonic == MNEMONIC_CCMP || insn->mnemonic == MNEMONIC_CTEST;
+    if (fields & 7 || checks & (fields >> 12 & 1 ? CHECK_W0 : CHECK_W1) || (prefix > 1 && !exact))
+        return false;
+    if (prefix)
+        insn->prefixes |= (uint16_t)(INSN_MANDATORY_66 << (prefix - 1));
+    if (conditional) { /* vvvv is the flags that result, and the mask's bits a part of the condition */
+        insn->mask = 0;
+        return true;
+    }
+    insn->imm2 = 0;
+    if (insn->mask & 3 || (insn->mask && !(checks & CHECK_MASK)))
+        return false;
+    if (!(checks & CHECK_VVVV) && insn->vvvv | v_high)
+        return false;
+    insn->attributes |= insn->mask ? INSN_NO_FLAGS : 0;
+    insn->mask = 0;
+    insn->vvvv |= (uint8_t)v_high;
+    return true;
+}
+
+/* REX2 reaches general registers only, and XSAVE and its like not at all. */
+__attribute__((noinline, cold)) static bool rex2_valid(struct insn *insn)
+{
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        if (insn->operands[i].kind == INSN_VECTOR)
+            insn->operands[i].reg &= 15;
+    }
+    return !(insn->op >= INSN_OP_XSAVE && insn->op <= INSN_OP_XRSTORS);
+}
+
 /* What VEX, XOP and EVEX reserve. Before ModRM is read, because the vector length decides sizes. */
-STAGE bool vector_valid(struct state *state, unsigned checks)
+STAGE bool vector_valid(struct state *state, unsigned checks, bool exact)
 {
     struct insn *insn = state->insn;
     if (insn->encoding == INSN_EVEX) {
+        if (insn->map == 4)
+            return apx_valid(insn, checks, apx_fields(state), exact);
         if (state->evex_b && !broadcast_set(state, checks))
             return false;
         if (!mask_valid(state, checks))
@@ -57,6 +105,12 @@ STAGE bool vector_valid(struct state *state, unsigned checks)
         return false;
     if (state->prefix)
         insn->prefixes |= (uint16_t)(INSN_MANDATORY_66 << (state->prefix - 1));
+    if (insn->mask && insn_class(insn) == INSN_CLASS_GENERAL) { /* the BMI that APX has in EVEX: NF */
+        if (insn->mask != 4)
+            return false;
+        insn->attributes |= INSN_NO_FLAGS;
+        insn->mask = 0;
+    }
     if (!(checks & CHECK_VVVV) && insn->vvvv)
         return false;
     if (!(checks & (CHECK_VVVV | 3u << CHECK_VSIB_SHIFT)) && state->v_high)

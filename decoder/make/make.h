@@ -28,6 +28,7 @@ enum dimension {
     DIM_B,
     DIM_AMD,
     DIM_ND,
+    DIM_NF,
     DIM_FEATURE, /* one for each bit of enum insn_feature */
     DIM_COUNT = DIM_FEATURE + 9,
 };
@@ -71,7 +72,7 @@ bool operand_parse(struct row *row, const char *token);
 
 void tree_build(void);
 
-extern uint16_t nodes[32768];
+extern uint16_t nodes[16384];
 extern unsigned node_count;
 extern struct space spaces[SPACE_COUNT];
 extern struct leaf leaves[8192];

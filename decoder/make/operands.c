@@ -123,7 +123,7 @@ static bool size_parse(const char *name, unsigned *size)
  * {ig}: b is ignored. */
 static void decoration(struct row *row, const char *name)
 {
-    if (!strcmp(name, "k"))
+    if (!strcmp(name, "k") || !strcmp(name, "nf"))
         row->checks |= CHECK_MASK;
     else if (!strcmp(name, "kz"))
         row->checks |= CHECK_MASK | CHECK_ZEROING;

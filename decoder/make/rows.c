@@ -19,6 +19,7 @@ static const char *const texts[] = {
 #define OP(...)         #__VA_ARGS__,
 #include "decoder/opcodes_0f.def"
 #include "decoder/opcodes_1byte.def"
+#include "decoder/opcodes_apx.def"
 #include "decoder/opcodes_evex.def"
 #include "decoder/opcodes_sse.def"
 #include "decoder/opcodes_vex.def"
@@ -74,8 +75,9 @@ void fail(const struct row *row, const char *format, ...)
 unsigned dim_values(enum dimension dim)
 {
     static const uint8_t values[DIM_FEATURE] = {
-        [DIM_LONG] = 2, [DIM_REG] = 8,     [DIM_MOD] = 2,    [DIM_RM] = 8, [DIM_PREFIX] = 4, [DIM_SIZE] = 3,
-        [DIM_W] = 2,    [DIM_ADDRESS] = 3, [DIM_LENGTH] = 4, [DIM_B] = 2,  [DIM_AMD] = 2,    [DIM_ND] = 2,
+        [DIM_LONG] = 2, [DIM_REG] = 8, [DIM_MOD] = 2,     [DIM_RM] = 8,     [DIM_PREFIX] = 4,
+        [DIM_SIZE] = 3, [DIM_W] = 2,   [DIM_ADDRESS] = 3, [DIM_LENGTH] = 4, [DIM_B] = 2,
+        [DIM_AMD] = 2,  [DIM_ND] = 2,  [DIM_NF] = 2,
     };
     return dim < DIM_FEATURE ? values[dim] : 2;
 }
@@ -117,15 +119,15 @@ static bool limit_parse(struct row *row, const char *token)
         const char *name;
         unsigned dim, set;
     } limits[] = {
-        {"NP", DIM_PREFIX, 1}, {"66", DIM_PREFIX, 2},   {"F3", DIM_PREFIX, 4},    {"F2", DIM_PREFIX, 8},
-        {"NF", DIM_PREFIX, 3}, {"o16", DIM_SIZE, 1},    {"o32", DIM_SIZE, 2},     {"o64", DIM_SIZE, 4},
-        {"o32+", DIM_SIZE, 6}, {"a16", DIM_ADDRESS, 1}, {"a32", DIM_ADDRESS, 2},  {"a64", DIM_ADDRESS, 4},
-        {"W0", DIM_W, 1},      {"W1", DIM_W, 2},        {"rexb0", DIM_B, 1},      {"rexb1", DIM_B, 2},
-        {"ND0", DIM_ND, 1},    {"ND1", DIM_ND, 2},      {"rm0", DIM_RM, 1},       {"mem", DIM_MOD, 1},
-        {"reg", DIM_MOD, 2},   {"i64", DIM_LONG, 1},    {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},
-        {"intel", DIM_AMD, 1}, {"128", DIM_LENGTH, 1},  {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},
-        {"L0", DIM_LENGTH, 1}, {"L1", DIM_LENGTH, 2},   {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},
-        {"XY", DIM_LENGTH, 3},
+        {"NP", DIM_PREFIX, 1},    {"66", DIM_PREFIX, 2},   {"F3", DIM_PREFIX, 4},   {"F2", DIM_PREFIX, 8},
+        {"NF", DIM_PREFIX, 3},    {"o16", DIM_SIZE, 1},    {"o32", DIM_SIZE, 2},    {"o64", DIM_SIZE, 4},
+        {"o32+", DIM_SIZE, 6},    {"a16", DIM_ADDRESS, 1}, {"a32", DIM_ADDRESS, 2}, {"a64", DIM_ADDRESS, 4},
+        {"W0", DIM_W, 1},         {"W1", DIM_W, 2},        {"rexb0", DIM_B, 1},     {"rexb1", DIM_B, 2},
+        {"ND0", DIM_ND, 1},       {"ND1", DIM_ND, 2},      {"NF0", DIM_NF, 1},      {"NF1", DIM_NF, 2},
+        {"rm0", DIM_RM, 1},       {"mem", DIM_MOD, 1},     {"reg", DIM_MOD, 2},     {"i64", DIM_LONG, 1},
+        {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},     {"intel", DIM_AMD, 1},   {"128", DIM_LENGTH, 1},
+        {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},  {"L0", DIM_LENGTH, 1},   {"L1", DIM_LENGTH, 2},
+        {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},   {"XY", DIM_LENGTH, 3},
     };
     for (size_t i = 0; i < COUNT(limits); i++) {
         if (!strcmp(limits[i].name, token)) {
@@ -147,7 +149,9 @@ static void vector_parse(struct row *row, char *text)
                      : !strcmp(kind, "XOP")  ? SPACE_XOP
                      : !strcmp(kind, "EVEX") ? SPACE_EVEX
                                              : SPACE_MVEX;
-    row->vector = true;
+    row->vector = strcmp(kind, "REX2") != 0;
+    if (!row->vector)
+        row->space = SPACE_REX2;
     for (const char *part; (part = strsep(&rest, "."));) {
         if (!strcmp(part, "0F"))
             row->space = space + 1;
@@ -444,6 +448,8 @@ static void encoding_parse(struct row *row, char *encoding)
     }
     if (opcode < 0)
         fail(row, "no opcode");
+    if (row->space == SPACE_EVEX + 4 && !(row->given >> DIM_ND & 1))
+        row->set[DIM_ND] = 1;
     row->opcode = (unsigned)opcode;
     snprintf(row->mnemonic + 24, 8, "%s", strchr(opcode_text, '+') ? strchr(opcode_text, '+') : "");
 }

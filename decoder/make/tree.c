@@ -10,7 +10,7 @@
 #include "decoder/insn.h"
 #include "decoder/make/make.h"
 
-uint16_t nodes[32768];
+uint16_t nodes[16384];
 unsigned node_count;
 struct space spaces[SPACE_COUNT];
 struct leaf leaves[8192];
@@ -30,7 +30,7 @@ struct set {
 
 static bool vector_space(unsigned space)
 {
-    return space >= SPACE_VEX;
+    return space >= SPACE_VEX && space < SPACE_REX2;
 }
 
 /* Whether a limit may be left to the shape's checks. */
@@ -38,6 +38,8 @@ static bool is_check(const struct row *row, unsigned dim)
 {
     if (dim == DIM_LONG || dim == DIM_MOD)
         return true;
+    if (dim == DIM_PREFIX && row->space == SPACE_EVEX + 4 && row->set[dim] == 3)
+        return true; /* apx_valid() */
     if (dim == DIM_PREFIX)
         return !(row->set[dim] & (row->set[dim] - 1));
     return vector_space(row->space) && (dim == DIM_W || dim == DIM_LENGTH);
@@ -97,7 +99,7 @@ static unsigned leaf_of(const struct row *row)
                                                   : 0),
     };
     leaf.form |= row->operand_count << LEAF_COUNT_SHIFT;
-    if (is_check(row, DIM_PREFIX))
+    if (!(row->set[DIM_PREFIX] & (row->set[DIM_PREFIX] - 1)))
         leaf.form |= LEAF_PREFIX_EXACT | (unsigned)__builtin_ctz(row->set[DIM_PREFIX]) << LEAF_PREFIX_SHIFT;
     for (unsigned i = 1; i < leaf_count; i++) {
         if (!memcmp(&leaves[i], &leaf, sizeof(leaf)))
@@ -117,7 +119,7 @@ static unsigned nodes_share(const uint16_t *values, unsigned count)
             return i;
     }
     unsigned index = (node_count + 1) & ~1u;
-    if (index + count > sizeof(nodes) / sizeof(nodes[0]))
+    if (index + count > 2 * (NODE_BYTE & 0x1fff))
         fail(NULL, "too many nodes");
     memcpy(&nodes[index], values, count * sizeof(*values));
     node_count = index + count;
@@ -129,8 +131,8 @@ static unsigned build(const struct set *set);
 static unsigned test_of(unsigned dim)
 {
     static const uint8_t tests[DIM_FEATURE] = {
-        [DIM_LONG] = TEST_LONG,     [DIM_B] = TEST_B,     [DIM_ADDRESS] = TEST_ADDRESS,
-        [DIM_LENGTH] = TEST_LENGTH, [DIM_AMD] = TEST_AMD, [DIM_ND] = TEST_ND,
+        [DIM_LONG] = TEST_LONG,     [DIM_SIZE] = TEST_SIZE, [DIM_B] = TEST_B,   [DIM_ADDRESS] = TEST_ADDRESS,
+        [DIM_LENGTH] = TEST_LENGTH, [DIM_AMD] = TEST_AMD,   [DIM_ND] = TEST_ND, [DIM_NF] = TEST_NF,
     };
     return dim < DIM_FEATURE ? tests[dim] : TEST_FEATURE + (dim - DIM_FEATURE);
 }
@@ -146,8 +148,6 @@ static int choice_of(unsigned dim)
         return CHOOSE_MOD;
     case DIM_RM:
         return CHOOSE_RM;
-    case DIM_SIZE:
-        return CHOOSE_SIZE;
     case DIM_W:
         return CHOOSE_W;
     default:
@@ -172,7 +172,7 @@ static unsigned split(const struct set *set, unsigned dim)
         values[first + value] = (uint16_t)build(&part);
     }
     unsigned index = nodes_share(values, first + count);
-    return NODE_CHOICE | (unsigned)choice_of(dim) << 12 | index >> 1;
+    return NODE_CHOICE + ((unsigned)choice_of(dim) << 13) + (index >> 1);
 }
 
 /* Whether the rows must be told apart, or the values checked, by this property. */
@@ -291,8 +291,7 @@ void tree_build(void)
     for (unsigned space = 0; space < SPACE_COUNT; space++) {
         for (unsigned opcode = spaces[space].first; opcode <= spaces[space].last; opcode++) {
             int byte = space == SPACE_ONE ? byte_node(opcode) : -1;
-            unsigned node = byte >= 0 ? NODE_CHOICE | CHOOSE_BYTE << 12 | (unsigned)byte
-                                      : opcode_node(space, opcode);
+            unsigned node = byte >= 0 ? NODE_BYTE + (unsigned)byte : opcode_node(space, opcode);
             nodes[spaces[space].base + opcode - spaces[space].first] = (uint16_t)node;
         }
     }
