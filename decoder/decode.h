@@ -18,7 +18,7 @@
 extern const uint16_t decoder_nodes[];
 extern const struct space decoder_spaces[SPACE_COUNT];
 extern const struct leaf decoder_leaves[];
-extern const struct shape decoder_shapes[];
+extern const uint32_t decoder_shapes[]; /* of struct shape */
 #pragma GCC visibility pop
 
 #define STAGE static inline __attribute__((always_inline))

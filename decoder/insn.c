@@ -205,7 +205,7 @@ STAGE int row_check(struct state *state, unsigned checks)
 STAGE int row_decode(struct state *state, const struct leaf *leaf)
 {
     struct insn *insn = state->insn;
-    const struct shape *shape = &decoder_shapes[leaf->shape];
+    const struct shape *shape = (const struct shape *)&decoder_shapes[leaf->shape];
     unsigned checks = shape->checks;
     int status = row_apply(state, leaf, shape);
     if (status)
@@ -215,7 +215,7 @@ STAGE int row_decode(struct state *state, const struct leaf *leaf)
         if (status)
             return status;
         if (insn->encoding == INSN_EVEX && insn->modrm >> 6 == 1)
-            displacement_scale(state, shape);
+            displacement_scale(state, shape, leaf->form >> LEAF_COUNT_SHIFT);
     }
     if (checks >> CHECK_IMM_SHIFT & 15) {
         status = immediate_decode(state, checks >> CHECK_IMM_SHIFT & 15);

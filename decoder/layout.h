@@ -5,7 +5,7 @@
  *
  * node (16 bits)  -> a leaf, or a choice by some property of the instruction that leads to another node
  * leaf (8 bytes)  -> what is particular to one row: mnemonic, operation, extension, flags; and its shape
- * shape (24 bytes)-> what many rows share: operands, attributes, what must be checked
+ * shape (8 to 24 bytes)-> what many rows share: operands, attributes, what must be checked
  */
 #ifndef DECODER_LAYOUT_H
 #define DECODER_LAYOUT_H
@@ -84,8 +84,8 @@ struct leaf {
     uint8_t op;
     uint8_t isa;
     uint8_t flags;
-    uint8_t form; /* enum leaf_form */
-    uint16_t shape;
+    uint8_t form;   /* enum leaf_form */
+    uint16_t shape; /* the word at which it begins */
 };
 
 enum leaf_form {
@@ -103,10 +103,11 @@ struct shape_operand {
     uint16_t access; /* enum insn_access << 12 */
 };
 
+/* In decoder_shapes[], words of 32 bits: as many operands as the leaf says. */
 struct shape {
     uint32_t attributes; /* enum insn_attribute */
     uint32_t checks;     /* enum shape_check */
-    struct shape_operand operands[4];
+    struct shape_operand operands[];
 };
 
 enum operand_how {

@@ -2,16 +2,19 @@
  *
  * What is kept out of the decoder's way: names, flags and classes, by number.
  */
+#include <string.h>
+
 #include "decoder/insn.h"
 #include "decoder/mnemonic.h"
 
 #include "decoder/names.inc"
 
-static const char *const isa_names[] = {
-#define ISA(name, class) #name,
+/* One behind the other: pointers would take as much room again. */
+static const char isa_names[] =
+#define ISA(name, class) #name "\0"
 #include "decoder/isa.def"
 #undef ISA
-};
+    ;
 
 static const uint8_t isa_classes[] = {
 #define ISA(name, class) INSN_CLASS_##class,
@@ -39,5 +42,10 @@ enum insn_class insn_class(const struct insn *insn)
 
 const char *insn_isa_name(enum insn_isa isa)
 {
-    return isa < INSN_ISA_COUNT ? isa_names[isa] : "";
+    const char *name = isa_names;
+    if (isa >= INSN_ISA_COUNT)
+        return "";
+    for (unsigned i = 0; i < isa; i++)
+        name += strlen(name) + 1;
+    return name;
 }

@@ -101,9 +101,9 @@ static const struct how {
     [HOW_MASKMOV] = {INSN_MEM_MASK, FROM_ZERO * 8, 31, 0x00, 0, 0},
 };
 
-STAGE unsigned memory_code(const struct shape *shape)
+STAGE unsigned memory_code(const struct shape *shape, unsigned count)
 {
-    for (unsigned i = 0; i < INSN_OPERANDS_MAX; i++) {
+    for (unsigned i = 0; i < count; i++) {
         unsigned how = shape->operands[i].how;
         if (how != HOW_NONE && how <= HOW_RM_LAST)
             return shape->operands[i].size;
@@ -112,10 +112,11 @@ STAGE unsigned memory_code(const struct shape *shape)
 }
 
 /* What one access moves is the unit (SDM 2A 2.7.5). */
-STAGE void displacement_scale(struct state *state, const struct shape *shape)
+STAGE void displacement_scale(struct state *state, const struct shape *shape, unsigned count)
 {
     bool element = state->insn->attributes & INSN_BROADCAST || shape->checks & CHECK_COMPRESSED;
-    state->insn->disp *= element ? element_size(shape->checks) : operand_size(state, memory_code(shape));
+    state->insn->disp *= element ? element_size(shape->checks)
+                                 : operand_size(state, memory_code(shape, count));
 }
 
 /* The candidates for register numbers, a byte each. */

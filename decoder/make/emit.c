@@ -110,15 +110,9 @@ static void emit_leaves(FILE *file)
         fprintf(file, "{%u,%u,%u,%u,%u,%u},\n", leaf->mnemonic, leaf->op, leaf->isa, leaf->flags, leaf->form,
                 leaf->shape);
     }
-    fprintf(file, "};\nconst struct shape decoder_shapes[%u] = {\n", shape_count);
-    for (unsigned i = 0; i < shape_count; i++) {
-        const struct shape *shape = &shapes[i];
-        fprintf(file, "{%uu,%uu,{", shape->attributes, shape->checks);
-        for (unsigned k = 0; k < 4; k++)
-            fprintf(file, "{%u,%u,%u},", shape->operands[k].how, shape->operands[k].size,
-                    shape->operands[k].access);
-        fprintf(file, "}},\n");
-    }
+    fprintf(file, "};\nconst uint32_t decoder_shapes[%u] = {", shape_word_count);
+    for (unsigned i = 0; i < shape_word_count; i++)
+        fprintf(file, "%s%uu,", i % 8 ? "" : "\n", shape_words[i]);
     fprintf(file, "};\n");
 }
 

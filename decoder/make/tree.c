@@ -16,8 +16,8 @@ struct space spaces[SPACE_COUNT];
 struct leaf leaves[8192];
 const struct row *leaf_rows[8192];
 unsigned leaf_count;
-struct shape shapes[2048];
-unsigned shape_count;
+uint32_t shape_words[16384];
+unsigned shape_word_count;
 uint32_t flag_sets[256][3];
 unsigned flag_set_count;
 
@@ -60,23 +60,25 @@ static unsigned checks_of(const struct row *row)
     return checks;
 }
 
+/* The word at which the row's shape begins; a shape that another begins with, or ends with, is not stored. */
 static unsigned shape_of(const struct row *row)
 {
-    struct shape shape = {.attributes = row->attributes, .checks = checks_of(row)};
-    if (shape.checks & CHECK_MODRM)
-        shape.attributes |= INSN_HAS_MODRM;
+    uint32_t words[6] = {row->attributes, checks_of(row)};
+    unsigned count = 2 + row->operand_count;
+    if (words[1] & CHECK_MODRM)
+        words[0] |= INSN_HAS_MODRM;
     for (unsigned i = 0; i < row->operand_count; i++)
-        shape.operands[i] = (struct shape_operand){
-            .how = OPERAND_HOW(row->operands[i]),
-            .size = OPERAND_SIZE(row->operands[i]),
-            .access = (uint16_t)(OPERAND_ACCESS(row->operands[i]) << 12),
-        };
-    for (unsigned i = 0; i < shape_count; i++) {
-        if (!memcmp(&shapes[i], &shape, sizeof(shape)))
+        words[2 + i] = OPERAND_HOW(row->operands[i]) | OPERAND_SIZE(row->operands[i]) << 8 |
+                       (uint32_t)OPERAND_ACCESS(row->operands[i]) << 28;
+    for (unsigned i = 1; i + count <= shape_word_count; i++) {
+        if (!memcmp(&shape_words[i], words, count * sizeof(*words)))
             return i;
     }
-    shapes[shape_count] = shape;
-    return shape_count++;
+    if (shape_word_count + count > sizeof(shape_words) / sizeof(shape_words[0]))
+        fail(row, "too many shapes");
+    memcpy(&shape_words[shape_word_count], words, count * sizeof(*words));
+    shape_word_count += count;
+    return shape_word_count - count;
 }
 
 static unsigned leaf_of(const struct row *row)
@@ -280,7 +282,7 @@ static unsigned opcode_node(unsigned space, unsigned opcode)
 void tree_build(void)
 {
     leaf_count = 1;
-    shape_count = 1;
+    shape_word_count = 2; /* no shape begins at 0: leaf 0 is none */
     for (unsigned i = 0; i < row_count; i++) {
         if (rows[i].space == SPACE_ONE && byte_node(rows[i].opcode) >= 0)
             rows[i].space = SPACE_SHADOW;

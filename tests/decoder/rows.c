@@ -22,8 +22,11 @@ const unsigned row_count = sizeof(rows) / sizeof(rows[0]);
 static bool is_space(unsigned space, const struct insn *insn)
 {
     switch ((enum insn_encoding)insn->encoding) {
-    case INSN_LEGACY:
     case INSN_REX2:
+        if (space == SPACE_REX2 && insn->map == 0)
+            return true;
+        /* fall through */
+    case INSN_LEGACY:
         return space == insn->map || (space == SPACE_SHADOW && insn->map == 0);
     case INSN_3DNOW:
         return space == SPACE_3DNOW;

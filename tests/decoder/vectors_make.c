@@ -69,7 +69,9 @@ static void index_rows(void)
 /* The feature that a row's space needs. */
 static uint16_t row_features(const struct row *row)
 {
-    return row->space >= SPACE_MVEX ? INSN_FEATURE_KNC : row->space == SPACE_EVEX + 4 ? INSN_FEATURE_APX : 0;
+    if (row->space == SPACE_REX2 || row->space == SPACE_EVEX + 4 || !(row->features_off & INSN_FEATURE_APX))
+        return INSN_FEATURE_APX;
+    return row->space >= SPACE_MVEX ? INSN_FEATURE_KNC : 0;
 }
 
 static void consider(struct found (*found)[2], const uint8_t bytes[16], struct insn_mode mode,
@@ -116,6 +118,12 @@ static bool directed_encoding(uint64_t *state, const struct row *row, uint8_t by
         return false;
     for (unsigned i = 0; i < 16; i++)
         bytes[i] = (uint8_t)(random_next(state) >> 56);
+    if (row->space == SPACE_REX2) {
+        bytes[0] = 0xd5;
+        bytes[1] = (uint8_t)((dice & 0x77) | random_of(state, row->w) << 3);
+        bytes[2] = (uint8_t)row->opcode;
+        return true;
+    }
     unsigned at = row->space >= SPACE_EVEX ? 4 : 3;
     bytes[0] = row->space >= SPACE_EVEX ? 0x62 : row->space >= SPACE_XOP ? 0x8f : 0xc4;
     bytes[1] = (uint8_t)((dice & 2 ? 0xe0 : dice >> 8 & 0xe0) | (at == 4 ? 0x10 : 0) | map);
@@ -125,6 +133,8 @@ static bool directed_encoding(uint64_t *state, const struct row *row, uint8_t by
         bytes[3] = (uint8_t)(random_of(state, row->length) << 5 | (dice & 4 ? 8 : 0) | (dice >> 16 & 0x97));
     if (at == 4 && dice & 0x80)
         bytes[3] &= 0x6f;
+    if (at == 4 && dice & 0x100)
+        bytes[3] &= 0xf8;
     bytes[at] = (uint8_t)row->opcode;
     unsigned mod = random_of(state, row->mod) ? 3 : (unsigned)(dice >> 32) % 3;
     bytes[at + 1] = (uint8_t)(mod << 6 | random_of(state, row->reg) << 3 | random_of(state, row->rm));
