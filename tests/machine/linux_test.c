@@ -1,0 +1,241 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * A distribution's kernel as the guest: Debian's cloud kernel, with an initramfs of busybox and a script made
+ * here, from its boot to its end. In the nested lane only, where the kernel runs at full speed: that lane's
+ * own kernel, as the file vmlinuz in the current directory or where VMM_TEST_KERNEL says.
+ */
+#include <fcntl.h>
+#include <pthread.h>
+#include <stdatomic.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <sys/mman.h>
+#include <unistd.h>
+
+#include "include/libvmm.h"
+#include "tests/harness.h"
+
+#define BUSYBOX       "/bin/busybox"
+#define RUN_LIMIT_MS  120000
+#define INITRD_BYTES  (8u << 20)
+#define CONSOLE_BYTES (1u << 20)
+
+/* The line read from the console is the command with which the guest ends. */
+static const char init_script[] = "#!/bin/busybox sh\n"
+                                  "/bin/busybox --install -s /bin\n"
+                                  "mount -t proc proc /proc\n"
+                                  "mount -t sysfs sysfs /sys\n"
+                                  "mount -t devtmpfs devtmpfs /dev\n"
+                                  "echo \"USER cpus=$(nproc) clock=$(cat "
+                                  "/sys/devices/system/clocksource/clocksource0/current_clocksource)\"\n"
+                                  "grep MemTotal /proc/meminfo\n"
+                                  "grep LOC: /proc/interrupts\n"
+                                  "dd if=/dev/random of=/dev/null bs=64 count=1 2>/dev/null && echo RANDOM\n"
+                                  "echo COMMAND?\n"
+                                  "read command\n"
+                                  "echo \"HEARD $command\"\n"
+                                  "$command\n";
+
+struct linux_run {
+    struct vmm_config config;
+    const char *input;
+    struct vmm_end end;
+    char log[8192];
+    char *console;
+};
+
+static void need_lane(char *kernel, size_t len)
+{
+    const char *lane = getenv("VMM_TEST_LANE"), *path = getenv("VMM_TEST_KERNEL");
+    if (!lane || strcmp(lane, "nested"))
+        test_skip("only in the nested lane, where a kernel's ring 0 is not interpreted");
+    test_need_kvm();
+    snprintf(kernel, len, "%s", path ? path : "vmlinuz");
+    if (access(kernel, R_OK))
+        test_skip("the lane has no kernel to boot: scripts/nested/run --file build/nested/vmlinuz");
+    if (access(BUSYBOX, R_OK))
+        test_skip("there is no " BUSYBOX);
+}
+
+/* A member of a cpio archive in the format "newc": a header of hexadecimal numbers, name and content, both
+ * padded to 4 bytes. Returns the archive's new length. */
+static size_t cpio_add(char *archive, size_t at, const char *name, unsigned mode, const void *bytes,
+                       size_t len)
+{
+    int header = snprintf(archive + at, INITRD_BYTES - at,
+                          "070701%08x%08x%08x%08x%08x%08x%08zx%08x%08x%08x%08x%08zx%08x%s", 0, mode, 0, 0, 1,
+                          0, len, 0, 0, 0, 0, strlen(name) + 1, 0, name);
+    at = (at + (size_t)header + 1 + 3) & ~(size_t)3;
+    ck_assert_uint_lt(at + len + 512, INITRD_BYTES);
+    if (len)
+        memcpy(archive + at, bytes, len);
+    return (at + len + 3) & ~(size_t)3;
+}
+
+/* Where vmm_load finds it. */
+static void make_initrd(const char *path)
+{
+    static char archive[INITRD_BYTES], busybox[INITRD_BYTES / 2];
+    static const char *const folders[] = {"bin", "proc", "sys", "dev"};
+    size_t at = 0;
+    int fd = open(BUSYBOX, O_RDONLY);
+    ssize_t len = read(fd, busybox, sizeof(busybox));
+    ck_assert(len > 0 && len < (ssize_t)sizeof(busybox));
+    close(fd);
+    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+        at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
+    at = cpio_add(archive, at, "bin/busybox", 0100755, busybox, (size_t)len);
+    at = cpio_add(archive, at, "init", 0100755, init_script, strlen(init_script));
+    at = cpio_add(archive, at, "TRAILER!!!", 0, NULL, 0);
+    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_eq(write(fd, archive, at), (ssize_t)at);
+    close(fd);
+}
+
+/* Types the input when the guest asks for it: what comes before the kernel has set up its serial port is
+ * lost, as on a PC. */
+struct typist {
+    pthread_t thread;
+    const char *input;
+    int output_fd, input_fd;
+    atomic_bool is_over;
+};
+
+static void *type_when_asked(void *argument)
+{
+    static char text[CONSOLE_BYTES];
+    struct typist *typist = argument;
+    for (bool is_asked = false; !is_asked && !typist->is_over; usleep(50000)) {
+        ssize_t len = pread(typist->output_fd, text, sizeof(text) - 1, 0);
+        text[len > 0 ? len : 0] = 0;
+        is_asked = strstr(text, "COMMAND?");
+    }
+    ssize_t len = (ssize_t)strlen(typist->input);
+    return write(typist->input_fd, typist->input, (size_t)len) == len ? typist : NULL;
+}
+
+static void log_line(void *context, enum vmm_log_level level, const char *line)
+{
+    struct linux_run *run = context;
+    size_t len = strlen(run->log);
+    (void)level;
+    snprintf(run->log + len, sizeof(run->log) - len, "%s\n", line);
+}
+
+static int run_machine(struct linux_run *run, const struct vmm_serial_config *serial, const char *kernel,
+                       const char *initrd, struct vmm_error *error)
+{
+    struct vmm *machine = NULL;
+    const struct vmm_module module = {.path = initrd};
+    const struct vmm_image image = {
+        .path = kernel, .cmdline = "console=ttyS0 panic=-1 quiet", .modules = &module, .module_count = 1};
+    int result = vmm_create(&run->config, &machine, error);
+    if (!result)
+        result = vmm_add_serial(machine, serial, error);
+    if (!result)
+        result = vmm_add_legacy(machine, error);
+    if (!result)
+        result = vmm_add_acpi(machine, error);
+    if (!result)
+        result = vmm_load(machine, &image, error);
+    if (!result)
+        result = vmm_run(machine, &run->end, error);
+    vmm_destroy(machine);
+    return result;
+}
+
+static void linux_run(struct linux_run *run)
+{
+    static char console[CONSOLE_BYTES];
+    char kernel[1024], initrd[64];
+    struct vmm_error error = {0};
+    need_lane(kernel, sizeof(kernel));
+    snprintf(initrd, sizeof(initrd), "/tmp/linux-test-%d.cpio", (int)getpid());
+    make_initrd(initrd);
+    int input[2], output = memfd_create("console", MFD_CLOEXEC);
+    ck_assert_int_eq(pipe(input), 0);
+    struct typist typist = {.input = run->input, .output_fd = output, .input_fd = input[1]};
+    ck_assert_int_eq(pthread_create(&typist.thread, NULL, type_when_asked, &typist), 0);
+    const struct vmm_serial_config serial = {
+        .kind = VMM_SERIAL_DESCRIPTORS, .in_fd = input[0], .out_fd = output};
+    run->config.ram_bytes = 256u << 20;
+    run->config.timeout_ms = RUN_LIMIT_MS;
+    run->config.log = log_line;
+    run->config.log_context = run;
+    int result = run_machine(run, &serial, kernel, initrd, &error);
+    typist.is_over = true;
+    pthread_join(typist.thread, NULL);
+    unlink(initrd);
+    ssize_t len = pread(output, console, sizeof(console) - 1, 0);
+    console[len > 0 ? len : 0] = 0;
+    run->console = console;
+    ck_assert_msg(result == 0, "%s\n%s", error.message, console);
+}
+
+static void must_say(const struct linux_run *run, const char *text)
+{
+    ck_assert_msg(strstr(run->console, text) != NULL, "the guest does not say '%s': %s\n%s", text,
+                  run->console, run->log);
+}
+
+/* Every CPU has had local timer interrupts. */
+static void check_interrupts(const struct linux_run *run, unsigned cpu_count)
+{
+    const char *line = strstr(run->console, "LOC:");
+    ck_assert_msg(line != NULL, "%s", run->console);
+    line += 4;
+    for (unsigned i = 0; i < cpu_count; i++) {
+        char *end;
+        ck_assert_msg(strtoul(line, &end, 10) > 0 && end != line, "CPU %u: %.80s", i, line);
+        line = end;
+    }
+}
+
+static void boot_with(unsigned cpu_count, enum vmm_irqchip irqchip)
+{
+    struct linux_run run = {.config = {.cpu_count = cpu_count, .irqchip = irqchip}, .input = "poweroff -f\n"};
+    char text[32];
+    linux_run(&run);
+    snprintf(text, sizeof(text), "USER cpus=%u clock=kvm-clock", cpu_count);
+    must_say(&run, text);
+    must_say(&run, "RANDOM");
+    must_say(&run, "HEARD poweroff -f");
+    check_interrupts(&run, cpu_count);
+    ck_assert_msg(run.end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run.end.reason));
+}
+
+START_TEST(linux_reaches_user_space)
+{
+    boot_with(1, VMM_IRQCHIP_KERNEL);
+}
+END_TEST
+
+START_TEST(linux_uses_four_cpus)
+{
+    boot_with(4, VMM_IRQCHIP_KERNEL);
+}
+END_TEST
+
+START_TEST(linux_runs_with_the_ioapic_outside)
+{
+    boot_with(2, VMM_IRQCHIP_SPLIT);
+}
+END_TEST
+
+START_TEST(linux_reboots)
+{
+    struct linux_run run = {.input = "reboot -f\n"};
+    linux_run(&run);
+    must_say(&run, "HEARD reboot -f");
+    ck_assert_msg(run.end.reason == VMM_END_RESET, "%s", vmm_end_name(run.end.reason));
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, linux_reaches_user_space, 150);
+    test_add_slow(suite, linux_uses_four_cpus, 150);
+    test_add_slow(suite, linux_runs_with_the_ioapic_outside, 150);
+    test_add_slow(suite, linux_reboots, 150);
+}
