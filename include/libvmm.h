@@ -68,6 +68,9 @@ struct vmm_config {
     uint64_t ram_bytes; /* from 64 KiB, a multiple of 4096; default 128 MiB */
     enum vmm_mem_backing mem_backing;
     unsigned cpu_count; /* from 1 to what the host's KVM allows; default 1 */
+    /* Features that the guest is not to have, by the names of /proc/cpuinfo: "-avx512f,-xsave". What needs
+     * one of them goes as well. */
+    const char *cpu_features;
     enum vmm_irqchip irqchip;
     enum vmm_mmio_engine mmio_engine; /* of devices that have no engine of their own */
     bool no_run_ahead;                /* leave the guest to KVM after each instruction executed in software */

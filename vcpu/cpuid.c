@@ -9,13 +9,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#define LEAF1_ECX_VMX          (1u << 5)
 #define LEAF1_ECX_X2APIC       (1u << 21)
 #define LEAF1_ECX_TSC_DEADLINE (1u << 24)
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF1_EDX_APIC         (1u << 9)
 #define LEAF1_EDX_HTT          (1u << 28)
-#define EXT1_ECX_SVM           (1u << 2)
 #define EXT1_ECX_TOPOEXT       (1u << 22)
 
 #define LEVEL_TYPE_SMT  1u
@@ -57,7 +55,6 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsig
 static void set_leaf1(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned cpu_count, bool has_apic)
 {
     entry->ebx = (entry->ebx & 0xffff) | (cpu_count & 0xff) << 16 | apic_id << 24;
-    entry->ecx &= ~LEAF1_ECX_VMX;
     entry->ecx |= LEAF1_ECX_HYPERVISOR;
     /* KVM reports these two for its own local APIC, which it does not count on being there. */
     if (has_apic)
@@ -68,12 +65,10 @@ static void set_leaf1(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned
     entry->edx = has_apic ? entry->edx | LEAF1_EDX_APIC : entry->edx & ~LEAF1_EDX_APIC;
 }
 
-/* AMD's own leaves: the number of CPUs and the width of their numbers, and no SVM. */
+/* AMD's own leaves: the number of CPUs and the width of their numbers. */
 static void set_amd_leaf(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned cpu_count)
 {
-    if (entry->function == 0x80000001) {
-        entry->ecx &= ~EXT1_ECX_SVM;
-    } else if (entry->function == 0x80000008) {
+    if (entry->function == 0x80000008) {
         entry->ecx = (entry->ecx & ~0xf0ffu) | id_bits(cpu_count) << 12 | ((cpu_count - 1) & 0xff);
     } else if (entry->function == 0x8000001e) {
         entry->eax = apic_id;
@@ -105,7 +100,6 @@ static void adapt_entry(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsign
         if (!(entry->eax | entry->ebx | entry->ecx | entry->edx))
             __get_cpuid(entry->function, &entry->eax, &entry->ebx, &entry->ecx, &entry->edx);
         break;
-    case 0x80000001:
     case 0x80000008:
     case 0x8000001e:
         set_amd_leaf(entry, apic_id, cpu_count);

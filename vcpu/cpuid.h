@@ -21,7 +21,7 @@ struct cpuid_table {
 int cpuid_load(int kvm_fd, struct cpuid_table *table);
 
 /* Gives the table to a vCPU, with its APIC ID and the topology of `cpu_count` CPUs in one package (SDM 2A,
- * CPUID leaves 01H, 0BH, 1FH; APM 3 E.4.7), and without nested virtualization. `has_apic` is whether KVM
+ * CPUID leaves 01H, 0BH, 1FH; APM 3 E.4.7), `has_apic` is whether KVM
  * emulates the local APIC. */
 int cpuid_set(struct vcpu *vcpu, const struct cpuid_table *table, unsigned cpu_count, bool has_apic,
               struct vmm_error *error);

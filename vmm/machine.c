@@ -125,7 +125,10 @@ static int start_cpuid_query(struct vmm *machine, struct vmm_error *error)
     cpu_set_t cpus;
     query->kvm_fd = machine->host.kvm_fd;
     query->table = malloc(sizeof(*query->table));
-    if (!query->table)
+    const char *features = machine->config.cpu_features;
+    query->features = features ? strdup(features) : NULL;
+    machine->config.cpu_features = query->features;
+    if (!query->table || (features && !query->features))
         return error_set(error, -ENOMEM, "machine: out of memory");
     bool alone = sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) < 2;
     query->pending = !alone && pthread_create(&query->thread, NULL, query_cpuid, query) == 0;
@@ -148,7 +151,12 @@ int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct 
     *table = query->table;
     if (query->result)
         return error_set_errno(error, query->result, "/dev/kvm: does not say which CPUID it supports");
-    return 0;
+    if (query->is_masked)
+        return 0;
+    features_mask_impossible(query->table);
+    int result = features_mask(query->table, query->features, error);
+    query->is_masked = !result;
+    return result;
 }
 
 /* What every machine has: KVM's VM, memory, two buses, an event loop that sleeps until it is needed. */
@@ -234,6 +242,7 @@ void vmm_destroy(struct vmm *machine)
     guest_memory_destroy(machine->memory);
     finish_cpuid_query(&machine->cpuid);
     free(machine->cpuid.table);
+    free(machine->cpuid.features);
     host_close(&machine->host);
     pthread_cond_destroy(&machine->run.changed);
     pthread_mutex_destroy(&machine->coalesced.lock);

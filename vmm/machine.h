@@ -17,7 +17,7 @@
 #include "devices/ioapic/ioapic.h"
 #include "ept/slots.h"
 #include "vcpu/coalesced.h"
-#include "vcpu/cpuid.h"
+#include "vcpu/features.h"
 #include "vcpu/vcpu.h"
 #include "vmm/host.h"
 
@@ -43,7 +43,9 @@ struct machine_cpu {
 struct cpuid_query {
     struct cpuid_table *table;
     int kvm_fd;
-    int result; /* valid when nothing is pending */
+    int result;     /* valid when nothing is pending */
+    char *features; /* what the guest is not to have, or NULL; and whether that was taken out */
+    bool is_masked;
     pthread_t thread;
     bool pending;
 };
@@ -109,7 +111,8 @@ int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), st
 /* Adds what passed since `since_ns` to the phase; returns the time now. */
 uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns);
 
-/* The CPUID that KVM supports, waiting for it where it is still asked. A borrow. */
+/* The CPUID that KVM supports without what the guest is not to have, waiting for it where it is still asked.
+ * A borrow. */
 int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct vmm_error *error);
 
 /* run.c: ends the run, unless it has ended before. Any thread. */

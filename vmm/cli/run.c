@@ -32,6 +32,7 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
     options->config.log_level = VMM_LOG_WARNING + (unsigned)options->verbosity;
     if (options->serial_config.kind == VMM_SERIAL_PTY && !options->verbosity)
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
+    options->config.cpu_features = options->cpu;
     options->config.no_run_ahead = options->no_run_ahead;
     options->config.measure_time = options->stats_text || options->stats_json;
     if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS && isatty(STDIN_FILENO)) {

@@ -13,7 +13,7 @@
 /* The command line as popt leaves it, and what it means. */
 struct run_options {
     const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine, *cpus;
-    const char *cmdline, *dump_acpi;
+    const char *cmdline, *dump_acpi, *cpu;
     int verbosity, stats_text, stats_json, no_run_ahead, no_acpi;
     struct vmm_config config;
     struct vmm_serial_config serial_config;

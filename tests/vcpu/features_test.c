@@ -1,0 +1,133 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Features taken out of a made-up CPUID that has everything.
+ */
+#include "vcpu/features.h"
+
+#include <string.h>
+
+#include "tests/harness.h"
+
+static struct cpuid_table table;
+
+static void put(uint32_t leaf, uint32_t subleaf, bool indexed)
+{
+    table.entries[table.count++] = (struct kvm_cpuid_entry2){
+        .function = leaf,
+        .index = subleaf,
+        .flags = indexed ? KVM_CPUID_FLAG_SIGNIFCANT_INDEX : 0,
+        .eax = ~0u,
+        .ebx = ~0u,
+        .ecx = ~0u,
+        .edx = ~0u,
+    };
+}
+
+static void fill(void)
+{
+    table.count = 0;
+    put(1, 0, false);
+    put(7, 0, true);
+    put(7, 1, true);
+    for (uint32_t i = 0; i < 20; i++)
+        put(0xd, i, true);
+    put(0x12, 0, true);
+    put(0x1d, 0, true);
+    put(0x80000001, 0, false);
+    put(0x80000007, 0, false);
+    put(0x8000000a, 0, false);
+    put(0x40000001, 0, false);
+}
+
+static const struct kvm_cpuid_entry2 *entry(uint32_t leaf, uint32_t subleaf)
+{
+    return cpuid_find(&table, leaf, subleaf);
+}
+
+START_TEST(a_feature_is_one_bit)
+{
+    fill();
+    ck_assert_int_eq(features_mask(&table, "-popcnt,-invtsc", NULL), 0);
+    ck_assert_uint_eq(entry(1, 0)->ecx, ~(1u << 23));
+    ck_assert_uint_eq(entry(1, 0)->edx, ~0u);
+    ck_assert_uint_eq(entry(0x80000007, 0)->edx, ~(1u << 8));
+    ck_assert_uint_eq(entry(7, 0)->ebx, ~0u);
+}
+END_TEST
+
+START_TEST(what_needs_it_goes_too)
+{
+    fill();
+    ck_assert_int_eq(features_mask(&table, "-avx2", NULL), 0);
+    ck_assert_uint_eq(entry(1, 0)->ecx, ~0u);
+    ck_assert_uint_eq(entry(7, 0)->ebx & (1u << 5 | 1u << 16 | 1u << 17 | 1u << 31), 0);
+    ck_assert_uint_eq(entry(7, 0)->ecx & 1u << 1, 0); /* AVX-512 VBMI, by way of AVX-512 BW */
+    ck_assert_uint_eq(entry(7, 1)->eax, ~(1u << 4 | 1u << 5));
+    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(7u << 5));
+    ck_assert_uint_eq(entry(0xd, 5)->eax, 0);
+    ck_assert_uint_eq(entry(0xd, 2)->eax, ~0u);
+}
+END_TEST
+
+START_TEST(without_xsave_there_is_no_state_of_it)
+{
+    fill();
+    ck_assert_int_eq(features_mask(&table, "-xsave", NULL), 0);
+    ck_assert_uint_eq(entry(1, 0)->ecx & (1u << 26 | 1u << 28 | 1u << 12 | 1u << 29), 0);
+    for (uint32_t i = 0; i < 20; i++)
+        ck_assert_uint_eq(entry(0xd, i)->eax | entry(0xd, i)->ebx, 0);
+    ck_assert_uint_eq(entry(7, 0)->ecx & 3u << 3, 0);
+}
+END_TEST
+
+START_TEST(nothing_named_is_nothing_taken)
+{
+    fill();
+    struct cpuid_table before = table;
+    ck_assert_int_eq(features_mask(&table, NULL, NULL), 0);
+    ck_assert_int_eq(features_mask(&table, "", NULL), 0);
+    ck_assert_mem_eq(&table, &before, sizeof(table));
+}
+END_TEST
+
+START_TEST(what_is_not_understood_changes_nothing)
+{
+    static const char *const texts[][2] = {{"avx", "'avx' has no - before it"},
+                                           {"+avx", "'+avx' has no - before it"},
+                                           {"-avx,-nonsense", "there is no feature 'nonsense'"},
+                                           {"-avx,,-sse", "'' has no - before it"},
+                                           {"-", "there is no feature ''"}};
+    fill();
+    struct cpuid_table before = table;
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
+        struct vmm_error error;
+        ck_assert_int_eq(features_mask(&table, texts[i][0], &error), -EINVAL);
+        ck_assert_msg(strstr(error.message, texts[i][1]) != NULL, "%s", error.message);
+        ck_assert_mem_eq(&table, &before, sizeof(table));
+    }
+}
+END_TEST
+
+START_TEST(what_a_guest_cannot_have_is_never_there)
+{
+    fill();
+    features_mask_impossible(&table);
+    ck_assert_uint_eq(entry(1, 0)->ecx, ~(1u << 5));
+    ck_assert_uint_eq(entry(0x80000001, 0)->ecx, ~(1u << 2));
+    ck_assert_uint_eq(entry(7, 0)->ebx, ~(1u << 2));
+    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 22 | 3u << 24));
+    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(3u << 17));
+    ck_assert_uint_eq(entry(0xd, 17)->eax | entry(0x12, 0)->eax | entry(0x1d, 0)->eax, 0);
+    ck_assert_uint_eq(entry(0x8000000a, 0)->edx, 0);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, a_feature_is_one_bit);
+    test_add(suite, what_needs_it_goes_too);
+    test_add(suite, without_xsave_there_is_no_state_of_it);
+    test_add(suite, nothing_named_is_nothing_taken);
+    test_add(suite, what_is_not_understood_changes_nothing);
+    test_add(suite, what_a_guest_cannot_have_is_never_there);
+}

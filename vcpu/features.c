@@ -1,0 +1,232 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The table of features. A feature that needs another stands behind it, so that one pass takes out everything
+ * that hangs on what was named.
+ */
+#include "vcpu/features.h"
+
+#include <string.h>
+
+enum cpuid_register { EAX, EBX, ECX, EDX };
+
+/* CPUID leaf, subleaf and register: SDM 2A CPUID, APM 3 appendix E. */
+struct feature {
+    char name[20];
+    char needs[12]; /* "" for nothing */
+    uint32_t leaf, subleaf;
+    uint8_t reg, bit;
+};
+
+#define MASK_LIMIT 112
+
+static const struct feature all_features[] = {
+    {"tsc", "", 1, 0, EDX, 4},
+    {"mce", "", 1, 0, EDX, 7},
+    {"cx8", "", 1, 0, EDX, 8},
+    {"sep", "", 1, 0, EDX, 11},
+    {"mtrr", "", 1, 0, EDX, 12},
+    {"pge", "", 1, 0, EDX, 13},
+    {"mca", "", 1, 0, EDX, 14},
+    {"cmov", "", 1, 0, EDX, 15},
+    {"pat", "", 1, 0, EDX, 16},
+    {"pse36", "", 1, 0, EDX, 17},
+    {"clflush", "", 1, 0, EDX, 19},
+    {"mmx", "", 1, 0, EDX, 23},
+    {"fxsr", "", 1, 0, EDX, 24},
+    {"sse", "fxsr", 1, 0, EDX, 25},
+    {"sse2", "sse", 1, 0, EDX, 26},
+    {"ss", "", 1, 0, EDX, 27},
+    {"pni", "sse2", 1, 0, ECX, 0},
+    {"pclmulqdq", "sse2", 1, 0, ECX, 1},
+    {"ssse3", "pni", 1, 0, ECX, 9},
+    {"cx16", "", 1, 0, ECX, 13},
+    {"pcid", "", 1, 0, ECX, 17},
+    {"sse4_1", "ssse3", 1, 0, ECX, 19},
+    {"sse4_2", "sse4_1", 1, 0, ECX, 20},
+    {"x2apic", "", 1, 0, ECX, 21},
+    {"movbe", "", 1, 0, ECX, 22},
+    {"popcnt", "", 1, 0, ECX, 23},
+    {"tsc_deadline_timer", "", 1, 0, ECX, 24},
+    {"aes", "sse2", 1, 0, ECX, 25},
+    {"xsave", "fxsr", 1, 0, ECX, 26},
+    {"avx", "xsave", 1, 0, ECX, 28},
+    {"fma", "avx", 1, 0, ECX, 12},
+    {"f16c", "avx", 1, 0, ECX, 29},
+    {"rdrand", "", 1, 0, ECX, 30},
+    {"fsgsbase", "", 7, 0, EBX, 0},
+    {"tsc_adjust", "", 7, 0, EBX, 1},
+    {"bmi1", "", 7, 0, EBX, 3},
+    {"hle", "", 7, 0, EBX, 4},
+    {"avx2", "avx", 7, 0, EBX, 5},
+    {"smep", "", 7, 0, EBX, 7},
+    {"bmi2", "", 7, 0, EBX, 8},
+    {"erms", "", 7, 0, EBX, 9},
+    {"invpcid", "", 7, 0, EBX, 10},
+    {"rtm", "", 7, 0, EBX, 11},
+    {"mpx", "xsave", 7, 0, EBX, 14},
+    {"avx512f", "avx2", 7, 0, EBX, 16},
+    {"avx512dq", "avx512f", 7, 0, EBX, 17},
+    {"rdseed", "", 7, 0, EBX, 18},
+    {"adx", "", 7, 0, EBX, 19},
+    {"smap", "", 7, 0, EBX, 20},
+    {"avx512ifma", "avx512f", 7, 0, EBX, 21},
+    {"clflushopt", "", 7, 0, EBX, 23},
+    {"clwb", "", 7, 0, EBX, 24},
+    {"avx512cd", "avx512f", 7, 0, EBX, 28},
+    {"sha_ni", "sse2", 7, 0, EBX, 29},
+    {"avx512bw", "avx512f", 7, 0, EBX, 30},
+    {"avx512vl", "avx512f", 7, 0, EBX, 31},
+    {"avx512vbmi", "avx512bw", 7, 0, ECX, 1},
+    {"umip", "", 7, 0, ECX, 2},
+    {"pku", "xsave", 7, 0, ECX, 3},
+    {"ospke", "pku", 7, 0, ECX, 4},
+    {"avx512_vbmi2", "avx512bw", 7, 0, ECX, 6},
+    {"gfni", "sse2", 7, 0, ECX, 8},
+    {"vaes", "avx", 7, 0, ECX, 9},
+    {"vpclmulqdq", "avx", 7, 0, ECX, 10},
+    {"avx512_vnni", "avx512f", 7, 0, ECX, 11},
+    {"avx512_bitalg", "avx512bw", 7, 0, ECX, 12},
+    {"avx512_vpopcntdq", "avx512f", 7, 0, ECX, 14},
+    {"la57", "", 7, 0, ECX, 16},
+    {"rdpid", "", 7, 0, ECX, 22},
+    {"movdiri", "", 7, 0, ECX, 27},
+    {"movdir64b", "", 7, 0, ECX, 28},
+    {"fsrm", "", 7, 0, EDX, 4},
+    {"avx512_vp2intersect", "avx512f", 7, 0, EDX, 8},
+    {"avx512_fp16", "avx512bw", 7, 0, EDX, 23},
+    {"arch_capabilities", "", 7, 0, EDX, 29},
+    {"avx_vnni", "avx2", 7, 1, EAX, 4},
+    {"avx512_bf16", "avx512f", 7, 1, EAX, 5},
+    {"xsaveopt", "xsave", 0xd, 1, EAX, 0},
+    {"xsavec", "xsave", 0xd, 1, EAX, 1},
+    {"xgetbv1", "xsave", 0xd, 1, EAX, 2},
+    {"xsaves", "xsavec", 0xd, 1, EAX, 3},
+    {"lahf_lm", "", 0x80000001, 0, ECX, 0},
+    {"cr8_legacy", "", 0x80000001, 0, ECX, 4},
+    {"abm", "", 0x80000001, 0, ECX, 5},
+    {"sse4a", "pni", 0x80000001, 0, ECX, 6},
+    {"misalignsse", "sse", 0x80000001, 0, ECX, 7},
+    {"3dnowprefetch", "", 0x80000001, 0, ECX, 8},
+    {"xop", "avx", 0x80000001, 0, ECX, 11},
+    {"fma4", "avx", 0x80000001, 0, ECX, 16},
+    {"tbm", "", 0x80000001, 0, ECX, 21},
+    {"topoext", "", 0x80000001, 0, ECX, 22},
+    {"syscall", "", 0x80000001, 0, EDX, 11},
+    {"nx", "", 0x80000001, 0, EDX, 20},
+    {"mmxext", "", 0x80000001, 0, EDX, 22},
+    {"fxsr_opt", "fxsr", 0x80000001, 0, EDX, 25},
+    {"pdpe1gb", "", 0x80000001, 0, EDX, 26},
+    {"rdtscp", "", 0x80000001, 0, EDX, 27},
+    {"invtsc", "", 0x80000007, 0, EDX, 8},
+    {"clzero", "", 0x80000008, 0, EBX, 0},
+    {"kvmclock", "", 0x40000001, 0, EAX, 0},
+    {"kvmclock2", "", 0x40000001, 0, EAX, 3},
+    {"kvm_asyncpf", "", 0x40000001, 0, EAX, 4},
+    {"kvm_pv_eoi", "", 0x40000001, 0, EAX, 6},
+};
+
+_Static_assert(ARRAY_COUNT(all_features) <= MASK_LIMIT, "every feature needs a mark");
+
+static uint32_t *register_of(struct kvm_cpuid_entry2 *entry, unsigned reg)
+{
+    uint32_t *const registers[] = {
+        [EAX] = &entry->eax, [EBX] = &entry->ebx, [ECX] = &entry->ecx, [EDX] = &entry->edx};
+    return registers[reg];
+}
+
+static void take_out(struct cpuid_table *table, const struct feature *feature)
+{
+    for (uint32_t i = 0; i < table->count; i++) {
+        struct kvm_cpuid_entry2 *entry = &table->entries[i];
+        bool indexed = entry->flags & KVM_CPUID_FLAG_SIGNIFCANT_INDEX;
+        if (entry->function == feature->leaf && (!indexed || entry->index == feature->subleaf))
+            *register_of(entry, feature->reg) &= ~(1u << feature->bit);
+    }
+}
+
+static int find_feature(const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(all_features); i++)
+        if (strlen(all_features[i].name) == len && !memcmp(all_features[i].name, name, len))
+            return (int)i;
+    return -1;
+}
+
+static int read_names(const char *text, bool *is_out, struct vmm_error *error)
+{
+    while (*text) {
+        size_t len = strcspn(text, ",");
+        int index = text[0] == '-' ? find_feature(text + 1, len - 1) : -1;
+        if (text[0] != '-')
+            return error_set(error, -EINVAL,
+                             "CPU: '%.*s' has no - before it: features can be taken out, as by -avx512f, but "
+                             "not added to what the host has",
+                             (int)len, text);
+        if (index < 0)
+            return error_set(error, -EINVAL,
+                             "CPU: there is no feature '%.*s' to take out; names are those of /proc/cpuinfo",
+                             (int)len - 1, text + 1);
+        is_out[index] = true;
+        text += len + (text[len] == ',');
+    }
+    return 0;
+}
+
+/* Without XSAVE there is no state beyond the x87's and SSE's, and without one of its users not theirs. */
+static void trim_xsave(struct cpuid_table *table, const bool *is_out)
+{
+    static const struct {
+        char feature[12];
+        uint32_t components;
+    } users[] = {{"xsave", ~0u}, {"avx", 1 << 2}, {"mpx", 3 << 3}, {"avx512f", 7 << 5}, {"pku", 1 << 9}};
+    uint32_t gone = 0;
+    for (size_t i = 0; i < ARRAY_COUNT(users); i++)
+        if (is_out[find_feature(users[i].feature, strlen(users[i].feature))])
+            gone |= users[i].components;
+    for (uint32_t i = 0; i < table->count; i++) {
+        struct kvm_cpuid_entry2 *entry = &table->entries[i];
+        bool is_component = entry->index >= 2 && entry->index < 32;
+        if (entry->function != 0xd)
+            continue;
+        if (entry->index == 0)
+            entry->eax &= ~gone;
+        if (gone == ~0u || (is_component && (gone >> entry->index & 1)))
+            entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+    }
+}
+
+int features_mask(struct cpuid_table *table, const char *text, struct vmm_error *error)
+{
+    bool is_out[MASK_LIMIT] = {false};
+    int result = read_names(text ? text : "", is_out, error);
+    if (result)
+        return result;
+    for (size_t i = 0; i < ARRAY_COUNT(all_features); i++) {
+        const char *needs = all_features[i].needs;
+        if (needs[0] && is_out[find_feature(needs, strlen(needs))])
+            is_out[i] = true;
+        if (is_out[i])
+            take_out(table, &all_features[i]);
+    }
+    trim_xsave(table, is_out);
+    return 0;
+}
+
+void features_mask_impossible(struct cpuid_table *table)
+{
+    static const struct feature impossible[] = {
+        {"vmx", "", 1, 0, ECX, 5},         {"svm", "", 0x80000001, 0, ECX, 2},
+        {"sgx", "", 7, 0, EBX, 2},         {"sgx_lc", "", 7, 0, ECX, 30},
+        {"amx_bf16", "", 7, 0, EDX, 22},   {"amx_tile", "", 7, 0, EDX, 24},
+        {"amx_int8", "", 7, 0, EDX, 25},   {"amx_fp16", "", 7, 1, EAX, 21},
+        {"xtilecfg", "", 0xd, 0, EAX, 17}, {"xtiledata", "", 0xd, 0, EAX, 18}};
+    for (size_t i = 0; i < ARRAY_COUNT(impossible); i++)
+        take_out(table, &impossible[i]);
+    for (uint32_t i = 0; i < table->count; i++) {
+        struct kvm_cpuid_entry2 *entry = &table->entries[i];
+        bool is_tile = entry->function == 0xd && (entry->index == 17 || entry->index == 18);
+        if (is_tile || entry->function == 0x12 || entry->function == 0x1d || entry->function == 0x1e ||
+            entry->function == 0x8000000a)
+            entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+    }
+}

@@ -1,0 +1,18 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The processor's features by the names that Linux's /proc/cpuinfo gives them, and taking them out of CPUID.
+ */
+#ifndef VCPU_FEATURES_H
+#define VCPU_FEATURES_H
+
+#include "vcpu/cpuid.h"
+
+/* Takes what "-avx512f,-xsave" names out of the table, and with each feature all that needs it. NULL and ""
+ * take nothing. -EINVAL, with the table as it was, where the text is not understood. */
+int features_mask(struct cpuid_table *table, const char *text, struct vmm_error *error);
+
+/* Takes out what a guest of ours cannot have whatever the host's KVM says: nested virtualization, SGX, and
+ * AMX, whose state KVM gives only to those who have asked the host for it. */
+void features_mask_impossible(struct cpuid_table *table);
+
+#endif
