@@ -268,6 +268,7 @@ struct vmm_region_stat {
     const char *name;
     enum vmm_space space;
     uint64_t base, len;
+    uint64_t dirty_bytes; /* of direct memory: what the guest has written, in whole pages */
     uint64_t read_counts[4], write_counts[4]; /* of 1, 2, 4, 8 bytes */
     const char *engine; /* of memory: "kvm", "trap", "direct" or "rom", with "+coalesced"; NULL for ports */
 };

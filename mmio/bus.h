@@ -55,6 +55,8 @@ struct bus_region {
     bool is_trapped; /* the machine's answer: its pages have a slot without access */
     void *direct;    /* `len` bytes that stand for the region, which has no side effects; or NULL */
     bool is_rom;     /* of a direct region: the guest only reads there; its writes come here */
+    uint64_t
+        dirty_bytes; /* of a direct region: what the guest has written, in whole pages, as far as asked */
     uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
 };
 

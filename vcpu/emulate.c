@@ -137,7 +137,15 @@ static bool is_kernel_port(void *owner, unsigned port, unsigned size)
     return vcpu->machine->is_kernel_port && vcpu->machine->is_kernel_port(vcpu->machine->owner, port, size);
 }
 
+static void tell_ram_written(void *owner, gpa_t gpa, uint64_t len)
+{
+    const struct vcpu *vcpu = owner;
+    if (vcpu->machine->ram_written)
+        vcpu->machine->ram_written(vcpu->machine->owner, gpa, len);
+}
+
 static const struct step_ops vcpu_step_ops = {
+    .ram_written = tell_ram_written,
     .load_vector = load_vector,
     .cpuid = query_cpuid,
     .msr_read = read_msr,

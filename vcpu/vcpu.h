@@ -42,6 +42,8 @@ struct vcpu_machine {
     /* What only KVM can reach: its own interrupt controllers and timer. NULL: it has none. */
     bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
     bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
+    /* Host memory was written for the guest, without KVM. NULL: nobody wants to know. */
+    void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
     void *owner;

@@ -141,6 +141,8 @@ int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t 
 int machine_place_regions(struct vmm *machine, struct vmm_error *error);
 /* Tells the devices of direct regions what the guest has written. While every vCPU is out. */
 void machine_report_dirty(struct vmm *machine);
+/* An instruction executed in software has written to host memory: KVM does not know. Any thread. */
+void machine_ram_written(void *machine, gpa_t gpa, uint64_t len);
 void machine_destroy_regions(struct vmm *machine);
 /* The engine of a region as a word, for the statistics. */
 const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region);

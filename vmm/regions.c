@@ -20,7 +20,10 @@ struct direct_slot {
     struct direct_slot *next;
     struct bus_region *region;
     int slot;
-    uint64_t bitmap[]; /* a bit for each page */
+    uint64_t words; /* of each of the two bitmaps of a bit for each page */
+    uint64_t *written;
+    uint64_t
+        bitmap[]; /* what KVM says; behind it `written`: by instructions executed in software, any thread */
 };
 
 static bool wants_trap(const struct vmm *machine, const struct bus_region *region)
@@ -48,10 +51,11 @@ static int place_direct(struct vmm *machine, struct bus_region *region, struct v
         return error_set(error, -EINVAL, "%s: only whole pages can be direct, not %#llx bytes at %#llx",
                          region->name, (unsigned long long)region->len, (unsigned long long)region->base);
     uint64_t words = (region->len / PAGE_BYTES + 63) / 64;
-    struct direct_slot *direct = calloc(1, sizeof(*direct) + words * sizeof(direct->bitmap[0]));
+    struct direct_slot *direct = calloc(1, sizeof(*direct) + 2 * words * sizeof(direct->bitmap[0]));
     if (!direct)
         return error_set(error, -ENOMEM, "%s: out of memory", region->name);
-    *direct = (struct direct_slot){.next = machine->direct_slots, .region = region};
+    *direct = (struct direct_slot){.next = machine->direct_slots, .region = region, .words = words};
+    direct->written = direct->bitmap + words;
     machine->direct_slots = direct;
     direct->slot = slots_add_direct(machine->slots, region->base, region->direct, region->len, region->is_rom,
                                     error);
@@ -136,23 +140,44 @@ int machine_place_regions(struct vmm *machine, struct vmm_error *error)
 /* One call for each run of written pages. */
 static void report_slot(const struct direct_slot *direct)
 {
-    const struct bus_region *region = direct->region;
+    struct bus_region *region = direct->region;
     uint64_t pages = region->len / PAGE_BYTES, start = 0;
     for (uint64_t page = 0; page <= pages; page++) {
         if (page < pages && (direct->bitmap[page / 64] >> page % 64 & 1))
             continue;
-        if (page > start)
-            region->ops->dirty(region->device, start * PAGE_BYTES, (page - start) * PAGE_BYTES);
+        if (page > start) {
+            region->dirty_bytes += (page - start) * PAGE_BYTES;
+            if (region->ops->dirty)
+                region->ops->dirty(region->device, start * PAGE_BYTES, (page - start) * PAGE_BYTES);
+        }
         start = page + 1;
     }
 }
 
 void machine_report_dirty(struct vmm *machine)
 {
-    for (struct direct_slot *direct = machine->direct_slots; direct; direct = direct->next)
-        if (direct->region->ops->dirty && !direct->region->is_rom &&
-            slots_take_dirty(machine->slots, direct->slot, direct->bitmap, NULL) == 0)
-            report_slot(direct);
+    for (struct direct_slot *direct = machine->direct_slots; direct; direct = direct->next) {
+        if (direct->region->is_rom || slots_take_dirty(machine->slots, direct->slot, direct->bitmap, NULL))
+            continue;
+        for (uint64_t i = 0; i < direct->words; i++)
+            direct->bitmap[i] |= __atomic_exchange_n(&direct->written[i], 0, __ATOMIC_RELAXED);
+        report_slot(direct);
+    }
+}
+
+void machine_ram_written(void *owner, gpa_t gpa, uint64_t len)
+{
+    const struct vmm *machine = owner;
+    for (struct direct_slot *direct = machine->direct_slots; direct; direct = direct->next) {
+        const struct bus_region *region = direct->region;
+        if (!ranges_overlap(gpa, len, region->base, region->len))
+            continue;
+        gpa_t last = gpa + len - 1 < region->base + region->len - 1 ? gpa + len - 1
+                                                                    : region->base + region->len - 1;
+        uint64_t page = gpa > region->base ? (gpa - region->base) / PAGE_BYTES : 0;
+        for (; page <= (last - region->base) / PAGE_BYTES; page++)
+            __atomic_fetch_or(&direct->written[page / 64], 1ull << page % 64, __ATOMIC_RELAXED);
+    }
 }
 
 void machine_destroy_regions(struct vmm *machine)

@@ -250,6 +250,8 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .bus_lock = &machine->bus_lock,
                                                   .is_kernel_device = machine_is_kernel_device,
                                                   .is_kernel_port = machine_is_kernel_port,
+                                                  .ram_written = machine->direct_slots ? machine_ram_written
+                                                                                       : NULL,
                                                   .log = &machine->log,
                                                   .measure_time = machine->config.measure_time,
                                                   .ioapic_eoi = machine_ioapic_eoi,

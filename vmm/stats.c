@@ -103,8 +103,11 @@ size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t c
 static struct vmm_region_stat region_stat(const struct vmm *machine, const struct bus_region *region,
                                           enum vmm_space space)
 {
-    struct vmm_region_stat stat = {
-        .name = region->name, .space = space, .base = region->base, .len = region->len};
+    struct vmm_region_stat stat = {.name = region->name,
+                                   .space = space,
+                                   .base = region->base,
+                                   .len = region->len,
+                                   .dirty_bytes = region->dirty_bytes};
     memcpy(stat.read_counts, region->read_counts, sizeof(stat.read_counts));
     memcpy(stat.write_counts, region->write_counts, sizeof(stat.write_counts));
     if (space == VMM_SPACE_MEMORY)

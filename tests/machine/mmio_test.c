@@ -44,6 +44,7 @@ struct session {
     struct outcome *outcomes; /* MMIO_OP_COUNT */
     struct vmm_end end;
     struct vmm_stats stats;
+    uint64_t dirty_bytes; /* of all regions */
 };
 
 static uint64_t target_gpa(enum engine engine)
@@ -178,6 +179,11 @@ static void run(struct session *session, unsigned ring)
     result = vmm_run(session->machine, &session->end, &error);
     ck_assert_msg(result == 0, "%s", error.message);
     vmm_stats_get(session->machine, &session->stats);
+    struct vmm_region_stat regions[8];
+    size_t count = vmm_stats_regions(session->machine, regions, 8);
+    session->dirty_bytes = 0;
+    for (size_t i = 0; i < count; i++)
+        session->dirty_bytes += regions[i].dirty_bytes;
     vmm_destroy(session->machine);
 }
 
@@ -237,7 +243,7 @@ START_TEST(engines_agree_with_ram_in_ring_3)
 END_TEST
 
 /* The statistics of a machine that does only `op`, twice. */
-static struct vmm_stats run_one(unsigned op, unsigned ring, enum engine engine)
+static struct session run_session(unsigned op, unsigned ring, enum engine engine)
 {
     static struct outcome outcomes[MMIO_OP_COUNT];
     struct session session = {.engine = engine, .op = op, .end_op = op + 1, .outcomes = outcomes};
@@ -245,7 +251,12 @@ static struct vmm_stats run_one(unsigned op, unsigned ring, enum engine engine)
     ck_assert_msg(session.end.reason == VMM_END_DEBUG_EXIT && session.end.value == MMIO_DONE,
                   "op %u in ring %u on %s: %s, value %u", op, ring, engine_names[engine],
                   vmm_end_name(session.end.reason), session.end.value);
-    return session.stats;
+    return session;
+}
+
+static struct vmm_stats run_one(unsigned op, unsigned ring, enum engine engine)
+{
+    return run_session(op, ring, engine).stats;
 }
 
 /* From ring 3 a violation is EFAULT on every KVM that we know. */
@@ -296,8 +307,23 @@ START_TEST(coalesced_writes_need_no_exit)
 }
 END_TEST
 
+START_TEST(direct_memory_tells_which_pages_were_written)
+{
+    test_need_kvm();
+    for (unsigned ring = 0; ring <= 3; ring += 3) {
+        ck_assert_uint_eq(run_session(MMIO_OP_NOTHING, ring, ENGINE_DIRECT).dirty_bytes, 0);
+        ck_assert_uint_eq(run_session(MMIO_OP_LOAD, ring, ENGINE_DIRECT).dirty_bytes, 0);
+        ck_assert_uint_eq(run_session(MMIO_OP_REP_STOSD, ring, ENGINE_DIRECT).dirty_bytes, 4096);
+        ck_assert_uint_eq(run_session(MMIO_OP_CROSSING, ring, ENGINE_DIRECT).dirty_bytes, 8192);
+        /* In ring 0 without hardware virtualization this one is executed in software. */
+        ck_assert_uint_eq(run_session(MMIO_OP_CMPXCHG16B, ring, ENGINE_DIRECT).dirty_bytes, 4096);
+    }
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, direct_memory_tells_which_pages_were_written);
     test_add_slow(suite, engines_agree_with_ram_in_ring_0, 300);
     test_add_slow(suite, engines_agree_with_ram_in_ring_3, 300);
     test_add(suite, a_rep_is_one_exit);

@@ -38,6 +38,9 @@ static void print_regions(FILE *file, const struct stats *stats)
     for (size_t i = 0; i < stats->region_count; i++) {
         const struct vmm_region_stat *region = &stats->regions[i];
         const uint64_t *reads = region->read_counts, *writes = region->write_counts;
+        if (region->dirty_bytes)
+            fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 " KiB of pages written\n", region->name,
+                    region->base, region->engine, region->dirty_bytes >> 10);
         if (!sum(reads) && !sum(writes))
             continue;
         fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 "   %9" PRIu64 "   ", region->name,
@@ -97,10 +100,11 @@ static json_t *regions_json(const struct stats *stats)
     for (size_t i = 0; i < stats->region_count; i++) {
         const struct vmm_region_stat *region = &stats->regions[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s?, s:I, s:I, s:o, s:o}", "name", region->name, "space",
+            list, json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:o, s:o}", "name", region->name, "space",
                             region->space == VMM_SPACE_PORTS ? "port" : "memory", "engine", region->engine,
-                            "base", (json_int_t)region->base, "len", (json_int_t)region->len, "reads",
-                            counts_json(region->read_counts), "writes", counts_json(region->write_counts)));
+                            "base", (json_int_t)region->base, "len", (json_int_t)region->len, "dirty",
+                            (json_int_t)region->dirty_bytes, "reads", counts_json(region->read_counts),
+                            "writes", counts_json(region->write_counts)));
     }
     return list;
 }
