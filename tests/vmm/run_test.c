@@ -242,20 +242,51 @@ START_TEST(a_flood_nobody_reads_does_not_hold_the_program)
 }
 END_TEST
 
+/* A flat image of its own; `path` ends in XXXXXX. */
+static void write_image(char *path, const char *code, size_t len)
+{
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, code, len), (ssize_t)len);
+    close(fd);
+}
+
+/* mov esi, 0xfee00020; popcnt eax, [rsi]: KVM's emulator does not know it, and only KVM could read its APIC.
+ */
+START_TEST(what_nobody_can_execute_has_its_status)
+{
+    test_need_kvm();
+    static const char *const parts[] = {"vmm: vCPU 0: KVM internal error, suberror 1: ",
+                                        "nor could it be executed in software: a device inside the kernel",
+                                        "rsi 00000000fee00020",
+                                        "rip 0000000000100005",
+                                        "64-bit code",
+                                        "f3 0f b8 06",
+                                        "popcnt eax, dword ptr [rsi]",
+                                        "#0 INTERNAL_ERROR 0x1"};
+    char path[] = "/tmp/vmm-image-XXXXXX", line[200];
+    write_image(path, "\xbe\x20\x00\xe0\xfe\xf3\x0f\xb8\x06", 9);
+    snprintf(line, sizeof(line), "run --irqchip kernel --flat long64 %s", path);
+    program_run(line, &run);
+    unlink(path);
+    ck_assert_msg(run.status == 10, "status %d\n%s", run.status, run.err);
+    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+        ck_assert_msg(strstr(run.err, parts[i]) != NULL, "no '%s' in\n%s", parts[i], run.err);
+}
+END_TEST
+
 /* mov ax, [0]; out 0xf4, ax: the status tells whether anything was written to address 0, where a program
  * without standard error had the file of guest RAM instead. */
 START_TEST(a_program_without_standard_files_keeps_out_of_the_guest)
 {
     test_need_kvm();
     char path[] = "/tmp/vmm-image-XXXXXX", line[200];
-    int fd = mkstemp(path);
-    ck_assert_int_eq(write(fd, "\xa1\x00\x00\xe7\xf4", 5), 5);
-    close(fd);
+    write_image(path, "\xa1\x00\x00\xe7\xf4", 5);
     snprintf(line, sizeof(line), "run -v --mem-backing shared --flat real16 %s", path);
     pid_t pid = fork();
     ck_assert_int_ge(pid, 0);
     if (!pid) {
-        for (fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
+        for (int fd = STDIN_FILENO; fd <= STDERR_FILENO; fd++)
             close(fd);
         program_exec(line);
     }
@@ -292,6 +323,7 @@ void test_suite(Suite *suite)
     test_add(suite, serial_on_a_socket);
     test_add(suite, serial_on_a_pty_whose_name_is_said);
     test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
+    test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);
 }
