@@ -386,6 +386,8 @@ static void finish(struct row *row)
         row->op = name_find(row, "NATIVE");
     if (!strcmp(ops[row->op], "NATIVE"))
         row->attributes |= INSN_NATIVE;
+    if (row->space == SPACE_EVEX + 4 || (row->space > SPACE_EVEX && row->set[DIM_FEATURE + 4] == 2))
+        row->checks |= CHECK_COMPRESSED; /* what APX has in EVEX counts disp8 in bytes */
     if (row->imm == IMM_S1 || row->imm == IMM_Z || row->imm == IMM_REL)
         row->attributes |= INSN_IMM_SIGNED;
     row->checks |= row->imm << CHECK_IMM_SHIFT;
