@@ -9,6 +9,7 @@
 #include "base/types.h"
 #include "bench/benches.h"
 #include "bench/calls.h"
+#include "bench/eventfd.h"
 #include "bench/guest.h"
 #include "bench/rival.h"
 #include "guest/flat/mmio.h"

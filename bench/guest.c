@@ -9,14 +9,12 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/eventfd.h>
-#include <sys/ioctl.h>
 #include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
-#include <unistd.h>
 
 #include "base/error.h"
+#include "bench/eventfd.h"
 #include "bench/floor.h"
 #include "bench/payload.h"
 #include "guest/flat/mmio.h"
@@ -24,8 +22,7 @@
 
 #define DEBUG_EXIT_PORT 0xf4u
 #define DEVICE_BYTES    8192u
-#define BATCH_SECONDS   5            /* after which a guest is taken for lost */
-#define EVENT_END       (1ull << 62) /* written to an eventfd for its reader to end */
+#define BATCH_SECONDS   5 /* after which a guest is taken for lost */
 
 enum turn { TURN_CALLER, TURN_GUEST, TURN_OVER };
 
@@ -44,9 +41,7 @@ struct bench_guest {
     uint64_t target_gpa;
     unsigned port;
     bool timed_out;
-    int event_fd;
-    pthread_t waiter;
-    bool has_waiter;
+    struct bench_eventfd eventfd;
     long start_switches;
     struct vmm_end end;
     int result;
@@ -189,48 +184,11 @@ static uint64_t get(struct bench_guest *guest, unsigned field)
     return value;
 }
 
-static void *wait_for_events(void *context)
-{
-    struct bench_guest *guest = context;
-    uint64_t count = 0;
-    while (read(guest->event_fd, &count, sizeof(count)) == sizeof(count) && count < EVENT_END)
-        ;
-    return NULL;
-}
-
-static int add_eventfd(struct bench_guest *guest)
-{
-    if (!guest->config.has_eventfd)
-        return 0;
-    guest->event_fd = eventfd(0, EFD_CLOEXEC);
-    struct kvm_ioeventfd port = {
-        .addr = BENCH_EVENT_PORT, .len = 1, .fd = guest->event_fd, .flags = KVM_IOEVENTFD_FLAG_PIO};
-    struct kvm_ioeventfd memory = {.addr = BENCH_EVENT_GPA, .len = 4, .fd = guest->event_fd};
-    if (guest->event_fd < 0 || ioctl(guest->machine->vm_fd, KVM_IOEVENTFD, &port) ||
-        ioctl(guest->machine->vm_fd, KVM_IOEVENTFD, &memory))
-        return error_set_errno(&guest->error, -errno, "eventfd");
-    guest->has_waiter = guest->config.has_waiter &&
-                        pthread_create(&guest->waiter, NULL, wait_for_events, guest) == 0;
-    return 0;
-}
-
-static void remove_eventfd(struct bench_guest *guest)
-{
-    if (guest->has_waiter) {
-        if (eventfd_write(guest->event_fd, EVENT_END) == 0)
-            pthread_join(guest->waiter, NULL);
-    }
-    if (guest->event_fd >= 0)
-        close(guest->event_fd);
-    guest->has_waiter = false;
-    guest->event_fd = -1;
-}
-
 static void destroy_machine(struct bench_guest *guest)
 {
     vmm_destroy(guest->machine);
     guest->machine = NULL;
-    remove_eventfd(guest);
+    bench_eventfd_fini(&guest->eventfd);
 }
 
 static int make_machine(struct bench_guest *guest)
@@ -250,7 +208,10 @@ static int make_machine(struct bench_guest *guest)
     if (!result)
         result = put(guest, MMIO_RING, (uint64_t)guest->config.ring) || put(guest, MMIO_COUNT, 1) ||
                  put(guest, MMIO_MORE, 1);
-    return result ? result : add_eventfd(guest);
+    if (result || !guest->config.has_eventfd)
+        return result;
+    result = bench_eventfd_init(&guest->eventfd, guest->machine->vm_fd, guest->config.has_waiter);
+    return result ? error_set_errno(&guest->error, result, "eventfd") : 0;
 }
 
 static bool wait_for_guest(struct bench_guest *guest)
@@ -428,7 +389,7 @@ int bench_guest_create(const struct bench_guest_config *config, struct bench_gue
     if (!guest)
         return -ENOMEM;
     guest->config = *config;
-    guest->event_fd = -1;
+    guest->eventfd.fd = -1;
     pthread_mutex_init(&guest->lock, NULL);
     pthread_cond_init(&guest->changed, NULL);
     *out = guest;

@@ -19,10 +19,6 @@
 #define BENCH_RAM_BYTES  0x2000000ull
 #define BENCH_PORT       0x300u
 
-/* A port and an address that an eventfd takes the writes of, inside of KVM. */
-#define BENCH_EVENT_PORT 0x310u
-#define BENCH_EVENT_GPA  0xd1000000ull
-
 enum bench_engine { BENCH_KVM, BENCH_TRAP, BENCH_AHEAD, BENCH_COALESCED, BENCH_DIRECT };
 
 struct bench_guest_config {
@@ -30,7 +26,7 @@ struct bench_guest_config {
     int ring;
     bool coalesced_ports;
     bool has_irqchip;      /* KVM's; ring 0 only */
-    bool has_eventfd;      /* at BENCH_EVENT_PORT and BENCH_EVENT_GPA */
+    bool has_eventfd;      /* bench/eventfd.h */
     bool has_waiter;       /* a thread that reads the eventfd */
     bool huge_pages;       /* where first touches find fresh pages */
     uint64_t device_bytes; /* of the scratch device; 0: two pages */
