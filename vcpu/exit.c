@@ -112,6 +112,20 @@ static bool exit_system_event(struct vcpu *vcpu, struct vcpu_exit_record *record
     return false;
 }
 
+/* Whether this is the first time, on any vCPU, that the MSR is met. False, too, where too many were. */
+static bool is_new_msr(uint32_t *seen, uint32_t index)
+{
+    for (unsigned i = 0; seen && i < VCPU_MSR_LIMIT; i++) {
+        uint32_t found = 0;
+        if (__atomic_compare_exchange_n(&seen[i], &found, index + 1, false, __ATOMIC_RELAXED,
+                                        __ATOMIC_RELAXED))
+            return true;
+        if (found == index + 1)
+            return false;
+    }
+    return false;
+}
+
 /* An MSR that the guest may not touch, or that nobody knows: #GP, as on hardware. */
 static void exit_msr(struct vcpu *vcpu, struct vcpu_exit_record *record)
 {
@@ -119,6 +133,16 @@ static void exit_msr(struct vcpu *vcpu, struct vcpu_exit_record *record)
     record->value = vcpu->run->msr.data;
     record->is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
     vcpu->run->msr.error = 1;
+    if (!is_new_msr(vcpu->machine->unknown_msrs, vcpu->run->msr.index))
+        return;
+    if (record->is_write)
+        log_line(vcpu->machine->log, VMM_LOG_WARNING,
+                 "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index,
+                 (unsigned long long)record->value, (unsigned long long)record->address);
+    else
+        log_line(vcpu->machine->log, VMM_LOG_WARNING,
+                 "vCPU %u: KVM refuses to read MSR %#llx: the guest gets #GP", vcpu->index,
+                 (unsigned long long)record->address);
 }
 
 /* A hypercall of a kind that we did not announce: what its caller takes for "unknown". */

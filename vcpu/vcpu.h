@@ -27,6 +27,9 @@
 struct coalesced_ring;
 struct cpuid_table;
 
+/* So many different MSRs that KVM does not know are warned about. */
+#define VCPU_MSR_LIMIT 32
+
 /* What the machine gives to each of its vCPUs; borrowed until vcpu_destroy. */
 struct vcpu_machine {
     int vm_fd;
@@ -46,6 +49,7 @@ struct vcpu_machine {
     void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
+    uint32_t *unknown_msrs; /* VCPU_MSR_LIMIT of them, each plus 1, that were warned about; 0 is free */
     void *owner;
 };
 

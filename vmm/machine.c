@@ -89,6 +89,10 @@ static int create_vm(struct vmm *machine, struct vmm_error *error)
      * from the kernel's rings only. */
     struct kvm_enable_cap enable = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
     ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable);
+    /* MSRs that nobody knows come to us: the guest gets its #GP all the same, but the user hears of it. */
+    enable = (struct kvm_enable_cap){.cap = KVM_CAP_X86_USER_SPACE_MSR,
+                                     .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};
+    ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable);
     if (!host_is_intel())
         return 0;
     uint64_t identity_map = IDENTITY_MAP_GPA;

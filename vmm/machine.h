@@ -99,6 +99,7 @@ struct vmm {
 
     struct vcpu_machine vcpu_machine;
     struct coalesced_ring coalesced;
+    uint32_t unknown_msrs[VCPU_MSR_LIMIT];
     pthread_mutex_t bus_lock; /* of struct step_machine */
     struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
     struct run_control run;

@@ -255,6 +255,7 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .log = &machine->log,
                                                   .measure_time = machine->config.measure_time,
                                                   .ioapic_eoi = machine_ioapic_eoi,
+                                                  .unknown_msrs = machine->unknown_msrs,
                                                   .owner = machine};
     machine->cpus = calloc(count, sizeof(*machine->cpus));
     if (!machine->cpus)

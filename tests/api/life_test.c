@@ -326,8 +326,74 @@ START_TEST(the_host_can_be_asked)
 }
 END_TEST
 
+/* Vector 13 goes to the handler behind the entry code; it counts in di, and reads the unknown MSR anew, which
+ * is another #GP, until it has been there three times. */
+START_TEST(an_unknown_msr_is_a_fault_and_one_warning)
+{
+    test_need_kvm();
+    static const char code[] = "\xc7\x06\x34\x00\x14\x7c" /* 7c00 */
+                               "\xc7\x06\x36\x00\x00\x00" /* 7c06 */
+                               "\x66\xb9\x34\x12\xde\xc0" /* 7c0c */
+                               "\x31\xff"                 /* 7c12 */
+                               "\x47"                     /* 7c14 handler: inc di */
+                               "\x83\xff\x03"             /* 7c15 cmp di,3 */
+                               "\x74\x02"                 /* 7c18 je end */
+                               "\x0f\x32"                 /* 7c1a rdmsr */
+        DEBUG_EXIT("\x07");
+    static struct guest_log log;
+    const struct vmm_config config = {
+        .log = guest_log_line, .log_context = &log, .log_level = VMM_LOG_WARNING};
+    struct vmm *machine = guest_create(&config, code, sizeof(code));
+    struct vmm_end end = guest_run(machine);
+    vmm_destroy(machine);
+    ck_assert_int_eq(end.reason, VMM_END_DEBUG_EXIT);
+    ck_assert_uint_eq(end.value, 7);
+    if (!log.text[0])
+        test_skip("this host's KVM does not hand unknown MSRs over");
+    ck_assert_str_eq(log.text, "vCPU 0: KVM refuses to read MSR 0xc0de1234: the guest gets #GP\n");
+}
+END_TEST
+
+/* mov dx,PORT; mov ax,VALUE; out dx,ax (or al); hlt */
+START_TEST(acpis_devices_end_the_run)
+{
+    test_need_kvm();
+    static const struct {
+        char code[9];
+        enum vmm_end_reason reason;
+    } rows[] = {{"\xba\x04\x06\xb8\x00\x34\xef\xf4", VMM_END_POWER_OFF},
+                {"\xba\xf9\x0c\xb8\x06\x00\xee\xf4", VMM_END_RESET},
+                {"\xba\x05\x05\xb8\x01\x00\xee\xf4", VMM_END_PANIC}};
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        struct vmm *machine = guest_create(NULL, rows[i].code, sizeof(rows[i].code));
+        ck_assert_int_eq(vmm_dump_acpi(machine, "/tmp", NULL), -ENOENT);
+        ck_assert_int_eq(vmm_add_acpi(machine, NULL), 0);
+        vmm_press_power_button(machine);
+        struct vmm_end end = guest_run(machine);
+        ck_assert_msg(end.reason == rows[i].reason, "%zu: %s", i, vmm_end_name(end.reason));
+        vmm_destroy(machine);
+    }
+}
+END_TEST
+
+START_TEST(a_feature_that_does_not_exist_is_refused)
+{
+    test_need_kvm();
+    const struct vmm_config config = {.cpu_features = "-avx,-nonsense"};
+    struct vmm *machine = guest_create(&config, DEBUG_EXIT("\x01"), 4);
+    struct vmm_end end;
+    struct vmm_error error;
+    ck_assert_int_eq(vmm_run(machine, &end, &error), -EINVAL);
+    ck_assert_msg(strstr(error.message, "nonsense") != NULL, "%s", error.message);
+    vmm_destroy(machine);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, an_unknown_msr_is_a_fault_and_one_warning);
+    test_add(suite, acpis_devices_end_the_run);
+    test_add(suite, a_feature_that_does_not_exist_is_refused);
     test_add(suite, a_guest_ends_with_its_value);
     test_add(suite, null_config_is_the_default_machine);
     test_add(suite, serial_output_reaches_the_descriptor);
