@@ -54,6 +54,7 @@ START_TEST(each_end_has_its_status)
         {"run --flat real16 " FLAT("real16-halt"), 8, NULL, "halted (HLT), and the machine has no interrupt"},
         {"run --timeout 100ms --flat real16 " FLAT("real16-loop"), 124, NULL, "after its time of 100ms\n"},
         {"run --timeout 100ms --irqchip kernel --flat real16 " FLAT("real16-halt"), 124, NULL, "100ms"},
+        {"run --mem 1G --cpus 4 --cmdline tests=smp-ipi,smp-tsc guest.img", 1, "# 2 passed, 0 failed", NULL},
         {"run --serial none --flat real16 " FLAT("real16-hello"), 1, NULL, NULL},
         {"run -v --flat real16 " FLAT("real16-exit"), 85, NULL,
          FLAT("real16-exit") ": flat real16, entered at"},

@@ -78,7 +78,7 @@ static const char help_tail[] =
     "\n"
     "Examples:\n"
     "  vmm run guest.img\n"
-    "  vmm run --mem 1G --cpus 4 --cmdline 'tests=smp' --stats guest.img\n"
+    "  vmm run --mem 1G --cpus 4 --cmdline 'tests=smp-ipi,smp-tsc' --stats guest.img\n"
     "  vmm run --flat real16 --serial none boot.bin\n";
 
 /* The index of `text` in the list. False, with a message, where it is not there. */
