@@ -153,8 +153,45 @@ START_TEST(vendors_differ)
 }
 END_TEST
 
+/* Encodings that Intel's APX specification and LLVM's tests give; no library here knows them. */
+START_TEST(apx_is_as_published)
+{
+    static const struct {
+        const char *hex, *mnemonic;
+        uint8_t base, index;
+        int64_t disp;
+    } rows[] = {
+        {"62ecec1001417b", "add", 17, INSN_REG_NONE, 123},
+        {"62ecec102b487b", "sub", 16, INSN_REG_NONE, 123},
+        {"62fcf41083507b7f", "adc", 16, INSN_REG_NONE, 123},
+        {"62fcfc0cf7587b", "neg", 16, INSN_REG_NONE, 123},
+        {"62fb794819040801", "vextractf32x4", 16, 17, 0},
+        {"628a6900e6b4ac23010000", "cmpbexadd", 28, 29, 291},
+        {"628ae000f5bcac23010000", "bzhi", 28, 29, 291},
+        {"d590af1c00", "imul", 16, 0, 0},
+        {"d512882c30", "mov", 16, 14, 0},
+        {"d5a0940400", "sete", 0, 16, 0},
+    };
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+        uint8_t bytes[INSN_BYTES_MAX];
+        struct insn insn;
+        struct insn_mode mode;
+        ck_assert(mode_parse("64 apx", &mode));
+        size_t len = hex_parse(rows[i].hex, bytes, sizeof(bytes));
+        ck_assert_msg(insn_decode(bytes, len, mode, &insn) == INSN_OK, "%s", rows[i].hex);
+        ck_assert_uint_eq(insn.length, len);
+        ck_assert_str_eq(insn_mnemonic(&insn), rows[i].mnemonic);
+        ck_assert_uint_eq(insn.base, rows[i].base);
+        ck_assert_uint_eq(insn.index, rows[i].index);
+        ck_assert_int_eq(insn.disp, rows[i].disp);
+        ck_assert_int_eq(insn_decode(bytes, len, insn_mode(64), &insn), INSN_INVALID);
+    }
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, apx_is_as_published);
     test_add(suite, memory_operands_are_as_the_manual_says);
     test_add(suite, vendors_differ);
 }
