@@ -2,7 +2,7 @@
  *
  * The floor under `vmm run`: a whole process that makes only the KVM calls that a VM with one vCPU, RAM and a
  * CPUID cannot avoid, runs a flat 16-bit image up to its first exit, and ends. No threads, no devices, no
- * options, no error texts. startup.c measures vmm against it.
+ * options, no error texts. `vmm bench boot` measures vmm against it.
  */
 #include <fcntl.h>
 #include <linux/kvm.h>
