@@ -4,6 +4,7 @@
  * a processor they always work, without one they need a VMM that finishes them itself.
  */
 #include "guest/cpu.h"
+#include "guest/page.h"
 #include "guest/probe.h"
 #include "guest/test.h"
 
@@ -62,4 +63,38 @@ void test_kernel_cmpxchg16b(void)
 void test_kernel_fence(void)
 {
     __asm__ volatile("mfence; lfence; sfence" : : : "memory");
+}
+
+#define AVX_DEVICE \
+    0xd0000000ull /* where --device scratch may be; without a device, reads give one byte all over */
+#define CPUID_1_XSAVE   (1u << 26)
+#define CPUID_1_AVX     (1u << 28)
+#define CR4_XSAVE_BIT   (1ull << 18)
+#define XCR0_X87_TO_AVX 7u
+
+static bool is_one_byte_all_over(const uint8_t *bytes, unsigned len)
+{
+    for (unsigned i = 1; i < len; i++)
+        if (bytes[i] != bytes[0])
+            return false;
+    return true;
+}
+
+/* 32 bytes to the device and back, each in one instruction that KVM's emulator does not know. */
+void test_kernel_avx_device(void)
+{
+    static uint8_t pattern[32], back[32];
+    uint64_t cr4 = cr4_read();
+    SKIP_IF((cpuid(1, 0).ecx & (CPUID_1_XSAVE | CPUID_1_AVX)) != (CPUID_1_XSAVE | CPUID_1_AVX), "no AVX");
+    for (unsigned i = 0; i < sizeof(pattern); i++)
+        pattern[i] = (uint8_t)(7 * i + 1);
+    page_map_identity(AVX_DEVICE, PAGE_BYTES, PTE_PRESENT | PTE_WRITE | PTE_UNCACHED);
+    cr4_write(cr4 | CR4_OSFXSR | CR4_OSXMMEXCPT | CR4_XSAVE_BIT);
+    __asm__ volatile("xsetbv" : : "c"(0), "a"(XCR0_X87_TO_AVX), "d"(0));
+    __asm__ volatile("vmovups (%0), %%ymm0; vmovups %%ymm0, (%1); vmovups (%1), %%ymm1; vmovups %%ymm1, (%2)"
+                     :
+                     : "r"(pattern), "r"(AVX_DEVICE), "r"(back)
+                     : "memory");
+    cr4_write(cr4);
+    CHECK(is_one_byte_all_over(back, sizeof(back)) || memcmp(back, pattern, sizeof(back)) == 0);
 }

@@ -4,6 +4,7 @@
  * every choice of interrupt controller, with little memory and with more than 4 GiB; and its exit values.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
 #include <unistd.h>
@@ -285,6 +286,16 @@ START_TEST(kernel_sse)
 }
 END_TEST
 
+START_TEST(kernel_avx_device)
+{
+    /* QEMU 7.2's software CPU has AVX, but not behind VMRUN. */
+    const char *lane = getenv("VMM_TEST_LANE");
+    if (lane && strcmp(lane, "nested") == 0)
+        test_skip("the lane's CPU gives its guests no AVX");
+    run_unknown("kernel-avx-device");
+}
+END_TEST
+
 START_TEST(kernel_cmpxchg16b)
 {
     run_unknown("kernel-cmpxchg16b");
@@ -315,5 +326,6 @@ void test_suite(Suite *suite)
     test_add(suite, kernel_int_n);
     test_add(suite, kernel_popcnt);
     test_add(suite, kernel_sse);
+    test_add(suite, kernel_avx_device);
     test_add(suite, kernel_cmpxchg16b);
 }
