@@ -47,7 +47,10 @@ static void suspend(int number)
 
 void terminal_make_raw(int fd)
 {
-    static const int deadly[] = {SIGHUP, SIGINT, SIGQUIT, SIGTERM, SIGABRT, SIGSEGV, SIGBUS, SIGFPE, SIGILL};
+    /* All that would end the program, but SIGKILL, SIGPIPE (ignored), and the real-time signals. */
+    static const int deadly[] = {SIGHUP,    SIGINT,  SIGQUIT, SIGTERM, SIGABRT, SIGSEGV,
+                                 SIGBUS,    SIGFPE,  SIGILL,  SIGSYS,  SIGTRAP, SIGALRM,
+                                 SIGVTALRM, SIGPROF, SIGUSR1, SIGUSR2, SIGXCPU, SIGXFSZ};
     if (!isatty(fd) || tcgetattr(fd, &saved))
         return;
     raw_fd = fd;
