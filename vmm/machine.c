@@ -6,7 +6,6 @@
  */
 #include "vmm/machine.h"
 
-#include <sched.h>
 #include <signal.h>
 #include <stdlib.h>
 #include <string.h>
@@ -116,51 +115,40 @@ static int create_memory(struct vmm *machine, struct vmm_error *error)
     return result ? result : slots_add_memory(machine->slots, machine->memory, error);
 }
 
-static void *query_cpuid(void *argument)
+/* The configuration's string is the caller's. */
+static int keep_features(struct vmm *machine, struct vmm_error *error)
 {
-    struct cpuid_query *query = argument;
-    query->result = cpuid_load(query->kvm_fd, query->table);
-    return NULL;
-}
-
-static int start_cpuid_query(struct vmm *machine, struct vmm_error *error)
-{
-    struct cpuid_query *query = &machine->cpuid;
-    cpu_set_t cpus;
-    query->kvm_fd = machine->host.kvm_fd;
-    query->table = malloc(sizeof(*query->table));
     const char *features = machine->config.cpu_features;
-    query->features = features ? strdup(features) : NULL;
-    machine->config.cpu_features = query->features;
-    if (!query->table || (features && !query->features))
-        return error_set(error, -ENOMEM, "machine: out of memory");
-    bool alone = sched_getaffinity(0, sizeof(cpus), &cpus) || CPU_COUNT(&cpus) < 2;
-    query->pending = !alone && pthread_create(&query->thread, NULL, query_cpuid, query) == 0;
-    if (!query->pending)
-        query_cpuid(query);
-    return 0;
+    if (!features)
+        return 0;
+    machine->config.cpu_features = machine->features = strdup(features);
+    return machine->features ? 0 : error_set(error, -ENOMEM, "machine: out of memory");
 }
 
-static void finish_cpuid_query(struct cpuid_query *query)
+static int load_cpuid(struct vmm *machine, struct cpuid_table *table, struct vmm_error *error)
 {
-    if (query->pending)
-        pthread_join(query->thread, NULL);
-    query->pending = false;
+    int result = cpuid_load(machine->host.kvm_fd, table);
+    if (result)
+        return error_set_errno(error, result, "/dev/kvm: does not say which CPUID it supports");
+    features_mask_impossible(table);
+    return features_mask(table, machine->features, error);
 }
 
 int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct vmm_error *error)
 {
-    struct cpuid_query *query = &machine->cpuid;
-    finish_cpuid_query(query);
-    *table = query->table;
-    if (query->result)
-        return error_set_errno(error, query->result, "/dev/kvm: does not say which CPUID it supports");
-    if (query->is_masked)
-        return 0;
-    features_mask_impossible(query->table);
-    int result = features_mask(query->table, query->features, error);
-    query->is_masked = !result;
-    return result;
+    if (!machine->cpuid) {
+        struct cpuid_table *loaded = malloc(sizeof(*loaded));
+        if (!loaded)
+            return error_set(error, -ENOMEM, "machine: out of memory");
+        int result = load_cpuid(machine, loaded, error);
+        if (result) {
+            free(loaded);
+            return result;
+        }
+        machine->cpuid = loaded;
+    }
+    *table = machine->cpuid;
+    return 0;
 }
 
 /* What every machine has: KVM's VM, memory, two buses, an event loop that sleeps until it is needed. */
@@ -173,7 +161,7 @@ static int machine_init(struct vmm *machine, struct vmm_error *error)
     if (!result)
         result = host_open(&machine->host, error);
     if (!result)
-        result = start_cpuid_query(machine, error);
+        result = keep_features(machine, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_HOST, since_ns);
     if (!result)
         result = create_vm(machine, error);
@@ -244,9 +232,8 @@ void vmm_destroy(struct vmm *machine)
         close(machine->vm_fd);
     slots_destroy(machine->slots);
     guest_memory_destroy(machine->memory);
-    finish_cpuid_query(&machine->cpuid);
-    free(machine->cpuid.table);
-    free(machine->cpuid.features);
+    free(machine->cpuid);
+    free(machine->features);
     host_close(&machine->host);
     pthread_cond_destroy(&machine->run.changed);
     pthread_mutex_destroy(&machine->coalesced.lock);

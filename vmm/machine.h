@@ -38,18 +38,6 @@ struct machine_cpu {
     bool has_thread; /* under run.lock */
 };
 
-/* What KVM answers to KVM_GET_SUPPORTED_CPUID. It takes as long as making a VM, and needs none: where there
- * is a second CPU the two are done at the same time. */
-struct cpuid_query {
-    struct cpuid_table *table;
-    int kvm_fd;
-    int result;     /* valid when nothing is pending */
-    char *features; /* what the guest is not to have, or NULL; and whether that was taken out */
-    bool is_masked;
-    pthread_t thread;
-    bool pending;
-};
-
 /* Anything that was added: how it is taken away again, in the opposite order. */
 struct machine_part {
     struct machine_part *next;
@@ -79,7 +67,8 @@ struct vmm {
     struct log log;
     struct host host;
     int vm_fd;
-    struct cpuid_query cpuid;
+    struct cpuid_table *cpuid; /* NULL until machine_cpuid was called */
+    char *features;            /* of the configuration, or NULL */
     struct guest_memory *memory;
     struct slots *slots;
     struct direct_slot *direct_slots;
