@@ -18,6 +18,7 @@
 extern const uint16_t decoder_nodes[];
 extern const struct space decoder_spaces[SPACE_COUNT];
 extern const struct leaf decoder_leaves[];
+extern const struct mvex_row decoder_mvex[];
 extern const uint32_t decoder_shapes[]; /* of struct shape */
 #pragma GCC visibility pop
 

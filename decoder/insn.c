@@ -30,6 +30,8 @@ STAGE unsigned test_value(const struct state *state, unsigned test)
         return state->evex_b;
     case TEST_NF:
         return insn->mask >> 2;
+    case TEST_KNC:
+        return state_features(state) >> 8 & insn->bits >> 6;
     default:
         return state_features(state) >> (test - TEST_FEATURE) & 1;
     }
@@ -243,6 +245,8 @@ STAGE int decode(struct state *state)
     return row_decode(state, &decoder_leaves[node]);
 }
 
+#include "decoder/mvex.h"
+
 _Static_assert(sizeof(struct insn_mode) <= sizeof(uint64_t), "struct state has it in one register");
 
 /* No guard for the stack: no array in it has an index from the instruction, and the check would cost as much
@@ -262,6 +266,8 @@ __attribute__((no_stack_protector)) enum insn_status insn_decode(const uint8_t *
     insn->segment = INSN_DS;
     insn->base = insn->index = INSN_REG_NONE;
     int status = decode(&state);
+    if (status == INSN_INVALID && mode.features & INSN_FEATURE_KNC)
+        return mvex_decode(bytes, len, mode, insn);
     if (status == DECODE_MORE)
         return len < INSN_BYTES_MAX ? INSN_NEED_BYTES : INSN_TOO_LONG;
     insn->length = (uint8_t)(state.at - bytes);

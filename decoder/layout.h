@@ -30,15 +30,16 @@ enum node_choice {
 };
 
 enum node_test {
-    TEST_LONG,    /* 64-bit mode */
-    TEST_SIZE,    /* 3 operand sizes */
-    TEST_B,       /* REX.B */
-    TEST_ADDRESS, /* 3 address sizes */
-    TEST_LENGTH,  /* 4: L'L */
-    TEST_AMD,     /* vendor */
-    TEST_ND,      /* EVEX.ND of map 4 */
-    TEST_NF,      /* EVEX.NF of map 4 */
-    TEST_FEATURE, /* + the number of the feature's bit */
+    TEST_LONG,                   /* 64-bit mode */
+    TEST_SIZE,                   /* 3 operand sizes */
+    TEST_B,                      /* REX.B */
+    TEST_ADDRESS,                /* 3 address sizes */
+    TEST_LENGTH,                 /* 4: L'L */
+    TEST_AMD,                    /* vendor */
+    TEST_ND,                     /* EVEX.ND of map 4 */
+    TEST_NF,                     /* EVEX.NF of map 4 */
+    TEST_FEATURE,                /* + the number of the feature's bit */
+    TEST_KNC = TEST_FEATURE + 8, /* in 64-bit mode alone */
 };
 
 enum node_byte {
@@ -86,6 +87,14 @@ struct leaf {
     uint8_t flags;
     uint8_t form;   /* enum leaf_form */
     uint16_t shape; /* the word at which it begins */
+};
+
+/* A row of MVEX, in place of nodes and leaf: nobody is in a hurry there. A zero ends the list. */
+struct mvex_row {
+    uint8_t opcode;
+    uint8_t key;       /* map, prefix << 2; and sets of values: W << 4, E << 6 */
+    uint16_t mnemonic; /* and ModRM.reg << 12, or 8 for any */
+    uint16_t shape;    /* and the number of operands << 13 */
 };
 
 enum leaf_form {
@@ -241,6 +250,23 @@ enum shape_check {
     CHECK_COMPRESSED = 1u << 29, /* disp8 counts elements of the broadcast size, not operands */
     CHECK_ANYMOD = 1u << 30,     /* ModRM.mod is ignored: always a register */
     CHECK_SIBMEM = 1u << 31,
+    /* MVEX has no use for lengths and W here, and a meaning of its own for these (and for CHECK_ER,
+       CHECK_SAE): */
+    CHECK_CONVERSION_SHIFT = 14, /* 3 bits: enum mvex_conversion */
+    CHECK_SWIZZLE = 1u << 17,    /* registers may be swizzled */
+    CHECK_NO_E = 1u << 18,       /* E must be 0 between registers */
+};
+
+/* What SSS makes of memory: the conversions and broadcasts that exist. */
+enum mvex_conversion {
+    MVEX_NONE,
+    MVEX_F32, /* from float16 and 8 and 16-bit integers */
+    MVEX_F32B,
+    MVEX_I32,
+    MVEX_I32B,
+    MVEX_64B,
+    MVEX_4TO16,
+    MVEX_CONVERSIONS,
 };
 
 enum shape_imm {

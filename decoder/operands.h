@@ -133,7 +133,7 @@ STAGE uint64_t registers_of(const struct insn *insn)
     }
     if (insn->encoding >= INSN_VEX) {
         uint64_t base = rex & INSN_REX_B4;
-        uint64_t vector = insn->encoding == INSN_EVEX ? (rex & INSN_REX_X) << 3 : 0;
+        uint64_t vector = insn->encoding >= INSN_EVEX ? (rex & INSN_REX_X) << 3 : 0;
         from |= (uint64_t)insn->vvvv << 24 | (base | vector << 8 | (rex & INSN_REX_R4) >> 2 << 16) << 32 |
                 base << 56;
     }

@@ -110,6 +110,10 @@ static void emit_leaves(FILE *file)
         fprintf(file, "{%u,%u,%u,%u,%u,%u},\n", leaf->mnemonic, leaf->op, leaf->isa, leaf->flags, leaf->form,
                 leaf->shape);
     }
+    fprintf(file, "};\nconst struct mvex_row decoder_mvex[%u] = {\n", mvex_count + 1);
+    for (unsigned i = 0; i < mvex_count; i++)
+        fprintf(file, "{%u,%u,%u,%u},\n", mvex_rows[i].opcode, mvex_rows[i].key, mvex_rows[i].mnemonic,
+                mvex_rows[i].shape);
     fprintf(file, "};\nconst uint32_t decoder_shapes[%u] = {", shape_word_count);
     for (unsigned i = 0; i < shape_word_count; i++)
         fprintf(file, "%s%uu,", i % 8 ? "" : "\n", shape_words[i]);

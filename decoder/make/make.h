@@ -72,6 +72,8 @@ bool operand_parse(struct row *row, const char *token);
 
 void tree_build(void);
 
+extern struct mvex_row mvex_rows[512];
+extern unsigned mvex_count;
 extern uint16_t nodes[16384];
 extern unsigned node_count;
 extern struct space spaces[SPACE_COUNT];

@@ -119,6 +119,25 @@ static bool size_parse(const char *name, unsigned *size)
     return false;
 }
 
+/* What MVEX has in braces beside the others. */
+static bool conversion(struct row *row, const char *name)
+{
+    static const char *const names[MVEX_CONVERSIONS] = {"", "f32", "f32b", "i32", "i32b", "64b", "4to16"};
+    for (unsigned i = 1; i < MVEX_CONVERSIONS; i++) {
+        if (!strcmp(name, names[i])) {
+            row->checks |= i << CHECK_CONVERSION_SHIFT;
+            return true;
+        }
+    }
+    if (!strcmp(name, "swz"))
+        row->checks |= CHECK_SWIZZLE;
+    else if (!strcmp(name, "noeh"))
+        row->checks |= CHECK_NO_E;
+    else
+        return false;
+    return true;
+}
+
 /* What stands in braces after an operand: {k} {kz} {k!} masks; {b16} {b32} {b64} broadcasts; {er}, {sae},
  * {ig}: b is ignored. */
 static void decoration(struct row *row, const char *name)
@@ -135,7 +154,7 @@ static void decoration(struct row *row, const char *name)
         row->checks |= 2u << CHECK_BROADCAST_SHIFT;
     else if (!strcmp(name, "b64") || !strcmp(name, "e64"))
         row->checks |= 3u << CHECK_BROADCAST_SHIFT;
-    else if (!strcmp(name, "e8"))
+    else if (conversion(row, name) || !strcmp(name, "e8"))
         ;
     else if (!strcmp(name, "er"))
         row->checks |= CHECK_ER;

@@ -21,6 +21,7 @@ static const char *const texts[] = {
 #include "decoder/opcodes_1byte.def"
 #include "decoder/opcodes_apx.def"
 #include "decoder/opcodes_evex.def"
+#include "decoder/opcodes_knc.def"
 #include "decoder/opcodes_sse.def"
 #include "decoder/opcodes_vex.def"
 #include "decoder/opcodes_x87.def"
@@ -119,15 +120,16 @@ static bool limit_parse(struct row *row, const char *token)
         const char *name;
         unsigned dim, set;
     } limits[] = {
-        {"NP", DIM_PREFIX, 1},    {"66", DIM_PREFIX, 2},   {"F3", DIM_PREFIX, 4},   {"F2", DIM_PREFIX, 8},
-        {"NF", DIM_PREFIX, 3},    {"o16", DIM_SIZE, 1},    {"o32", DIM_SIZE, 2},    {"o64", DIM_SIZE, 4},
-        {"o32+", DIM_SIZE, 6},    {"a16", DIM_ADDRESS, 1}, {"a32", DIM_ADDRESS, 2}, {"a64", DIM_ADDRESS, 4},
-        {"W0", DIM_W, 1},         {"W1", DIM_W, 2},        {"rexb0", DIM_B, 1},     {"rexb1", DIM_B, 2},
-        {"ND0", DIM_ND, 1},       {"ND1", DIM_ND, 2},      {"NF0", DIM_NF, 1},      {"NF1", DIM_NF, 2},
-        {"rm0", DIM_RM, 1},       {"mem", DIM_MOD, 1},     {"reg", DIM_MOD, 2},     {"i64", DIM_LONG, 1},
-        {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},     {"intel", DIM_AMD, 1},   {"128", DIM_LENGTH, 1},
-        {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},  {"L0", DIM_LENGTH, 1},   {"L1", DIM_LENGTH, 2},
-        {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},   {"XY", DIM_LENGTH, 3},
+        {"NP", DIM_PREFIX, 1}, {"66", DIM_PREFIX, 2},   {"F3", DIM_PREFIX, 4},    {"F2", DIM_PREFIX, 8},
+        {"NF", DIM_PREFIX, 3}, {"o16", DIM_SIZE, 1},    {"o32", DIM_SIZE, 2},     {"o64", DIM_SIZE, 4},
+        {"o32+", DIM_SIZE, 6}, {"a16", DIM_ADDRESS, 1}, {"a32", DIM_ADDRESS, 2},  {"a64", DIM_ADDRESS, 4},
+        {"W0", DIM_W, 1},      {"W1", DIM_W, 2},        {"rexb0", DIM_B, 1},      {"rexb1", DIM_B, 2},
+        {"ND0", DIM_ND, 1},    {"ND1", DIM_ND, 2},      {"NF0", DIM_NF, 1},       {"EH0", DIM_ND, 1},
+        {"EH1", DIM_ND, 2},    {"NF1", DIM_NF, 2},      {"rm0", DIM_RM, 1},       {"mem", DIM_MOD, 1},
+        {"reg", DIM_MOD, 2},   {"i64", DIM_LONG, 1},    {"o64only", DIM_LONG, 2}, {"amd", DIM_AMD, 2},
+        {"intel", DIM_AMD, 1}, {"128", DIM_LENGTH, 1},  {"256", DIM_LENGTH, 2},   {"512", DIM_LENGTH, 4},
+        {"L0", DIM_LENGTH, 1}, {"L1", DIM_LENGTH, 2},   {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},
+        {"XY", DIM_LENGTH, 3},
     };
     for (size_t i = 0; i < COUNT(limits); i++) {
         if (!strcmp(limits[i].name, token)) {
@@ -150,6 +152,8 @@ static void vector_parse(struct row *row, char *text)
                      : !strcmp(kind, "EVEX") ? SPACE_EVEX
                                              : SPACE_MVEX;
     row->vector = strcmp(kind, "REX2") != 0;
+    if (space == SPACE_MVEX && row->vector)
+        limit(row, DIM_FEATURE + 8, 2);
     if (!row->vector)
         row->space = SPACE_REX2;
     for (const char *part; (part = strsep(&rest, "."));) {
@@ -378,11 +382,12 @@ static void finish(struct row *row)
     access_set(row, meaning);
     alignment_set(row);
     flags_set(row, meaning);
-    for (unsigned i = 1; i < COUNT(ops) && !row->op; i++) {
+    bool ours = strcmp(isas[row->isa].name, "KNC"); /* no emulator for it, and no CPU that has it */
+    for (unsigned i = 1; i < COUNT(ops) && !row->op && ours; i++) {
         if (!strcmp(ops[i], row->mnemonic))
             row->op = i;
     }
-    if (!row->op && strcmp(class, "GENERAL") && strcmp(class, "AMX") && !mentions(row, "nonative"))
+    if (!row->op && ours && strcmp(class, "GENERAL") && strcmp(class, "AMX") && !mentions(row, "nonative"))
         row->op = name_find(row, "NATIVE");
     if (!strcmp(ops[row->op], "NATIVE"))
         row->attributes |= INSN_NATIVE;

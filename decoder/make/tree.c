@@ -10,6 +10,8 @@
 #include "decoder/insn.h"
 #include "decoder/make/make.h"
 
+struct mvex_row mvex_rows[512];
+unsigned mvex_count;
 uint16_t nodes[16384];
 unsigned node_count;
 struct space spaces[SPACE_COUNT];
@@ -28,9 +30,14 @@ struct set {
     uint16_t domain[DIM_COUNT];
 };
 
+static bool mvex_space(unsigned space)
+{
+    return space >= SPACE_MVEX && space < SPACE_REX2;
+}
+
 static bool vector_space(unsigned space)
 {
-    return space >= SPACE_VEX && space < SPACE_REX2;
+    return space >= SPACE_VEX && space < SPACE_MVEX;
 }
 
 /* Whether a limit may be left to the shape's checks. */
@@ -255,7 +262,7 @@ static void space_range(unsigned space, struct space *range)
     bool whole = space == SPACE_ONE || space == SPACE_0F;
     *range = (struct space){.base = (uint16_t)node_count, .first = whole ? 0 : 1, .last = whole ? 255 : 0};
     for (unsigned i = 0; i < row_count && !whole; i++) {
-        if (rows[i].space != space)
+        if (rows[i].space != space || mvex_space(space))
             continue;
         if (range->last < range->first)
             range->first = range->last = (uint8_t)rows[i].opcode;
@@ -279,6 +286,41 @@ static unsigned opcode_node(unsigned space, unsigned opcode)
     return build(&set);
 }
 
+/* Two rows of MVEX that accept the same encoding. */
+static bool mvex_rivals(const struct row *a, const struct row *b)
+{
+    if (a->space != b->space || a->opcode != b->opcode)
+        return false;
+    return a->set[DIM_PREFIX] & b->set[DIM_PREFIX] && a->set[DIM_W] & b->set[DIM_W] &&
+           a->set[DIM_ND] & b->set[DIM_ND] && a->set[DIM_REG] & b->set[DIM_REG];
+}
+
+static void mvex_build(void)
+{
+    for (unsigned i = 0; i < row_count; i++) {
+        const struct row *row = &rows[i];
+        if (!mvex_space(row->space))
+            continue;
+        for (unsigned j = 0; j < i; j++) {
+            if (mvex_rivals(row, &rows[j]))
+                fail(row, "claims the encoding of OP(%s)", rows[j].text);
+        }
+        unsigned prefix = (unsigned)__builtin_ctz(row->set[DIM_PREFIX]);
+        unsigned reg = row->set[DIM_REG] == 255 ? 8 : (unsigned)__builtin_ctz(row->set[DIM_REG]);
+        unsigned shape = shape_of(row);
+        if (mvex_count + 1 == sizeof(mvex_rows) / sizeof(mvex_rows[0]) || shape >> 13 ||
+            row->mnemonic_id >> 12)
+            fail(row, "does not fit into a row of MVEX");
+        mvex_rows[mvex_count++] = (struct mvex_row){
+            .opcode = (uint8_t)row->opcode,
+            .key = (uint8_t)((row->space - SPACE_MVEX) | prefix << 2 | (unsigned)row->set[DIM_W] << 4 |
+                             (unsigned)row->set[DIM_ND] << 6),
+            .mnemonic = (uint16_t)(row->mnemonic_id | reg << 12),
+            .shape = (uint16_t)(shape | row->operand_count << 13),
+        };
+    }
+}
+
 void tree_build(void)
 {
     leaf_count = 1;
@@ -297,4 +339,5 @@ void tree_build(void)
             nodes[spaces[space].base + opcode - spaces[space].first] = (uint16_t)node;
         }
     }
+    mvex_build();
 }
