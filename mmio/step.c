@@ -318,6 +318,8 @@ static uint8_t operand_align(const struct insn *insn, unsigned size)
     case INSN_OP_JMP_FAR:
     case INSN_OP_CALL_FAR:
         return (uint8_t)(size - 2);
+    case INSN_OP_MOVDIR64B: /* its source; as other vector loads */
+        return 16;
     }
     return size <= 8 && !(size & (size - 1)) ? (uint8_t)size : 0;
 }

@@ -72,6 +72,8 @@ static void registers_for(const struct oracle *oracle, struct user_regs_struct *
     for (unsigned i = 0; i < 16; i++)
         *general[i] = nowhere + 0x10000ull * i + 0x4000;
     registers->rax = nowhere | 0x7fff7fffull; /* no system call's number */
+    /* Canonical: some kernels do not return to code whose stack pointer is not. */
+    registers->rsp = 0x600060000000ull;
     registers->orig_rax = ~0ull;
     registers->eflags = 0x202;
     registers->ss = USER_STACK;
@@ -97,7 +99,7 @@ static int child_call(struct oracle *oracle, long number, unsigned long first, u
     if (ptrace(PTRACE_SETREGS, oracle->child, 0, &registers) ||
         ptrace(PTRACE_SINGLESTEP, oracle->child, 0, 0) ||
         waitpid(oracle->child, &status, 0) != oracle->child || !WIFSTOPPED(status) ||
-        ptrace(PTRACE_GETREGS, oracle->child, 0, &registers))
+        WSTOPSIG(status) != SIGTRAP || ptrace(PTRACE_GETREGS, oracle->child, 0, &registers))
         return -ECHILD;
     return (int)registers.rax;
 }
@@ -135,8 +137,9 @@ int oracle_open(struct oracle *oracle, int mode)
     }
     ptrace(PTRACE_SETOPTIONS, oracle->child, 0, PTRACE_O_EXITKILL);
     int result = child_strip(oracle);
-    /* A code segment that the kernel or the host refuses shows here: a NOP must run. */
-    if (!result && oracle_probe(oracle, (const uint8_t *)"\x90", 1) != ORACLE_DECODED)
+    /* A code segment that the kernel or the host refuses shows here: a NOP must run, a UD2 must not. */
+    if (!result && (oracle_probe(oracle, (const uint8_t *)"\x90", 1) != ORACLE_DECODED ||
+                    oracle_probe(oracle, (const uint8_t *)"\x0f\x0b", 2) != ORACLE_UNDEFINED))
         result = -EPERM;
     if (result)
         oracle_close(oracle);

@@ -46,6 +46,7 @@ struct native_harness {
     uint64_t fs_base;    /* of this thread: tests use FS as it is */
     uint64_t gs_base;    /* set by the harness, to somewhere near data_low */
     bool has_32bit;      /* code segments of 32 and 16 bits work on this host */
+    bool has_any_rsp;    /* the kernel returns to code whose rsp is not canonical */
     uint64_t components; /* of XCR0 that are loaded and stored */
     uint32_t xsave_bytes;
 };

@@ -56,6 +56,7 @@ static inline int oracle_displacement(void)
 
 struct oracle_case {
     const struct oracle_row *row;
+    bool has_32bit; /* the host's segments are Linux's usual ones */
     struct insn insn;
     uint8_t bytes[16];
     struct native_case in;
@@ -78,7 +79,7 @@ enum oracle_made {
 enum oracle_made oracle_case_make(const struct native_harness *harness, struct oracle_row *row,
                                   uint8_t *xsave, struct oracle_case *made);
 
-unsigned oracle_selector(void);
+unsigned oracle_selector(const struct oracle_case *made);
 
 /* Random x87 and vector state for the case, with the instruction's own needs seen to. */
 void oracle_vector_make(uint8_t *xsave, struct oracle_case *made);

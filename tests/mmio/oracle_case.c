@@ -157,13 +157,15 @@ static void place_operands(struct place *place)
     }
 }
 
-/* Selectors that exist, that are the kernel's, and that do not exist. */
-unsigned oracle_selector(void)
+/* Selectors that do not exist or are the kernel's, those of every process, and those that a kernel without
+ * 32-bit code does not have. */
+unsigned oracle_selector(const struct oracle_case *made)
 {
     static const uint16_t selectors[] = {
-        NATIVE_DS, NATIVE_CS_32, NATIVE_CS_64, NATIVE_CS_16, NATIVE_DS_16, 0,    3,    0x2a, 0x20,  0x28,
-        0x10,      0x1b,         0x43,         0x53,         0x3b,         0x63, 0x17, 0x83, 0xfff8};
-    return selectors[oracle_below(ARRAY_COUNT(selectors))];
+        0,    3,    0x2a,   0x28,      0x10,         0x1b, 0x43,         0x53,         0x3b,        0x63,
+        0x17, 0x83, 0xfff8, NATIVE_DS, NATIVE_CS_64, 0x20, NATIVE_CS_32, NATIVE_CS_16, NATIVE_DS_16};
+    const unsigned narrow = 4;
+    return selectors[oracle_below(ARRAY_COUNT(selectors) - (made->has_32bit ? 0 : narrow))];
 }
 
 static void place_selectors(struct oracle_case *made)
@@ -173,9 +175,9 @@ static void place_selectors(struct oracle_case *made)
     bool takes_one = insn->op == INSN_OP_LAR || insn->op == INSN_OP_LSL || insn->op == INSN_OP_MOV_SEG ||
                      !operand;
     if (takes_one && insn->operands[operand].kind == INSN_GPR)
-        merge(&made->in.gpr[insn->operands[operand].reg], oracle_selector(), 2);
+        merge(&made->in.gpr[insn->operands[operand].reg], oracle_selector(made), 2);
     if (insn->operands[0].kind == INSN_FAR)
-        store_le16(made->bytes + insn->length - 2, (uint16_t)oracle_selector());
+        store_le16(made->bytes + insn->length - 2, (uint16_t)oracle_selector(made));
 }
 
 static bool is_harmless(const struct native_harness *harness, uint64_t address)
@@ -231,13 +233,15 @@ static bool is_safe(struct place *place)
            (!uses_rbp || is_harmless(place->harness, made->in.gpr[CPU_RBP] & mask));
 }
 
-static void make_registers(struct oracle_case *made)
+static void make_registers(const struct native_harness *harness, struct oracle_case *made)
 {
     for (unsigned i = 0; i < CPU_GPR_COUNT; i++) {
         made->in.gpr[i] = interesting();
         if (made->in.mode != 64)
             made->in.gpr[i] = i < 8 ? (uint32_t)made->in.gpr[i] : 0;
     }
+    if (!harness->has_any_rsp)
+        made->in.gpr[CPU_RSP] = (uint64_t)((int64_t)(made->in.gpr[CPU_RSP] << 16) >> 16);
     made->in.rflags = FLAG_FIXED | FLAG_IF | FLAG_TF | (oracle_random() & FLAGS_STATUS);
     if (oracle_chance(25))
         made->in.rflags |= FLAG_DF;
@@ -253,7 +257,9 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
 {
     static const uint8_t modes[] = {64, 64, 64, 64, 64, 32, 32, 16};
     struct place place = {.harness = harness, .made = made};
-    *made = (struct oracle_case){.row = row};
+    *made = (struct oracle_case){.row = row, .has_32bit = harness->has_32bit};
+    if (!harness->has_32bit && (row->long_set == 1 || row->address_set == 1))
+        return CASE_FORBIDDEN;
     made->in.mode = modes[oracle_below(row->long_set == 2 || !harness->has_32bit ? 5 : ARRAY_COUNT(modes))];
     if (row->long_set == 1)
         made->in.mode = modes[5 + oracle_below(3)];
@@ -272,7 +278,7 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
         place.segment_base[CPU_CS] = harness->code;
         place.segment_base[CPU_DS] = place.segment_base[CPU_ES] = harness->data_low - NATIVE_DATA_16_OFFSET;
     }
-    make_registers(made);
+    make_registers(harness, made);
     place_operands(&place);
     place_selectors(made);
     struct insn again;
