@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The devices of a register or two: debug-exit, POST, ports 0x92 and 0xcf9, pvpanic, fwcfg.
+ * The devices of a register or two: debug-exit, POST, ports 0x92 and 0xcf9, pvpanic.
  */
 #include "devices/debug-exit/debug_exit.h"
-#include "devices/fwcfg/fwcfg.h"
 #include "devices/port92/port92.h"
 #include "devices/portcf9/portcf9.h"
 #include "devices/post/post.h"
@@ -132,71 +131,6 @@ START_TEST(pvpanic_hears_of_a_panic_only)
 }
 END_TEST
 
-static struct fwcfg *fwcfg;
-static struct bus *fwcfg_bus;
-
-static void fwcfg_set_up(unsigned cpu_count, unsigned cpu_count_max)
-{
-    struct fwcfg_config config = {
-        .ram_bytes = 0x123456789000, .cpu_count = cpu_count, .cpu_count_max = cpu_count_max};
-    ck_assert_int_eq(fwcfg_create(&config, &fwcfg, NULL), 0);
-    fwcfg_bus = fake_bus(BUS_PORTS, fwcfg_region(fwcfg));
-}
-
-static void fwcfg_tear_down(void)
-{
-    bus_destroy(fwcfg_bus);
-    fwcfg_destroy(fwcfg);
-}
-
-/* The first eight bytes of an item. */
-static uint64_t fwcfg_item(uint16_t item)
-{
-    uint64_t value = 0;
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, item);
-    for (int i = 0; i < 8; i++)
-        value |= bus_read(fwcfg_bus, FWCFG_PORT + 1, 1) << (8 * i);
-    return value;
-}
-
-START_TEST(fwcfg_items_are_read_byte_by_byte)
-{
-    fwcfg_set_up(3, 7);
-    ck_assert_uint_eq(fwcfg_item(0x00), 0x554d4551); /* QEMU */
-    ck_assert_uint_eq(fwcfg_item(0x01), 1);
-    ck_assert_uint_eq(fwcfg_item(0x02), 0);
-    ck_assert_uint_eq(fwcfg_item(0x03), 0x123456789000);
-    ck_assert_uint_eq(fwcfg_item(0x05), 3);
-    ck_assert_uint_eq(fwcfg_item(0x0f), 7);
-    ck_assert_uint_eq(fwcfg_item(0x19), 0);
-    fwcfg_tear_down();
-    fwcfg_set_up(0, 0);
-    ck_assert_uint_eq(fwcfg_item(0x05), 1);
-    ck_assert_uint_eq(fwcfg_item(0x0f), 1);
-    fwcfg_tear_down();
-}
-END_TEST
-
-START_TEST(fwcfg_misuse_reads_zeros_or_ones)
-{
-    fwcfg_set_up(1, 1);
-    for (unsigned item = 0x20; item < 0x10000; item += 0x1fd)
-        ck_assert_uint_eq(fwcfg_item((uint16_t)item), 0);
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
-    for (int i = 0; i < 1000; i++)
-        ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), i < 4 ? (uint64_t) "QEMU"[i] : 0);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 2), 0xffff);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 1), 0xff);
-    /* neither a byte to the selector nor one to the data changes anything */
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
-    bus_write(fwcfg_bus, FWCFG_PORT, 1, 0x03);
-    bus_write(fwcfg_bus, FWCFG_PORT + 1, 1, 0x03);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), 'Q');
-    fwcfg_tear_down();
-    fwcfg_destroy(NULL);
-}
-END_TEST
-
 void test_suite(Suite *suite)
 {
     test_add(suite, debug_exit_asks_with_the_value);
@@ -204,6 +138,4 @@ void test_suite(Suite *suite)
     test_add(suite, port92_resets_on_a_rising_bit);
     test_add(suite, portcf9_resets_on_a_rising_bit);
     test_add(suite, pvpanic_hears_of_a_panic_only);
-    test_add(suite, fwcfg_items_are_read_byte_by_byte);
-    test_add(suite, fwcfg_misuse_reads_zeros_or_ones);
 }
