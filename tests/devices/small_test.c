@@ -131,6 +131,42 @@ START_TEST(pvpanic_hears_of_a_panic_only)
 }
 END_TEST
 
+static uint64_t address_value;
+
+static uint64_t address_read(void *device, uint64_t offset, unsigned size)
+{
+    ck_assert(device == &address_value && offset == 0 && size == 4);
+    return address_value;
+}
+
+static void address_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+{
+    ck_assert(device == &address_value && offset == 0 && size == 4);
+    address_value = value;
+}
+
+START_TEST(portcf9_leaves_four_bytes_to_pci)
+{
+    static const struct bus_ops ops = {.read = address_read, .write = address_write};
+    struct fake_power power = {0};
+    struct portcf9 *device;
+    struct portcf9_config config = {.power = fake_power_line(&power)};
+    ck_assert_int_eq(portcf9_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, portcf9_region(device));
+    portcf9_set_address(device, &ops, &address_value);
+    bus_write(bus, 0xcf8, 4, 0x80000600);
+    ck_assert_uint_eq(bus_read(bus, 0xcf8, 4), 0x80000600);
+    ck_assert_uint_eq(bus_read(bus, 0xcf8, 2), 0xffff);
+    ck_assert_uint_eq(bus_read(bus, 0xcf9, 1), 0);
+    ck_assert_int_eq(power.count, 0);
+    bus_write(bus, 0xcf9, 1, 6);
+    ck_assert_int_eq(power.count, 1);
+    ck_assert_uint_eq(address_value, 0x80000600);
+    bus_destroy(bus);
+    portcf9_destroy(device);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, debug_exit_asks_with_the_value);
@@ -138,4 +174,5 @@ void test_suite(Suite *suite)
     test_add(suite, port92_resets_on_a_rising_bit);
     test_add(suite, portcf9_resets_on_a_rising_bit);
     test_add(suite, pvpanic_hears_of_a_panic_only);
+    test_add(suite, portcf9_leaves_four_bytes_to_pci);
 }
