@@ -7,6 +7,8 @@
  */
 #include "base/event_loop.h"
 
+#include "base/trace_ring.h"
+
 #include <assert.h>
 #include <pthread.h>
 #include <signal.h>
@@ -43,6 +45,7 @@ struct event_loop {
     const void *running;
     bool started, stopping, has_thread;
     pthread_t thread;
+    struct trace_thread *trace;
     int epoll_fd, timer_fd, wake_fd; /* -1 until needed */
 };
 
@@ -159,6 +162,11 @@ static void loop_wake(struct event_loop *loop)
     /* fails only when the counter is full, and then the loop is awake */
     if (loop->wake_fd >= 0 && write(loop->wake_fd, &(uint64_t){1}, sizeof(uint64_t)) < 0)
         assert(errno == EAGAIN);
+}
+
+void event_loop_set_trace(struct event_loop *loop, struct trace_thread *trace)
+{
+    loop->trace = trace;
 }
 
 int event_loop_start(struct event_loop *loop, struct vmm_error *error)
@@ -428,6 +436,7 @@ static bool loop_is_stopping(struct event_loop *loop)
 static void *loop_main(void *context)
 {
     struct event_loop *loop = context;
+    trace_attach(loop->trace);
     while (!loop_is_stopping(loop)) {
         loop_run_work(loop);
         loop_run_timers(loop);

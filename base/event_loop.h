@@ -22,6 +22,10 @@ int event_loop_create(struct event_loop **loop, struct vmm_error *error);
 /* Stops. Sources and timers that are still there are forgotten, posted work is dropped. */
 void event_loop_destroy(struct event_loop *loop);
 
+/* What the loop's thread records goes to `trace`, base/trace_ring.h; a borrow. Before the first start. */
+struct trace_thread;
+void event_loop_set_trace(struct event_loop *loop, struct trace_thread *trace);
+
 /* Until the first start nothing is called. stop waits for the callback in progress, and what becomes ready
  * while stopped is called after the next start. Neither may be called from a callback. */
 int event_loop_start(struct event_loop *loop, struct vmm_error *error);

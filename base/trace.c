@@ -7,8 +7,6 @@
 
 #include <string.h>
 
-_Thread_local struct trace_thread *trace_self;
-
 void trace_queue_record(enum trace_event event, const char *device, unsigned queue, uint64_t id,
                         uint64_t bytes)
 {
@@ -47,7 +45,19 @@ void trace_text_record(enum trace_event event, const char *device, const char *t
     trace_record(&record);
 }
 
-void trace_record(const struct trace_record *record)
+void trace_marker_records(const char *line, size_t len)
 {
-    (void)record;
+    struct trace_record record = {.time = trace_now(), .event = TRACE_MARKER, .flags = TRACE_FIRST};
+    while (len) {
+        size_t piece = len < TRACE_TEXT_MAX ? len : TRACE_TEXT_MAX;
+        record.len = (uint8_t)piece;
+        memcpy(record.text, line, piece);
+        line += piece;
+        len -= piece;
+        if (!len)
+            record.flags |= TRACE_LAST;
+        trace_record(&record);
+        record.flags = 0;
+        record.time++; /* pieces stay in order when they are sorted */
+    }
 }

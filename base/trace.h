@@ -108,6 +108,7 @@ void trace_request_record(enum trace_event event, const char *device, uint32_t o
                           const uint64_t values[3]);
 void trace_line_record(enum trace_event event, uint32_t line, uint64_t address, uint64_t value);
 void trace_text_record(enum trace_event event, const char *device, const char *text, uint64_t value);
+void trace_marker_records(const char *line, size_t len);
 
 /* ---- Trace points of devices ---------------------------------------------------------------------------
  *
@@ -191,6 +192,14 @@ static inline void trace_snapshot(const char *step, uint64_t bytes)
     TRACE_PROBE2(snapshot, step, bytes);
     if (trace_is_on())
         trace_text_record(TRACE_SNAPSHOT, NULL, step, bytes);
+}
+
+/* A line that the guest has written for the trace: printable or not, `len` bytes. */
+static inline void trace_marker(const char *line, size_t len)
+{
+    TRACE_PROBE2(marker, line, len);
+    if (trace_is_on())
+        trace_marker_records(line, len);
 }
 
 /* ---- Trace points of the machine's interrupts ---- */

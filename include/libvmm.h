@@ -118,21 +118,9 @@ int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, 
 /* QEMU's isa-debug-exit: a write of `value` to any of the 4 ports from `port` on ends the run. */
 int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *error);
 
-/* The same at `count` ports, from 1: QEMU's iobase and iosize. */
-int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count, struct vmm_error *error);
-
-/* QEMU's pc-testdev, for test kernels: ports 0xe0 to 0xeb, interrupt lines at ports 0x2000 to 0x2017, and
- * 64 KiB of memory that remembers at 0xff000000, decoded by `engine` (AUTO: trapped). */
-int vmm_add_testdev(struct vmm *machine, enum vmm_mmio_engine engine, struct vmm_error *error);
-
 /* What a PC's kernel expects beside its serial port: CMOS and RTC, the i8042's and port 0x92's reset, the
  * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
-
-/* A file in fw_cfg's directory, such as "opt/org.example/config", from bytes that are copied. After
- * vmm_add_legacy, which adds fw_cfg. Names of QEMU's own begin with "etc/". */
-int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes, size_t len,
-                       struct vmm_error *error);
 
 /* What ACPI describes: power management registers at port 0x600 (power off, power button, timer; IRQ 9), the
  * reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets ACPI tables, unless its image is flat
@@ -301,6 +289,60 @@ struct vmm_stats {
 void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats);
 size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity);
 size_t vmm_stats_regions(struct vmm *machine, struct vmm_region_stat *list, size_t capacity);
+
+/* ---- What happened: the trace
+ * ------------------------------------------------------------------------------- */
+
+/* When what is in the rings of a buffer goes to the file. */
+enum vmm_trace_mode {
+    VMM_TRACE_STREAM,   /* all the time */
+    VMM_TRACE_RING,     /* at the end of the run */
+    VMM_TRACE_SNAPSHOT, /* when the trigger fires */
+};
+
+/* What a full ring loses. Either way the number is counted. */
+enum vmm_trace_full {
+    VMM_TRACE_FULL_AUTO,      /* of STREAM the new record, of the others the oldest */
+    VMM_TRACE_FULL_OVERWRITE, /* the oldest record */
+    VMM_TRACE_FULL_STOP,      /* the new record */
+};
+
+/* A buffer: a ring for each thread of the machine. Every zero means its default. */
+struct vmm_trace_buffer {
+    const char *name;   /* "main" */
+    const char *events; /* a comma-separated list, such as "exit,pio,queue_kick"; default: all */
+    const char *filter; /* an expression, such as "addr >= 0x3f8 && addr < 0x400 && write" */
+    uint64_t bytes;     /* of each ring, from 4 KiB; default 1 MiB */
+    enum vmm_trace_mode mode;
+    enum vmm_trace_full full;
+};
+
+#define VMM_TRACE_MARKER_PORT 0x504 /* where a guest writes lines of its own into the trace */
+
+struct vmm_trace_config {
+    const char *path; /* of the file, which is made or emptied; docs/trace.md describes it */
+    const struct vmm_trace_buffer *buffers;
+    size_t buffer_count; /* at most 8; 0: one, with all defaults */
+    /* "snapshot if EXPRESSION", "snapshot:3 if EXPRESSION" (so many times), "traceoff if EXPRESSION", or the
+     * expression alone, for a snapshot. NULL: none. */
+    const char *trigger;
+    uint16_t marker_port; /* default VMM_TRACE_MARKER_PORT */
+    bool no_marker;       /* the port is not there */
+};
+
+/* The run is going to be traced. -EINVAL for an event, a filter or a trigger that is not understood, with the
+ * word or the column. What cannot be written ends the trace and is logged, but never disturbs the guest. */
+int vmm_add_trace(struct vmm *machine, const struct vmm_trace_config *config, struct vmm_error *error);
+
+struct vmm_trace_stats {
+    uint64_t recorded_count;
+    uint64_t written_count; /* that are in the file */
+    uint64_t lost_count;    /* to full rings */
+    uint64_t trigger_count;
+};
+
+/* All zero for a machine that is not traced. Any thread. */
+void vmm_trace_stats_get(struct vmm *machine, struct vmm_trace_stats *stats);
 
 /* ---- The host
  * ---------------------------------------------------------------------------------------------- */

@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/trace.h"
 
 #define PORT_COUNT   0x10000u
 #define REGION_LIMIT 254 /* an index of the port table is a byte, and 0 means none */
@@ -141,17 +142,6 @@ static void region_unlock(const struct bus_region *region)
         pthread_mutex_unlock(region->lock);
 }
 
-/* A region without a lock is accessed by several threads at once. */
-static void region_count(const struct bus_region *region, uint64_t counts[BUS_WIDTHS], unsigned size,
-                         size_t count)
-{
-    uint64_t *of_size = &counts[__builtin_ctz(size)];
-    if (region->lock)
-        *of_size += count;
-    else
-        __atomic_fetch_add(of_size, count, __ATOMIC_RELAXED);
-}
-
 static unsigned region_size_max(const struct bus_region *region)
 {
     return region->size_max ? region->size_max : 8;
@@ -204,12 +194,12 @@ static void bus_count_miss(struct bus *bus)
     __atomic_fetch_add(&bus->miss_count, 1, __ATOMIC_RELAXED);
 }
 
-uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
+static uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
 {
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region_count(region, region->read_counts, size, 1);
+        region->read_counts[__builtin_ctz(size)]++;
         uint64_t value = region_read(region, address - region->base, size);
         region_unlock(region);
         return value;
@@ -220,16 +210,16 @@ uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
     }
     uint64_t value = 0;
     for (unsigned i = 0; i < size; i++)
-        value |= bus_read(bus, address + i, 1) << (8 * i);
+        value |= read_access(bus, address + i, 1) << (8 * i);
     return value;
 }
 
-void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+static void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region_count(region, region->write_counts, size, 1);
+        region->write_counts[__builtin_ctz(size)]++;
         region_write(region, address - region->base, size, value);
         region_unlock(region);
         return;
@@ -239,7 +229,47 @@ void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
         return;
     }
     for (unsigned i = 0; i < size; i++)
-        bus_write(bus, address + i, 1, value >> (8 * i) & 0xff);
+        write_access(bus, address + i, 1, value >> (8 * i) & 0xff);
+}
+
+/* What the access was, when it has been done: the length and what a read has given are known then. */
+__attribute__((cold, noinline)) static void trace_access(const struct bus *bus, struct trace_record record)
+{
+    const struct bus_region *region = bus_find(bus, record.address);
+    uint64_t ticks = trace_now() - record.time;
+    record.event = bus->kind == BUS_PORTS ? TRACE_PIO : TRACE_MMIO;
+    record.device = region ? region->name : NULL;
+    record.flags |= region ? 0 : TRACE_MISS;
+    record.duration = ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+    trace_record(&record);
+}
+
+uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
+{
+    TRACE_PROBE3(bus_read, bus->kind, address, size);
+    if (!trace_is_on())
+        return read_access(bus, address, size);
+    struct trace_record record = {.time = trace_now(), .address = address, .size = (uint8_t)size, .count = 1};
+    record.value = read_access(bus, address, size);
+    trace_access(bus, record);
+    return record.value;
+}
+
+void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    TRACE_PROBE4(bus_write, bus->kind, address, size, value);
+    if (!trace_is_on()) {
+        write_access(bus, address, size, value);
+        return;
+    }
+    const struct trace_record record = {.time = trace_now(),
+                                        .address = address,
+                                        .size = (uint8_t)size,
+                                        .count = 1,
+                                        .value = value,
+                                        .flags = TRACE_WRITE};
+    write_access(bus, address, size, value);
+    trace_access(bus, record);
 }
 
 /* The region that the whole block is in, if the device knows the width. */
@@ -251,17 +281,17 @@ static struct bus_region *block_region(const struct bus *bus, uint64_t address, 
     return is_whole ? region : NULL;
 }
 
-void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to)
+static void read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to)
 {
     struct bus_region *region = block_region(bus, address, size, count);
     if (!region) {
         for (size_t i = 0; i < count; i++)
-            store_le((uint8_t *)to + i * size, bus_read(bus, address + i * size, size), size);
+            store_le((uint8_t *)to + i * size, read_access(bus, address + i * size, size), size);
         return;
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region_count(region, region->read_counts, size, count);
+    region->read_counts[__builtin_ctz(size)] += count;
     if (region->ops->read_block)
         region->ops->read_block(region->device, offset, size, count, to);
     else
@@ -271,17 +301,17 @@ void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t cou
     region_unlock(region);
 }
 
-void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from)
+static void write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from)
 {
     struct bus_region *region = block_region(bus, address, size, count);
     if (!region) {
         for (size_t i = 0; i < count; i++)
-            bus_write(bus, address + i * size, size, load_le((const uint8_t *)from + i * size, size));
+            write_access(bus, address + i * size, size, load_le((const uint8_t *)from + i * size, size));
         return;
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region_count(region, region->write_counts, size, count);
+    region->write_counts[__builtin_ctz(size)] += count;
     if (region->ops->write_block)
         region->ops->write_block(region->device, offset, size, count, from);
     else
@@ -289,6 +319,37 @@ void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t co
             region->ops->write(region->device, offset + i * size, size,
                                load_le((const uint8_t *)from + i * size, size));
     region_unlock(region);
+}
+
+void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to)
+{
+    TRACE_PROBE4(bus_read_block, bus->kind, address, size, count);
+    if (!trace_is_on() || !count) {
+        read_block(bus, address, size, count, to);
+        return;
+    }
+    struct trace_record record = {
+        .time = trace_now(), .address = address, .size = (uint8_t)size, .count = (uint32_t)count};
+    read_block(bus, address, size, count, to);
+    record.value = load_le(to, size);
+    trace_access(bus, record);
+}
+
+void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from)
+{
+    TRACE_PROBE4(bus_write_block, bus->kind, address, size, count);
+    if (!trace_is_on() || !count) {
+        write_block(bus, address, size, count, from);
+        return;
+    }
+    const struct trace_record record = {.time = trace_now(),
+                                        .address = address,
+                                        .size = (uint8_t)size,
+                                        .count = (uint32_t)count,
+                                        .value = load_le(from, size),
+                                        .flags = TRACE_WRITE};
+    write_block(bus, address, size, count, from);
+    trace_access(bus, record);
 }
 
 struct bus_region *const *bus_regions(const struct bus *bus, size_t *count)

@@ -10,6 +10,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/trace.h"
 #include "mmio/execute.h"
 #include "mmio/tlb.h"
 
@@ -171,6 +172,10 @@ enum step_result step_run_insn(struct step_run *run)
     check_ac(run);
     memcpy(gpr, cpu->gpr, sizeof(gpr)); /* nothing else changes before a plain instruction fails */
     enum step_result result = find(run, env, &run->mode, &decoded);
+    if (trace_is_on() && result == STEP_DONE) {
+        memcpy(env->outcome->bytes, decoded->bytes, STEP_INSN_BYTES_MAX);
+        env->outcome->byte_count = env->insn.length;
+    }
     if (result == STEP_DONE && !decoded->is_plain && !execute_is_plain(env))
         result = env_unsupported(env, "an instruction that is not plain");
     if (result == STEP_DONE)

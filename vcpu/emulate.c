@@ -12,12 +12,14 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/trace.h"
 #include "mmio/deliver.h"
 #include "mmio/run.h"
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/exit.h"
+#include "vcpu/exit_trace.h"
 #include "vcpu/run_ahead.h"
 #include "vcpu/state.h"
 
@@ -268,12 +270,37 @@ static bool is_kicked(const struct vcpu *vcpu)
     return __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE);
 }
 
+/* step_insn, and its record where somebody wants it. */
+static enum step_result step(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
+                             struct step_outcome *outcome)
+{
+    struct cpu_state *cpu = &emulation->cpu;
+    if (!trace_is_on())
+        return step_insn(&emulation->step, cpu, hint, hint_len, outcome);
+    uint64_t rip = cpu->rip, start = trace_now();
+    enum step_result result = step_insn(&emulation->step, cpu, hint, hint_len, outcome);
+    exit_trace_insn(cpu, rip, start, outcome);
+    return result;
+}
+
+/* The same for step_run_insn. */
+static enum step_result step_plain(struct emulation *emulation, const struct step_outcome *outcome)
+{
+    if (!trace_is_on())
+        return step_run_insn(emulation->step.run);
+    uint64_t rip = emulation->cpu.rip, start = trace_now();
+    enum step_result result = step_run_insn(emulation->step.run);
+    if (result == STEP_DONE || result == STEP_AGAIN)
+        exit_trace_insn(&emulation->cpu, rip, start, outcome);
+    return result;
+}
+
 /* One instruction and the exception that it may raise. DONE and AGAIN: the registers are where the guest goes
  * on. EXCEPTION: a triple fault. UNSUPPORTED: nothing has happened. */
 static enum step_result execute(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
                                 struct step_outcome *outcome)
 {
-    enum step_result result = step_insn(&emulation->step, &emulation->cpu, hint, hint_len, outcome);
+    enum step_result result = step(emulation, hint, hint_len, outcome);
     if (result != STEP_EXCEPTION)
         return result;
     struct step_event event = outcome->event;
@@ -289,7 +316,7 @@ static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct ste
     struct step_outcome next;
     step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &next);
     while (run_ahead_goes_on(ahead, &emulation->cpu) && !is_kicked(vcpu)) {
-        enum step_result result = step_run_insn(emulation->step.run);
+        enum step_result result = step_plain(emulation, &next);
         if (result != STEP_DONE && result != STEP_AGAIN)
             break; /* nothing has happened: KVM has the instruction */
         outcome->changed_system |= next.changed_system;

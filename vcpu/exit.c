@@ -38,6 +38,8 @@ static const char *const reason_names[] = {
     [VCPU_MEMORY_FAULT] = "MEMORY_FAULT",
 };
 
+const struct trace_names vcpu_trace_names = {reason_names, ARRAY_COUNT(reason_names)};
+
 const char *vcpu_reason_name(uint32_t reason)
 {
     if (reason < ARRAY_COUNT(reason_names) && reason_names[reason])
@@ -45,28 +47,28 @@ const char *vcpu_reason_name(uint32_t reason)
     return "(not an x86 reason)";
 }
 
-static struct vcpu_exit_record *record_exit(struct vcpu *vcpu, uint32_t reason)
+static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
 {
     uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
     vcpu->reason_counts[counted]++;
-    struct vcpu_exit_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
-    *record = (struct vcpu_exit_record){.reason = reason, .count = 1};
+    struct trace_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
+    *record = (struct trace_record){.event = TRACE_EXIT, .index = reason, .count = 1};
     return record;
 }
 
 /* All elements of an IN, OUT, INS or OUTS, with REP or without: KVM hands over up to a page of them. */
-static void exit_port_io(struct vcpu *vcpu, struct vcpu_exit_record *record)
+static void exit_port_io(struct vcpu *vcpu, struct trace_record *record)
 {
     struct kvm_run *run = vcpu->run;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
     unsigned size = run->io.size;
-    *record = (struct vcpu_exit_record){.reason = KVM_EXIT_IO,
-                                        .address = run->io.port,
-                                        .count = run->io.count,
-                                        .size = (uint8_t)size,
-                                        .is_write = run->io.direction == KVM_EXIT_IO_OUT};
+    bool is_write = run->io.direction == KVM_EXIT_IO_OUT;
+    record->address = run->io.port;
+    record->count = run->io.count;
+    record->size = (uint8_t)size;
+    record->flags = is_write ? TRACE_WRITE : 0;
     for (uint32_t i = 0; i < run->io.count; i++, data += size) {
-        if (record->is_write)
+        if (is_write)
             bus_write(vcpu->machine->ports, run->io.port, size, load_le(data, size));
         else
             store_le(data, bus_read(vcpu->machine->ports, run->io.port, size), size);
@@ -75,13 +77,13 @@ static void exit_port_io(struct vcpu *vcpu, struct vcpu_exit_record *record)
 }
 
 /* KVM has decoded the instruction: an access of 1 to 8 bytes inside one page. */
-static void exit_mmio(struct vcpu *vcpu, struct vcpu_exit_record *record)
+static void exit_mmio(struct vcpu *vcpu, struct trace_record *record)
 {
     struct kvm_run *run = vcpu->run;
     unsigned size = run->mmio.len <= 8 ? run->mmio.len : 8;
     record->address = run->mmio.phys_addr;
     record->size = (uint8_t)size;
-    record->is_write = run->mmio.is_write;
+    record->flags = run->mmio.is_write ? TRACE_WRITE : 0;
     const struct bus_region *region = bus_find(vcpu->machine->memory_bus, run->mmio.phys_addr);
     vcpu->ahead_wanted = region && region->is_trapped && vcpu->machine->run_ahead;
     if (run->mmio.is_write) {
@@ -95,7 +97,7 @@ static void exit_mmio(struct vcpu *vcpu, struct vcpu_exit_record *record)
     }
 }
 
-static bool exit_system_event(struct vcpu *vcpu, struct vcpu_exit_record *record, enum vcpu_end *end)
+static bool exit_system_event(struct vcpu *vcpu, struct trace_record *record, enum vcpu_end *end)
 {
     record->value = vcpu->run->system_event.type;
     switch (vcpu->run->system_event.type) {
@@ -127,15 +129,15 @@ static bool is_new_msr(uint32_t *seen, uint32_t index)
 }
 
 /* An MSR that the guest may not touch, or that nobody knows: #GP, as on hardware. */
-static void exit_msr(struct vcpu *vcpu, struct vcpu_exit_record *record)
+static void exit_msr(struct vcpu *vcpu, struct trace_record *record)
 {
     record->address = vcpu->run->msr.index;
     record->value = vcpu->run->msr.data;
-    record->is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
+    record->flags = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR ? TRACE_WRITE : 0;
     vcpu->run->msr.error = 1;
     if (!is_new_msr(vcpu->machine->unknown_msrs, vcpu->run->msr.index))
         return;
-    if (record->is_write)
+    if (record->flags & TRACE_WRITE)
         log_line(vcpu->machine->log, VMM_LOG_WARNING,
                  "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index,
                  (unsigned long long)record->value, (unsigned long long)record->address);
@@ -157,7 +159,7 @@ static void exit_foreign_hypercall(struct vcpu *vcpu)
         run->hyperv.u.hcall.result = 2; /* HV_STATUS_INVALID_HYPERCALL_CODE */
 }
 
-static bool exit_ioapic_eoi(struct vcpu *vcpu, struct vcpu_exit_record *record)
+static bool exit_ioapic_eoi(struct vcpu *vcpu, struct trace_record *record)
 {
     record->value = vcpu->run->eoi.vector;
     if (vcpu->machine->ioapic_eoi)
@@ -166,7 +168,7 @@ static bool exit_ioapic_eoi(struct vcpu *vcpu, struct vcpu_exit_record *record)
 }
 
 /* An instruction that KVM gave up on: ours to execute. The others of its internal errors are the end. */
-static bool exit_internal_error(struct vcpu *vcpu, struct vcpu_exit_record *record, enum vcpu_end *end)
+static bool exit_internal_error(struct vcpu *vcpu, struct trace_record *record, enum vcpu_end *end)
 {
     const struct kvm_run *run = vcpu->run;
     record->value = run->internal.suberror;
@@ -191,7 +193,8 @@ bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     coalesced_drain(vcpu->machine->coalesced);
     uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
-    struct vcpu_exit_record *record = record_exit(vcpu, reason);
+    TRACE_PROBE2(exit, vcpu->index, reason);
+    struct trace_record *record = record_exit(vcpu, reason);
     /* A touch of a slot without access; with KVM_EXIT_MEMORY_FAULT on newer kernels, which says no more than
      * the page. */
     if (result == -EFAULT)

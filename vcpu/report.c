@@ -9,14 +9,18 @@
 #include <sys/ioctl.h>
 
 #include "base/disassembly.h"
+#include "base/trace_ring.h"
+#include "vcpu/exit_trace.h"
 #include "vcpu/state.h"
 
 #define LINE(...)  log_line(vcpu->machine->log, VMM_LOG_ERROR, __VA_ARGS__)
 #define U64(value) ((unsigned long long)(value))
 
-#define CODE_BEFORE 16
-#define CODE_AFTER  32
-#define INSNS_SHOWN 6
+#define CODE_BEFORE   16
+#define CODE_AFTER    32
+#define INSNS_SHOWN   6
+#define EXITS_SHOWN   16
+#define RECORDS_SHOWN 32
 
 static const char *suberror_name(uint32_t suberror)
 {
@@ -37,7 +41,7 @@ static const char *suberror_name(uint32_t suberror)
 static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_bytes)
 {
     const struct kvm_run *run = vcpu->run;
-    uint32_t reason = vcpu->history[(vcpu->exit_count - 1) % VCPU_HISTORY].reason;
+    uint32_t reason = vcpu->history[(vcpu->exit_count - 1) % VCPU_HISTORY].index;
     switch (reason) {
     case VCPU_MEMORY_FAULT:
         snprintf(text, text_bytes, "the guest touched memory without access");
@@ -135,23 +139,6 @@ static void report_system(struct vcpu *vcpu, const struct cpu_state *cpu)
          U64(cpu->cr2), U64(cpu->cr3), U64(cpu->cr4), U64(cpu->cr8), U64(cpu->efer));
 }
 
-/* Guest code as far as it can be read, by KVM's own walk of the page tables. Returns how many bytes. */
-static size_t read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len)
-{
-    size_t done = 0;
-    while (done < len) {
-        struct kvm_translation walk = {.linear_address = from + done};
-        size_t span = PAGE_BYTES - (from + done) % PAGE_BYTES;
-        if (span > len - done)
-            span = len - done;
-        if (ioctl(vcpu->fd, KVM_TRANSLATE, &walk) || !walk.valid ||
-            guest_mem_read(vcpu->machine->memory, walk.physical_address, bytes + done, span))
-            break;
-        done += span;
-    }
-    return done;
-}
-
 static void report_hex(struct vcpu *vcpu, const char *what, gva_t at, const uint8_t *bytes, size_t len)
 {
     char text[3 * CODE_AFTER + 1] = "";
@@ -164,9 +151,9 @@ static void report_code(struct vcpu *vcpu, const struct cpu_state *cpu)
 {
     gva_t rip = cpu->rip + (code_mode(cpu) == 64 ? 0 : cpu->segments[CPU_CS].base);
     uint8_t before[CODE_BEFORE], code[CODE_AFTER];
-    if (rip >= CODE_BEFORE && read_code(vcpu, rip - CODE_BEFORE, before, CODE_BEFORE) == CODE_BEFORE)
+    if (rip >= CODE_BEFORE && vcpu_read_code(vcpu, rip - CODE_BEFORE, before, CODE_BEFORE) == CODE_BEFORE)
         report_hex(vcpu, "before rip", rip - CODE_BEFORE, before, CODE_BEFORE);
-    size_t len = read_code(vcpu, rip, code, sizeof(code));
+    size_t len = vcpu_read_code(vcpu, rip, code, sizeof(code));
     report_hex(vcpu, "at rip    ", rip, code, len);
     char text[160];
     for (size_t at = 0, i = 0; at < len && i < INSNS_SHOWN; i++) {
@@ -178,30 +165,34 @@ static void report_code(struct vcpu *vcpu, const struct cpu_state *cpu)
     }
 }
 
-static void report_exit(struct vcpu *vcpu, uint64_t number, const struct vcpu_exit_record *record)
+static void report_exit(struct vcpu *vcpu, uint64_t number, const struct trace_record *record)
 {
-    const char *name = vcpu_reason_name(record->reason);
-    const char *direction = record->is_write ? "write" : "read";
-    if (record->reason == KVM_EXIT_IO && record->count != 1)
-        LINE("  #%llu %s %s port %#llx, %u bytes %u times, first %#llx", U64(number), name, direction,
-             U64(record->address), record->size, record->count, U64(record->value));
-    else if (record->reason == KVM_EXIT_IO || record->reason == KVM_EXIT_MMIO)
-        LINE("  #%llu %s %s %s %#llx, %u bytes, %#llx", U64(number), name, direction,
-             record->reason == KVM_EXIT_IO ? "port" : "address", U64(record->address), record->size,
-             U64(record->value));
-    else if (record->address)
-        LINE("  #%llu %s %s %#llx, %#llx", U64(number), name, direction, U64(record->address),
-             U64(record->value));
-    else
-        LINE("  #%llu %s %#llx", U64(number), name, U64(record->value));
+    char text[200];
+    trace_describe(record, &vcpu_trace_names, text, sizeof(text));
+    LINE("  #%llu %s", U64(number), text + strlen("exit "));
 }
 
-static void report_history(struct vcpu *vcpu)
+/* The last records of a vCPU that is traced: its exits, and what was done about each. */
+static void report_record(void *context, const struct trace_record *record)
 {
-    uint64_t count = vcpu->exit_count < VCPU_HISTORY ? vcpu->exit_count : VCPU_HISTORY;
-    LINE("  the last %llu of %llu exits, the newest last:", U64(count), U64(vcpu->exit_count));
+    struct vcpu *vcpu = context;
+    char text[200];
+    uint64_t now = vcpu->left_at_ticks;
+    LINE("  %+lld ticks: %s", (long long)(record->time - now),
+         trace_describe(record, &vcpu_trace_names, text, sizeof(text)));
+}
+
+void vcpu_report_last(struct vcpu *vcpu)
+{
+    uint64_t count = vcpu->exit_count < EXITS_SHOWN ? vcpu->exit_count : EXITS_SHOWN;
+    LINE("  the last %llu of %llu exits of vCPU %u, the newest last:", U64(count), U64(vcpu->exit_count),
+         vcpu->index);
     for (uint64_t number = vcpu->exit_count - count; number < vcpu->exit_count; number++)
         report_exit(vcpu, number, &vcpu->history[number % VCPU_HISTORY]);
+    if (!vcpu->machine->trace)
+        return;
+    LINE("  the last records of its trace:");
+    trace_visit_last(vcpu->machine->trace[vcpu->index], RECORDS_SHOWN, report_record, vcpu);
 }
 
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
@@ -216,5 +207,5 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
         report_system(vcpu, &cpu);
         report_code(vcpu, &cpu);
     }
-    report_history(vcpu);
+    vcpu_report_last(vcpu);
 }

@@ -11,4 +11,7 @@
  * disassembly, and the last exits. The vCPU's own thread, after vcpu_run has returned `end`. */
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end);
 
+/* The last exits alone, and where the vCPU is traced its last records. While it is out. */
+void vcpu_report_last(struct vcpu *vcpu);
+
 #endif

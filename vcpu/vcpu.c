@@ -12,6 +12,7 @@
 
 #include "vcpu/emulate.h"
 #include "vcpu/exit.h"
+#include "vcpu/exit_trace.h"
 
 int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out,
                 struct vmm_error *error)
@@ -57,11 +58,8 @@ static uint64_t now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
-/* KVM_RUN, and where asked the time inside and outside of it. 0 or a negative errno. */
-static int vcpu_enter(struct vcpu *vcpu)
+static int enter_measured(struct vcpu *vcpu)
 {
-    if (!vcpu->machine->measure_time)
-        return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
     uint64_t entered = now_ns();
     if (vcpu->left_at_ns)
         vcpu->host_ns += entered - vcpu->left_at_ns;
@@ -69,6 +67,26 @@ static int vcpu_enter(struct vcpu *vcpu)
     vcpu->left_at_ns = now_ns();
     vcpu->guest_ns += vcpu->left_at_ns - entered;
     return result;
+}
+
+static int enter_watched(struct vcpu *vcpu)
+{
+    if (trace_is_on())
+        exit_trace_flush(vcpu);
+    int result = vcpu->machine->measure_time   ? enter_measured(vcpu)
+                 : ioctl(vcpu->fd, KVM_RUN, 0) ? -errno
+                                               : 0;
+    if (trace_is_on())
+        exit_trace_left(vcpu);
+    return result;
+}
+
+/* KVM_RUN, and where asked the time inside and outside of it. 0 or a negative errno. */
+static inline int vcpu_enter(struct vcpu *vcpu)
+{
+    if (__builtin_expect(vcpu->is_watched, 0))
+        return enter_watched(vcpu);
+    return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
 }
 
 void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
@@ -80,13 +98,13 @@ void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
  * last exits had a use for them. */
 static void choose_sync(struct vcpu *vcpu)
 {
-    uint64_t wanted = vcpu->sync_exits ? vcpu->machine->sync_fields : 0;
+    uint64_t wanted = vcpu->sync_exits ? vcpu->machine->sync_fields : vcpu->traced_fields;
     vcpu->sync_exits -= vcpu->sync_exits > 0;
     if (vcpu->synced_fields != wanted)
         vcpu->run->kvm_valid_regs = vcpu->synced_fields = wanted;
 }
 
-enum vcpu_end vcpu_run(struct vcpu *vcpu)
+static enum vcpu_end run(struct vcpu *vcpu)
 {
     for (;;) {
         choose_sync(vcpu);
@@ -103,6 +121,17 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu)
         if (vcpu->ahead_wanted && !vcpu_emulate_ahead(vcpu, &end))
             return end;
     }
+}
+
+enum vcpu_end vcpu_run(struct vcpu *vcpu)
+{
+    vcpu->is_watched = vcpu->machine->measure_time;
+    if (trace_is_on())
+        exit_trace_begin(vcpu);
+    enum vcpu_end end = run(vcpu);
+    if (trace_is_on())
+        exit_trace_end(vcpu, end);
+    return end;
 }
 
 /* A kick is `kicked`, for ourselves, and immediate_exit, for KVM. Whoever sees it also sees what was written
@@ -124,7 +153,7 @@ void vcpu_clear_kick(struct vcpu *vcpu)
 int vcpu_complete_io(struct vcpu *vcpu)
 {
     __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);
-    int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+    int result = vcpu_enter(vcpu);
     __atomic_store_n(&vcpu->run->immediate_exit, 0, __ATOMIC_SEQ_CST);
     if (__atomic_load_n(&vcpu->kicked, __ATOMIC_SEQ_CST))
         __atomic_store_n(&vcpu->run->immediate_exit, 1, __ATOMIC_SEQ_CST);

@@ -13,6 +13,7 @@
 #include <pthread.h>
 
 #include "base/log.h"
+#include "base/trace_names.h"
 #include "base/types.h"
 #include "ept/memory.h"
 #include "mmio/bus.h"
@@ -49,6 +50,7 @@ struct vcpu_machine {
     void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
+    struct trace_thread *const *trace; /* of each vCPU; NULL: nothing is traced */
     uint32_t *unknown_msrs; /* VCPU_MSR_LIMIT of them, each plus 1, that were warned about; 0 is free */
     void *owner;
 };
@@ -65,17 +67,9 @@ enum vcpu_end {
     VCPU_HOST_FAILED,  /* KVM_RUN failed with the errno of vcpu_error */
 };
 
-/* One exit, for the report of a guest's end. The meaning of the fields follows the reason. */
-struct vcpu_exit_record {
-    uint64_t address; /* port, guest-physical address, MSR */
-    uint64_t value;   /* the first element's data */
-    uint32_t reason;
-    uint32_t count;
-    uint8_t size;
-    bool is_write;
-};
-
-#define VCPU_HISTORY 16 /* a power of two */
+/* The last exits are always kept, as TRACE_EXIT records, for the report of a guest's end: 4 KiB. Time,
+ * duration and rip are in them while the vCPU is traced. */
+#define VCPU_HISTORY 64 /* a power of two */
 
 struct emulation;
 
@@ -95,9 +89,13 @@ struct vcpu {
     int error;   /* of VCPU_HOST_FAILED: a positive errno */
     uint64_t exit_count;
     uint64_t reason_counts[VCPU_REASON_LIMIT];
-    uint64_t guest_ns, host_ns;                    /* with measure_time */
-    uint64_t left_at_ns;                           /* when KVM_RUN last returned; 0 before */
-    struct vcpu_exit_record history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
+    uint64_t guest_ns, host_ns;                /* with measure_time */
+    uint64_t left_at_ns;                       /* when KVM_RUN last returned; 0 before */
+    bool is_watched;                           /* measure_time, or the thread is traced */
+    uint64_t traced_fields;                    /* what every exit brings for the trace */
+    uint64_t left_at_ticks, left_rip;          /* of the last return of KVM_RUN, while traced */
+    uint64_t traced_exits;                     /* exits that the trace has */
+    struct trace_record history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
 };
 
 /* The vCPU `index` (its APIC ID too) of the machine's VM. */
@@ -126,5 +124,6 @@ void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits);
 
 /* The name that the KVM API gives to an exit reason, without its prefix: "IO", "MMIO", ... */
 const char *vcpu_reason_name(uint32_t reason);
+extern const struct trace_names vcpu_trace_names;
 
 #endif

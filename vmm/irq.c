@@ -7,12 +7,14 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/trace.h"
 #include "vmm/machine.h"
 
 static void set_line(void *owner, unsigned gsi, bool level)
 {
     struct vmm *machine = owner;
     struct kvm_irq_level line = {.irq = gsi, .level = level};
+    trace_set_irq(gsi, level);
     switch (machine->irqchip) {
     case VMM_IRQCHIP_KERNEL:
         ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
@@ -56,6 +58,7 @@ static void send_msi(void *owner, uint64_t address, uint32_t data)
     struct vmm *machine = owner;
     struct kvm_msi msi = {
         .address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
+    trace_msi(address, data);
     ioctl(machine->vm_fd, KVM_SIGNAL_MSI, &msi);
 }
 

@@ -217,6 +217,7 @@ void vmm_destroy(struct vmm *machine)
     free(machine->cpus);
     if (machine->loop)
         event_loop_stop(machine->loop);
+    machine_destroy_trace(machine);
     while (machine->parts) {
         struct machine_part *entry = machine->parts;
         machine->parts = entry->next;

@@ -78,11 +78,13 @@ struct vmm {
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
     struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts */
-    struct fwcfg *fwcfg;     /* NULL: none. Likewise */
 
     enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
     struct kvm_irq_routing *routing;
+
+    struct trace *trace;              /* NULL: not traced */
+    struct trace_thread **cpu_traces; /* of each vCPU, once the run begins */
 
     bool loaded, is_flat, has_run;
     struct boot_state start;
@@ -124,11 +126,6 @@ void machine_destroy_irqchip(struct vmm *machine);
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 void machine_ioapic_eoi(void *machine, uint8_t vector);
 
-/* qemu.c: the fw_cfg device, and what it is to tell of the image that was loaded. */
-int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error);
-int machine_fill_fwcfg(struct vmm *machine, const struct memory_map_entry *reserved, size_t reserved_count,
-                       struct vmm_error *error);
-
 /* devices.c: -EEXIST, with a sentence, where device memory would lie on RAM. */
 int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
                           struct vmm_error *error);
@@ -144,6 +141,13 @@ void machine_destroy_regions(struct vmm *machine);
 const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region);
 bool machine_is_kernel_device(void *machine, gpa_t gpa, uint64_t len);
 bool machine_is_kernel_port(void *machine, unsigned port, unsigned size);
+
+/* trace.c: from the beginning of the run to its end, where the machine is traced. */
+int machine_start_trace(struct vmm *machine, struct vmm_error *error);
+void machine_finish_trace(struct vmm *machine);
+void machine_destroy_trace(struct vmm *machine);
+/* Where the thread of a vCPU records to, or NULL. */
+struct trace_thread *machine_cpu_trace(const struct vmm *machine, unsigned index);
 
 /* image.c: the registers of the first vCPU where the image wants to be entered. */
 int machine_start_state(struct vmm *machine, struct vcpu *vcpu);

@@ -10,6 +10,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "base/trace_ring.h"
 #include "devices/char/char_backend.h"
 #include "vcpu/report.h"
 #include "vmm/machine.h"
@@ -137,6 +138,12 @@ static void report_and_end(struct machine_cpu *cpu, enum vcpu_end end, enum vmm_
     pthread_mutex_unlock(&run->report_lock);
 }
 
+/* The ends that come with a report. */
+static bool is_death(enum vmm_end_reason reason)
+{
+    return reason == VMM_END_HALTED || reason == VMM_END_TRIPLE_FAULT || reason == VMM_END_NOT_EXECUTED;
+}
+
 /* A vCPU has come back for good. */
 static void handle_end(struct machine_cpu *cpu, enum vcpu_end end)
 {
@@ -169,6 +176,7 @@ static void *cpu_main(void *argument)
 {
     struct machine_cpu *cpu = argument;
     struct run_control *run = &cpu->machine->run;
+    struct trace_thread *trace = trace_attach(machine_cpu_trace(cpu->machine, cpu->vcpu->index));
     int result = cpu->vcpu->index ? 0 : machine_start_state(cpu->machine, cpu->vcpu);
     if (result)
         machine_fail(cpu->machine, cpu->vcpu->index, result, "cannot set its registers");
@@ -178,6 +186,7 @@ static void *cpu_main(void *argument)
         vcpu_clear_kick(cpu->vcpu);
         run_leave(run);
     }
+    trace_attach(trace);
     return NULL;
 }
 
@@ -328,6 +337,8 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     if (!result)
         result = create_cpus(machine, error);
     if (!result)
+        result = machine_start_trace(machine, error);
+    if (!result)
         result = event_loop_start(machine->loop, error);
     machine_count_phase(machine, VMM_PHASE_VCPU, since_ns);
     pthread_mutex_lock(&machine->run.lock);
@@ -336,10 +347,22 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
+/* What the other vCPUs did when one of them died. */
+static void report_others(struct vmm *machine)
+{
+    if (!is_death(machine->run.end.reason))
+        return;
+    for (unsigned i = 0; i < machine->config.cpu_count; i++)
+        if (i != machine->run.end.cpu && machine->cpus[i].vcpu->exit_count)
+            vcpu_report_last(machine->cpus[i].vcpu);
+}
+
 /* What is to be done once every vCPU is out for good. */
 static int conclude(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
 {
     settle(machine);
+    report_others(machine);
+    machine_finish_trace(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)
         char_backend_flush(machine->serial_backends[i]);
     if (end)

@@ -9,12 +9,10 @@
 #include "base/lines.h"
 #include "mmio/bus.h"
 
-#define DEBUG_EXIT_PORT       0xf4u
-#define DEBUG_EXIT_PORT_COUNT 4u
+#define DEBUG_EXIT_PORT 0xf4u
 
 struct debug_exit_config {
-    uint64_t base;       /* the first of its ports */
-    unsigned port_count; /* 0 means 4 */
+    uint64_t base; /* the first of its four ports */
     struct power_line power;
 };
 

@@ -1,0 +1,243 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The record of an exit is written when the guest goes on, since only then its length is known. rip comes by
+ * the shared page. Where KVM's emulator has written the instruction off already, rip is behind it: the start
+ * is found once for each such place, from the bytes before it, and remembered with the code.
+ */
+#include "vcpu/exit_trace.h"
+
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "base/trace_ring.h"
+#include "decoder/insn.h"
+
+/* A place in the code is known by rip and by whether rip is behind the instruction. */
+#define KEY_AFTER (1ull << 63)
+
+void exit_trace_begin(struct vcpu *vcpu)
+{
+    vcpu->is_watched = true;
+    vcpu->traced_exits = vcpu->exit_count;
+    vcpu->traced_fields = trace_wants(TRACE_EXIT) ? vcpu->machine->sync_fields & KVM_SYNC_X86_REGS : 0;
+    const struct trace_record record = {.time = trace_now(), .event = TRACE_ENTRY};
+    trace_record(&record);
+}
+
+void exit_trace_left(struct vcpu *vcpu)
+{
+    vcpu->left_at_ticks = trace_now();
+    vcpu->left_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS ? vcpu->run->s.regs.regs.rip : 0;
+}
+
+size_t vcpu_read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len)
+{
+    size_t done = 0;
+    while (done < len) {
+        struct kvm_translation walk = {.linear_address = from + done};
+        size_t span = PAGE_BYTES - (from + done) % PAGE_BYTES;
+        if (span > len - done)
+            span = len - done;
+        if (ioctl(vcpu->fd, KVM_TRANSLATE, &walk) || !walk.valid ||
+            guest_mem_read(vcpu->machine->memory, walk.physical_address, bytes + done, span))
+            break;
+        done += span;
+    }
+    return done;
+}
+
+/* ---- Which instruction was it ---- */
+
+/* Code around rip, and what it means. */
+struct place {
+    struct kvm_sregs sregs;
+    struct insn_mode mode;
+    gva_t linear;                    /* of rip */
+    uint8_t before[TRACE_BYTES_MAX]; /* the bytes that end at rip, */
+    size_t before_len;               /* as many as can be read */
+    uint8_t after[TRACE_BYTES_MAX];  /* and those from it on */
+    size_t after_len;
+    const struct trace_record *exit;
+    const struct kvm_regs *regs;
+};
+
+static bool load_place(struct vcpu *vcpu, const struct trace_record *exit, struct place *place)
+{
+    if (ioctl(vcpu->fd, KVM_GET_SREGS, &place->sregs))
+        return false;
+    const struct kvm_segment *cs = &place->sregs.cs;
+    bool is_long = (place->sregs.efer & EFER_LMA) && cs->l;
+    place->exit = exit;
+    place->regs = &vcpu->run->s.regs.regs;
+    place->mode = insn_mode(is_long ? 64 : cs->db ? 32 : 16);
+    place->mode.real = !(place->sregs.cr0 & CR0_PE);
+    place->linear = vcpu->left_rip + (is_long ? 0 : cs->base);
+    place->after_len = vcpu_read_code(vcpu, place->linear, place->after, sizeof(place->after));
+    size_t wanted = place->linear < TRACE_BYTES_MAX ? place->linear : TRACE_BYTES_MAX;
+    if (vcpu_read_code(vcpu, place->linear - wanted, place->before, wanted) == wanted)
+        place->before_len = wanted;
+    return true;
+}
+
+static bool is_out(const struct insn *insn)
+{
+    return insn->op == INSN_OP_OUT || insn->op == INSN_OP_OUTS;
+}
+
+/* Whether the operand may have led to the access, by the place in its page: the registers are what they were
+ * but for those that the instruction itself has changed. */
+static bool hits(const struct place *place, const struct insn *insn, const struct insn_operand *operand)
+{
+    const struct kvm_regs *regs = place->regs;
+    const struct kvm_sregs *sregs = &place->sregs;
+    const uint64_t gpr[32] = {regs->rax, regs->rcx, regs->rdx, regs->rbx, regs->rsp, regs->rbp,
+                              regs->rsi, regs->rdi, regs->r8,  regs->r9,  regs->r10, regs->r11,
+                              regs->r12, regs->r13, regs->r14, regs->r15};
+    const uint64_t bases[6] = {sregs->es.base, sregs->cs.base, sregs->ss.base,
+                               sregs->ds.base, sregs->fs.base, sregs->gs.base};
+    struct insn_registers registers = {gpr, bases, regs->rip};
+    struct insn_memory memory;
+    if (!insn_memory(insn, operand, &memory))
+        return false;
+    uint64_t address = insn_address(insn, &memory, &registers, 0);
+    return (address ^ place->exit->address) % PAGE_BYTES == 0;
+}
+
+/* How well an instruction explains the access; 0: not at all. */
+static unsigned explains(const struct place *place, const struct insn *insn)
+{
+    unsigned best = 0;
+    if (place->exit->index == KVM_EXIT_IO)
+        return is_out(insn) ? 1 + (insn->op == INSN_OP_OUTS) : 0;
+    if (insn->attributes & INSN_STACK_WRITE)
+        best = 1;
+    for (unsigned i = 0; i < insn->operand_count; i++) {
+        const struct insn_operand *operand = &insn->operands[i];
+        if (operand->kind < INSN_MEM || !(operand->access & INSN_WRITE))
+            continue;
+        unsigned score = 1 + (operand->size == place->exit->size) + 4 * hits(place, insn, operand);
+        if (score > best)
+            best = score;
+    }
+    return best;
+}
+
+/* The number of bytes before rip at which the instruction starts, or 0. The longest of the best. */
+static unsigned find_start(const struct place *place)
+{
+    unsigned best = 0, start = 0;
+    struct insn insn;
+    for (unsigned len = 1; len <= place->before_len; len++) {
+        const uint8_t *from = place->before + place->before_len - len;
+        if (insn_decode(from, len, place->mode, &insn) != INSN_OK || insn.length != len)
+            continue;
+        unsigned score = explains(place, &insn);
+        if (score && score >= best) {
+            best = score;
+            start = len;
+        }
+    }
+    return start;
+}
+
+/* In a port's case hardware leaves rip on the instruction, and KVM's emulator behind it. */
+static bool is_at_out(const struct place *place)
+{
+    struct insn insn;
+    return place->exit->index == KVM_EXIT_IO &&
+           insn_decode(place->after, place->after_len, place->mode, &insn) == INSN_OK && is_out(&insn);
+}
+
+static void put_bytes(struct trace_record *code, const uint8_t *bytes, size_t len)
+{
+    struct insn insn;
+    code->len = (uint8_t)len;
+    memcpy(code->bytes, bytes, len);
+    if (insn_decode(bytes, len, insn_mode(code->size), &insn) == INSN_OK)
+        code->len = insn.length;
+}
+
+static struct trace_record make_code(struct vcpu *vcpu, const struct trace_record *exit, uint64_t key)
+{
+    struct trace_record code = {
+        .time = exit->time, .event = TRACE_CODE, .rip = vcpu->left_rip, .value = key, .address = exit->rip};
+    struct place place = {.linear = 0};
+    if (!load_place(vcpu, exit, &place))
+        return code;
+    unsigned back = key & KEY_AFTER && !is_at_out(&place) ? find_start(&place) : 0;
+    code.size = place.mode.bits;
+    code.rip = vcpu->left_rip - back;
+    code.address = place.linear - back;
+    if (back)
+        put_bytes(&code, place.before + place.before_len - back, back);
+    else
+        put_bytes(&code, place.after, place.after_len);
+    return code;
+}
+
+/* An exit that KVM's emulator may have finished the instruction of. */
+static bool may_be_behind(const struct trace_record *exit)
+{
+    return (exit->index == KVM_EXIT_IO || exit->index == KVM_EXIT_MMIO) && exit->flags & TRACE_WRITE;
+}
+
+static uint64_t find_rip(struct vcpu *vcpu, const struct trace_record *exit)
+{
+    uint64_t rip = vcpu->left_rip;
+    uint64_t key = rip ^ (may_be_behind(exit) ? KEY_AFTER : 0);
+    if (!rip || trace_code_find(key, &rip))
+        return rip;
+    struct trace_record code = make_code(vcpu, exit, key);
+    trace_code_add(&code);
+    return code.rip;
+}
+
+static uint32_t saturate(uint64_t ticks)
+{
+    return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+}
+
+void exit_trace_flush(struct vcpu *vcpu)
+{
+    uint64_t now = trace_now();
+    for (; vcpu->traced_exits != vcpu->exit_count; vcpu->traced_exits++) {
+        struct trace_record *record = &vcpu->history[vcpu->traced_exits % VCPU_HISTORY];
+        record->time = vcpu->left_at_ticks;
+        record->duration = saturate(now - vcpu->left_at_ticks);
+        record->rip = find_rip(vcpu, record);
+        trace_record(record);
+    }
+}
+
+void exit_trace_end(struct vcpu *vcpu, enum vcpu_end end)
+{
+    exit_trace_flush(vcpu);
+    if (end != VCPU_KICKED)
+        return;
+    const struct trace_record record = {
+        .time = vcpu->left_at_ticks, .event = TRACE_EXIT, .index = KVM_EXIT_INTR, .rip = vcpu->left_rip};
+    trace_record(&record);
+}
+
+static uint8_t code_bits(const struct cpu_state *cpu)
+{
+    if (cpu_is_64bit(cpu))
+        return 64;
+    return cpu->segments[CPU_CS].attributes & SEGMENT_DB ? 32 : 16;
+}
+
+void exit_trace_insn(const struct cpu_state *cpu, uint64_t rip, uint64_t start,
+                     const struct step_outcome *outcome)
+{
+    struct trace_record record = {.time = start,
+                                  .duration = saturate(trace_now() - start),
+                                  .event = TRACE_INSN,
+                                  .size = code_bits(cpu),
+                                  .flags = outcome->device_writes ? TRACE_WRITE : 0,
+                                  .len = outcome->byte_count,
+                                  .rip = rip,
+                                  .address = outcome->device_gpa,
+                                  .value = outcome->device_reads + outcome->device_writes};
+    memcpy(record.bytes, outcome->bytes, sizeof(outcome->bytes));
+    trace_record(&record);
+}

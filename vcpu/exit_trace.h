@@ -1,0 +1,31 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Exits in the trace: when, for how long the guest waited, and by which instruction. Nothing of it is called
+ * while the vCPU's thread is not traced. The vCPU's own thread.
+ */
+#ifndef VCPU_EXIT_TRACE_H
+#define VCPU_EXIT_TRACE_H
+
+#include "mmio/step.h"
+#include "vcpu/vcpu.h"
+
+/* The vCPU starts to run: from here on exits are to be traced, with rip where KVM can hand it over. */
+void exit_trace_begin(struct vcpu *vcpu);
+
+/* KVM_RUN has just come back: what an exit's record begins with. */
+void exit_trace_left(struct vcpu *vcpu);
+
+/* The guest is about to go on, or does not any more: records the exits since the last call. */
+void exit_trace_flush(struct vcpu *vcpu);
+
+/* The vCPU has stopped running for the reason `end`; a kick is an exit of its own. */
+void exit_trace_end(struct vcpu *vcpu, enum vcpu_end end);
+
+/* An instruction was executed in software: the one at `rip`, from the time `start` on. */
+void exit_trace_insn(const struct cpu_state *cpu, uint64_t rip, uint64_t start,
+                     const struct step_outcome *outcome);
+
+/* Guest code as far as it can be read, by KVM's own walk of the page tables. Returns how many bytes. */
+size_t vcpu_read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len);
+
+#endif

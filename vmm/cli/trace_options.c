@@ -1,0 +1,210 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * From --trace-* to a struct vmm_trace_config. Events, filters and triggers are text that libvmm reads.
+ */
+#include "vmm/cli/trace_options.h"
+
+#include <stdlib.h>
+#include <string.h>
+
+static struct trace_options found; /* popt fills it, as run_options.c has it */
+
+const struct poptOption trace_option_table[] = {
+    {"trace", 0, POPT_ARG_STRING, &found.path, 0, "record what happens into this file (see vmm trace)",
+     "FILE"},
+    {"trace-events", 0, POPT_ARG_STRING, &found.events, 0,
+     "only these events, such as exit,pio,queue_kick (default all)", "LIST"},
+    {"trace-filter", 0, POPT_ARG_STRING, &found.filter, 0,
+     "only records for which this is true, such as 'addr >= 0x3f8 && addr < 0x400 && write'", "EXPR"},
+    {"trace-buffer", 0, POPT_ARG_STRING, NULL, OPTION_TRACE_BUFFER,
+     "bytes of each thread's ring (default 1M); or one more buffer: "
+     "name=NAME[,size=SIZE][,mode=MODE][,full=FULL][,events=EVENT+EVENT...][,filter=EXPR], which may be "
+     "repeated",
+     "SIZE|BUFFER"},
+    {"trace-mode", 0, POPT_ARG_STRING, &found.mode, 0,
+     "when rings go to the file: stream (all the time; default), ring (at the end), snapshot (at the "
+     "trigger)",
+     "MODE"},
+    {"trace-full", 0, POPT_ARG_STRING, &found.full, 0,
+     "what a full ring loses: the oldest record (overwrite), the new one (stop; default with stream)",
+     "overwrite|stop"},
+    {"trace-trigger", 0, POPT_ARG_STRING, &found.trigger, 0,
+     "write the rings when this is true of a record: [snapshot[:N] if ]EXPR, or traceoff if EXPR", "TRIGGER"},
+    {"trace-marker", 0, POPT_ARG_STRING, &found.marker, 0,
+     "where the guest writes text into the trace (default port 0x504), or off", "PORT|off"},
+    POPT_TABLEEND};
+
+static const char *const mode_names[] = {
+    [VMM_TRACE_STREAM] = "stream", [VMM_TRACE_RING] = "ring", [VMM_TRACE_SNAPSHOT] = "snapshot", NULL};
+static const char *const full_names[] = {[VMM_TRACE_FULL_AUTO] = "auto",
+                                         [VMM_TRACE_FULL_OVERWRITE] = "overwrite",
+                                         [VMM_TRACE_FULL_STOP] = "stop",
+                                         NULL};
+
+static bool choose(const char *option, const char *text, const char *const *names, unsigned *choice)
+{
+    for (*choice = 0; names[*choice]; ++*choice)
+        if (strcmp(text, names[*choice]) == 0)
+            return true;
+    const char *nearest = cli_nearest(text, names);
+    cli_usage("run", "--%s: there is no '%s'; did you mean %s?", option, text, nearest ? nearest : names[1]);
+    return false;
+}
+
+bool trace_options_add_buffer(char *argument)
+{
+    if (found.size_count == TRACE_BUFFERS) {
+        free(argument);
+        cli_usage("run", "--trace-buffer: at most %d of them", TRACE_BUFFERS);
+        return false;
+    }
+    found.sizes[found.size_count++] = argument;
+    return true;
+}
+
+static bool parse_size(const char *text, uint64_t *bytes)
+{
+    if (cli_parse_size(text, bytes))
+        return true;
+    cli_usage("run", "--trace-buffer: '%s' is not a size; write 64K or 4M", text);
+    return false;
+}
+
+static bool parse_key(const char *key, char *value, struct vmm_trace_buffer *buffer)
+{
+    unsigned choice;
+    if (strcmp(key, "name") == 0) {
+        buffer->name = value;
+    } else if (strcmp(key, "size") == 0) {
+        return parse_size(value, &buffer->bytes);
+    } else if (strcmp(key, "events") == 0) {
+        for (char *plus = strchr(value, '+'); plus; plus = strchr(plus, '+'))
+            *plus = ',';
+        buffer->events = value;
+    } else if (strcmp(key, "filter") == 0) {
+        buffer->filter = value;
+    } else if (strcmp(key, "mode") == 0) {
+        if (!choose("trace-buffer: mode", value, mode_names, &choice))
+            return false;
+        buffer->mode = choice;
+    } else if (strcmp(key, "full") == 0) {
+        if (!choose("trace-buffer: full", value, full_names, &choice))
+            return false;
+        buffer->full = choice;
+    } else {
+        cli_usage("run", "--trace-buffer: there is no '%s'; there are name, size, mode, full, events, filter",
+                  key);
+        return false;
+    }
+    return true;
+}
+
+/* KEY=VALUE,...; a filter takes all the rest, commas and all. */
+static bool parse_buffer(char *argument, struct vmm_trace_buffer *buffer)
+{
+    char *rest = argument;
+    while (rest) {
+        char *part = rest;
+        bool is_filter = strncmp(part, "filter=", 7) == 0;
+        if (is_filter)
+            rest = NULL;
+        else
+            part = strsep(&rest, ",");
+        char *value = part, *key = strsep(&value, "=");
+        if (!value) {
+            cli_usage("run", "--trace-buffer: '%s' has no value; write %s=VALUE", key, key);
+            return false;
+        }
+        if (!parse_key(key, value, buffer))
+            return false;
+    }
+    if (buffer->name)
+        return true;
+    cli_usage("run", "--trace-buffer: a buffer needs name=NAME");
+    return false;
+}
+
+static bool parse_marker(const char *text, struct vmm_trace_config *config)
+{
+    uint64_t port;
+    if (!text)
+        return true;
+    config->no_marker = strcmp(text, "off") == 0;
+    if (config->no_marker)
+        return true;
+    if (cli_parse_size(text, &port) && port && port <= 0xffff) {
+        config->marker_port = (uint16_t)port;
+        return true;
+    }
+    cli_usage("run", "--trace-marker: '%s' is not a port; write 0x504, or off", text);
+    return false;
+}
+
+/* The buffer of the plain options. */
+static bool parse_main(struct trace_options *options, struct vmm_trace_buffer *buffer)
+{
+    unsigned choice;
+    buffer->events = options->events;
+    buffer->filter = options->filter;
+    bool takes_snapshots = options->trigger && strncmp(options->trigger, "traceoff", 8);
+    buffer->mode = !options->trigger ? VMM_TRACE_STREAM
+                   : takes_snapshots ? VMM_TRACE_SNAPSHOT
+                                     : VMM_TRACE_RING;
+    if (options->mode) {
+        if (!choose("trace-mode", options->mode, mode_names, &choice))
+            return false;
+        buffer->mode = choice;
+    }
+    if (options->full) {
+        if (!choose("trace-full", options->full, full_names, &choice))
+            return false;
+        buffer->full = choice;
+    }
+    return true;
+}
+
+static bool parse_buffers(struct trace_options *options)
+{
+    struct vmm_trace_buffer *usual = &options->buffers[0];
+    unsigned count = 1;
+    bool is_named = false;
+    for (unsigned i = 0; i < options->size_count; i++) {
+        char *text = options->sizes[i];
+        if (*text >= '0' && *text <= '9') {
+            if (!parse_size(text, &usual->bytes))
+                return false;
+            continue;
+        }
+        is_named = true;
+        if (count == TRACE_BUFFERS) {
+            cli_usage("run", "--trace-buffer: at most %d buffers", TRACE_BUFFERS);
+            return false;
+        }
+        if (!parse_buffer(text, &options->buffers[count++]))
+            return false;
+    }
+    bool is_usual_wanted = !is_named || usual->bytes || options->events || options->filter || options->mode;
+    options->config.buffers = is_usual_wanted ? usual : usual + 1;
+    options->config.buffer_count = is_usual_wanted ? count : count - 1;
+    return parse_main(options, usual);
+}
+
+bool trace_options_parse(struct trace_options *options)
+{
+    *options = found;
+    options->config = (struct vmm_trace_config){.path = options->path, .trigger = options->trigger};
+    if (!options->path) {
+        bool is_odd = options->events || options->filter || options->mode || options->full ||
+                      options->trigger || options->marker || options->size_count;
+        if (is_odd)
+            cli_usage("run", "which file is the trace to go to? Add --trace FILE");
+        return !is_odd;
+    }
+    return parse_marker(options->marker, &options->config) && parse_buffers(options);
+}
+
+void trace_options_fini(struct trace_options *options)
+{
+    for (unsigned i = 0; i < options->size_count; i++)
+        free(options->sizes[i]);
+}

@@ -1,0 +1,33 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The options of `vmm run` that begin with --trace.
+ */
+#ifndef VMM_CLI_TRACE_OPTIONS_H
+#define VMM_CLI_TRACE_OPTIONS_H
+
+#include "vmm/cli/cli.h"
+
+#define TRACE_BUFFERS 8
+
+/* As popt leaves them, and what they mean. */
+struct trace_options {
+    const char *path, *events, *filter, *mode, *full, *trigger, *marker;
+    char *sizes[TRACE_BUFFERS]; /* every --trace-buffer; owned */
+    unsigned size_count;
+    struct vmm_trace_buffer buffers[TRACE_BUFFERS];
+    struct vmm_trace_config config;
+};
+
+/* A part of the table of `vmm run`. What it fills is taken by trace_options_parse. */
+extern const struct poptOption trace_option_table[];
+
+/* Called by popt's loop for a --trace-buffer, which it owns from then on. */
+bool trace_options_add_buffer(char *argument);
+#define OPTION_TRACE_BUFFER 1000 /* what poptGetNextOpt returns for it */
+
+/* False, with a message, where they are not understood. `options->config.path` is NULL where nothing is to be
+ * traced. The strings are popt's. */
+bool trace_options_parse(struct trace_options *options);
+void trace_options_fini(struct trace_options *options);
+
+#endif
