@@ -107,6 +107,21 @@ static int check_config(const struct loader *loader)
     return result;
 }
 
+static int load_by_protocol(struct loader *loader)
+{
+    switch (loader->config->protocol) {
+    case BOOT_AUTO:
+    case BOOT_MULTIBOOT:
+    case BOOT_PVH:
+        return load_by_content(loader);
+    case BOOT_FLAT_REAL16:
+    case BOOT_FLAT_PROT32:
+    case BOOT_FLAT_LONG64:
+        return flat_load(loader);
+    }
+    return error_set(loader->error, -EINVAL, "%s: no such boot protocol", loader->image->name);
+}
+
 int boot_load(const struct boot_image *image, const struct boot_config *config,
               const struct guest_memory *memory, struct boot_state *state, struct vmm_error *error)
 {
@@ -126,15 +141,8 @@ int boot_load(const struct boot_image *image, const struct boot_config *config,
     if (result)
         return result;
     placement_init(&loader.placement, &loader.map, &loader.backed);
-    switch (config->protocol) {
-    case BOOT_AUTO:
-    case BOOT_MULTIBOOT:
-    case BOOT_PVH:
-        return load_by_content(&loader);
-    case BOOT_FLAT_REAL16:
-    case BOOT_FLAT_PROT32:
-    case BOOT_FLAT_LONG64:
-        return flat_load(&loader);
-    }
-    return error_set(error, -EINVAL, "%s: no such boot protocol", image->name);
+    result = load_by_protocol(&loader);
+    if (!state->kernel_len)
+        state->kernel_len = state->image_end_gpa - state->image_gpa;
+    return result;
 }

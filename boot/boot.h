@@ -108,8 +108,11 @@ struct boot_state {
     struct boot_segment cs, ds, es, fs, gs, ss, tr, ldt;
     struct boot_table gdt, idt;
 
-    const char *protocol_name;      /* "multiboot", "PVH", "flat real16", ...; static */
-    gpa_t image_gpa, image_end_gpa; /* from the first to behind the last byte that the image occupies */
+    const char *protocol_name;        /* "multiboot", "PVH", "flat real16", ...; static */
+    gpa_t image_gpa, image_end_gpa;   /* from the first to behind the last byte that the image occupies */
+    uint64_t kernel_len;              /* from image_gpa on; of a bzImage without the room for unpacking */
+    gpa_t initrd_gpa, cmdline_gpa;    /* the first module or the whole initrd, and the command line alone */
+    uint64_t initrd_len, cmdline_len; /* 0: there is none */
 };
 
 /* Loads. 0, or -ENOEXEC (the image is not understood or damaged), -EINVAL (it does not go with the

@@ -205,8 +205,7 @@ static void put_e820(const struct memory_map *map, uint8_t *params)
 }
 
 /* `params` is a page of zeros. */
-static void put_params(const struct loader *loader, const struct linux_kernel *kernel, uint8_t *params,
-                       gpa_t cmdline_gpa)
+static void put_params(const struct loader *loader, const struct linux_kernel *kernel, uint8_t *params)
 {
     uint64_t initrd_len = initrd_bytes(loader->config);
     gpa_t initrd_gpa = initrd_len ? loader->module_gpa[0] : 0;
@@ -219,7 +218,7 @@ static void put_params(const struct loader *loader, const struct linux_kernel *k
     store_le32(params + LINUX_RAMDISK_SIZE, (uint32_t)initrd_len);
     store_le32(params + LINUX_EXT_RAMDISK_IMAGE, (uint32_t)(initrd_gpa >> 32));
     store_le32(params + LINUX_EXT_RAMDISK_SIZE, (uint32_t)(initrd_len >> 32));
-    store_le32(params + LINUX_CMD_LINE_PTR, (uint32_t)cmdline_gpa);
+    store_le32(params + LINUX_CMD_LINE_PTR, (uint32_t)loader->state->cmdline_gpa);
     store_le64(params + LINUX_ACPI_RSDP, loader->config->rsdp_gpa);
     put_e820(&loader->map, params);
 }
@@ -241,8 +240,11 @@ static int put_tables(struct loader *loader, const struct linux_kernel *kernel)
         state_long64(state, &tables, gib_pages, SELECTORS_LINUX);
     else
         state_prot32(state, &tables, SELECTORS_LINUX);
-    put_params(loader, kernel, params, tables_put_strings(&tables, loader->config->cmdline, NULL));
+    loader_tell_cmdline(loader, tables_put_strings(&tables, loader->config->cmdline, NULL));
+    put_params(loader, kernel, params);
     state->rsi = params_gpa;
+    state->initrd_gpa = loader->module_gpa[0];
+    state->initrd_len = initrd_bytes(loader->config);
     return 0;
 }
 
@@ -260,6 +262,7 @@ int linux_load(struct loader *loader)
         result = put_initrd(loader, &kernel);
     if (!result)
         result = put_tables(loader, &kernel);
+    loader->state->kernel_len = kernel.file_len;
     loader->state->protocol_name = kernel.has_entry_64 ? "bzImage, 64-bit entry" : "bzImage, 32-bit entry";
     return result;
 }

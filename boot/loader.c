@@ -49,6 +49,12 @@ int loader_enter(struct loader *loader, gpa_t gpa, gpa_t limit)
     return 0;
 }
 
+void loader_tell_cmdline(struct loader *loader, gpa_t gpa)
+{
+    loader->state->cmdline_gpa = gpa;
+    loader->state->cmdline_len = loader->config->cmdline ? strlen(loader->config->cmdline) : 0;
+}
+
 static int put_module(struct loader *loader, size_t index)
 {
     const struct boot_image *module = &loader->config->modules[index].image;
@@ -70,6 +76,10 @@ int loader_put_modules(struct loader *loader)
     int result = 0;
     for (size_t i = 0; i < loader->config->module_count && !result; i++)
         result = put_module(loader, i);
+    if (!result && loader->config->module_count) {
+        loader->state->initrd_gpa = loader->module_gpa[0];
+        loader->state->initrd_len = loader->config->modules[0].image.len;
+    }
     return result;
 }
 

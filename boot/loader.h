@@ -34,6 +34,9 @@ int loader_put_elf(struct loader *loader, const struct elf_file *file);
  * the processor cannot reach. */
 int loader_enter(struct loader *loader, gpa_t gpa, gpa_t limit);
 
+/* The guest was given the command line at `gpa`. */
+void loader_tell_cmdline(struct loader *loader, gpa_t gpa);
+
 /* Puts the modules behind the image: module_gpa says where. */
 int loader_put_modules(struct loader *loader);
 

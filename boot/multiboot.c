@@ -5,6 +5,8 @@
  */
 #include "boot/multiboot.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "boot/cpu_state.h"
 
@@ -194,7 +196,7 @@ static void put_module_list(const struct loader *loader, struct boot_tables *tab
     }
 }
 
-static gpa_t put_info(const struct loader *loader, struct boot_tables *tables)
+static gpa_t put_info(struct loader *loader, struct boot_tables *tables)
 {
     gpa_t gpa;
     const char *cmdline = loader->config->cmdline ? loader->config->cmdline : "";
@@ -205,6 +207,7 @@ static gpa_t put_info(const struct loader *loader, struct boot_tables *tables)
     put_memory_map(loader, tables, info);
     put_module_list(loader, tables, info);
     info->cmdline_gpa = tables_put_strings(tables, loader->image->name, cmdline);
+    loader_tell_cmdline(loader, info->cmdline_gpa + strlen(loader->image->name) + 1);
     info->loader_name_gpa = tables_put_strings(tables, loader_name, NULL);
     return gpa;
 }

@@ -79,7 +79,7 @@ static void put_module_list(const struct loader *loader, struct boot_tables *tab
     }
 }
 
-gpa_t start_info_put(const struct loader *loader, struct boot_tables *tables)
+gpa_t start_info_put(struct loader *loader, struct boot_tables *tables)
 {
     gpa_t gpa;
     struct start_info *info = tables_take(tables, sizeof(*info), &gpa);
@@ -91,6 +91,7 @@ gpa_t start_info_put(const struct loader *loader, struct boot_tables *tables)
     put_memory_map(loader, tables, info);
     put_module_list(loader, tables, info);
     info->cmdline_gpa = tables_put_strings(tables, loader->config->cmdline, NULL);
+    loader_tell_cmdline(loader, info->cmdline_gpa);
     return gpa;
 }
 

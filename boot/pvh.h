@@ -13,6 +13,6 @@ int pvh_load(struct loader *loader, const struct elf_file *file);
 /* The start info with all it points to: the memory map, the command line, the modules (which were put).
  * Flat images get one too. */
 uint64_t start_info_size(const struct loader *loader);
-gpa_t start_info_put(const struct loader *loader, struct boot_tables *tables);
+gpa_t start_info_put(struct loader *loader, struct boot_tables *tables);
 
 #endif

@@ -118,9 +118,21 @@ int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, 
 /* QEMU's isa-debug-exit: a write of `value` to any of the 4 ports from `port` on ends the run. */
 int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *error);
 
+/* The same at `count` ports, from 1: QEMU's iobase and iosize. */
+int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count, struct vmm_error *error);
+
+/* QEMU's pc-testdev, for test kernels: ports 0xe0 to 0xeb, interrupt lines at ports 0x2000 to 0x2017, and
+ * 64 KiB of memory that remembers at 0xff000000, decoded by `engine` (AUTO: trapped). */
+int vmm_add_testdev(struct vmm *machine, enum vmm_mmio_engine engine, struct vmm_error *error);
+
 /* What a PC's kernel expects beside its serial port: CMOS and RTC, the i8042's and port 0x92's reset, the
  * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
+
+/* A file in fw_cfg's directory, such as "opt/org.example/config", from bytes that are copied. After
+ * vmm_add_legacy, which adds fw_cfg. Names of QEMU's own begin with "etc/". */
+int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes, size_t len,
+                       struct vmm_error *error);
 
 /* What ACPI describes: power management registers at port 0x600 (power off, power button, timer; IRQ 9), the
  * reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets ACPI tables, unless its image is flat

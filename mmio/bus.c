@@ -142,6 +142,17 @@ static void region_unlock(const struct bus_region *region)
         pthread_mutex_unlock(region->lock);
 }
 
+/* A region without a lock is accessed by several threads at once. */
+static void region_count(const struct bus_region *region, uint64_t counts[BUS_WIDTHS], unsigned size,
+                         size_t count)
+{
+    uint64_t *of_size = &counts[__builtin_ctz(size)];
+    if (region->lock)
+        *of_size += count;
+    else
+        __atomic_fetch_add(of_size, count, __ATOMIC_RELAXED);
+}
+
 static unsigned region_size_max(const struct bus_region *region)
 {
     return region->size_max ? region->size_max : 8;
@@ -199,7 +210,7 @@ static uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region->read_counts[__builtin_ctz(size)]++;
+        region_count(region, region->read_counts, size, 1);
         uint64_t value = region_read(region, address - region->base, size);
         region_unlock(region);
         return value;
@@ -219,7 +230,7 @@ static void write_access(struct bus *bus, uint64_t address, unsigned size, uint6
     struct bus_region *region = bus_find(bus, address);
     if (region && access_is_whole(region, address, size)) {
         region_lock(region);
-        region->write_counts[__builtin_ctz(size)]++;
+        region_count(region, region->write_counts, size, 1);
         region_write(region, address - region->base, size, value);
         region_unlock(region);
         return;
@@ -291,7 +302,7 @@ static void read_block(struct bus *bus, uint64_t address, unsigned size, size_t 
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region->read_counts[__builtin_ctz(size)] += count;
+    region_count(region, region->read_counts, size, count);
     if (region->ops->read_block)
         region->ops->read_block(region->device, offset, size, count, to);
     else
@@ -311,7 +322,7 @@ static void write_block(struct bus *bus, uint64_t address, unsigned size, size_t
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region->write_counts[__builtin_ctz(size)] += count;
+    region_count(region, region->write_counts, size, count);
     if (region->ops->write_block)
         region->ops->write_block(region->device, offset, size, count, from);
     else

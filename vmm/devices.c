@@ -8,7 +8,6 @@
 
 #include "devices/cmos/cmos.h"
 #include "devices/debug-exit/debug_exit.h"
-#include "devices/fwcfg/fwcfg.h"
 #include "devices/i8042/i8042.h"
 #include "devices/port92/port92.h"
 #include "devices/post/post.h"
@@ -39,7 +38,6 @@ struct power_line machine_power_line(struct vmm *machine)
 DESTROYER(char_backend)
 DESTROYER(cmos)
 DESTROYER(debug_exit)
-DESTROYER(fwcfg)
 DESTROYER(i8042)
 DESTROYER(port92)
 DESTROYER(post)
@@ -114,9 +112,15 @@ int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, 
 
 int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *error)
 {
+    return vmm_add_debug_exit_ports(machine, port, DEBUG_EXIT_PORT_COUNT, error);
+}
+
+int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count, struct vmm_error *error)
+{
     uint64_t since_ns = event_now_ns();
     struct debug_exit *debug_exit;
-    const struct debug_exit_config config = {.base = port, .power = machine_power_line(machine)};
+    const struct debug_exit_config config = {
+        .base = port, .port_count = count, .power = machine_power_line(machine)};
     int result = debug_exit_create(&config, &debug_exit, error);
     if (!result)
         result = machine_own(machine, debug_exit, destroy_debug_exit, error);
@@ -174,21 +178,10 @@ static int add_post(struct vmm *machine, struct vmm_error *error)
     return result ? result : bus_add(machine->ports, post_region(post), error);
 }
 
-static int add_fwcfg(struct vmm *machine, struct vmm_error *error)
-{
-    struct fwcfg *fwcfg;
-    const struct fwcfg_config config = {.ram_bytes = machine->config.ram_bytes,
-                                        .cpu_count = machine->config.cpu_count};
-    int result = fwcfg_create(&config, &fwcfg, error);
-    if (!result)
-        result = machine_own(machine, fwcfg, destroy_fwcfg, error);
-    return result ? result : bus_add(machine->ports, fwcfg_region(fwcfg), error);
-}
-
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)
 {
     static int (*const steps[])(struct vmm *, struct vmm_error *) = {add_cmos, add_i8042, add_port92,
-                                                                     add_post, add_fwcfg};
+                                                                     add_post, machine_add_fwcfg};
     uint64_t since_ns = event_now_ns();
     int result = 0;
     for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)

@@ -63,6 +63,8 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                                            .reserved_count = acpi.len != 0,
                                            .gib_pages = has_gib_pages(machine, image)};
         result = boot_load(file, &config, machine->memory, &machine->start, error);
+        if (!result)
+            result = machine_fill_fwcfg(machine, config.reserved, config.reserved_count, error);
     }
     while (opened)
         boot_image_close(&modules[--opened].image);

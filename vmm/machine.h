@@ -78,6 +78,7 @@ struct vmm {
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
     struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts */
+    struct fwcfg *fwcfg;     /* NULL: none. Likewise */
 
     enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
@@ -125,6 +126,11 @@ void machine_destroy_irqchip(struct vmm *machine);
 /* The line of a GSI, for a device. */
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 void machine_ioapic_eoi(void *machine, uint8_t vector);
+
+/* qemu.c: the fw_cfg device, and what it is to tell of the image that was loaded. */
+int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error);
+int machine_fill_fwcfg(struct vmm *machine, const struct memory_map_entry *reserved, size_t reserved_count,
+                       struct vmm_error *error);
 
 /* devices.c: -EEXIST, with a sentence, where device memory would lie on RAM. */
 int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,

@@ -6,8 +6,6 @@
 
 #include <stdlib.h>
 
-#define DEBUG_EXIT_PORT_COUNT 4
-
 struct debug_exit {
     struct bus_region region;
     struct power_line power;
@@ -37,7 +35,8 @@ int debug_exit_create(const struct debug_exit_config *config, struct debug_exit 
     debug_exit->power = config->power;
     debug_exit->region = (struct bus_region){.name = "debug-exit",
                                              .base = config->base,
-                                             .len = DEBUG_EXIT_PORT_COUNT,
+                                             .len = config->port_count ? config->port_count
+                                                                       : DEBUG_EXIT_PORT_COUNT,
                                              .size_min = 1,
                                              .size_max = 4,
                                              .ops = &debug_exit_ops,

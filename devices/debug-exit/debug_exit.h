@@ -9,10 +9,12 @@
 #include "base/lines.h"
 #include "mmio/bus.h"
 
-#define DEBUG_EXIT_PORT 0xf4u
+#define DEBUG_EXIT_PORT       0xf4u
+#define DEBUG_EXIT_PORT_COUNT 4u
 
 struct debug_exit_config {
-    uint64_t base; /* the first of its four ports */
+    uint64_t base;       /* the first of its ports */
+    unsigned port_count; /* 0 means 4 */
     struct power_line power;
 };
 

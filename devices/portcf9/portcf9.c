@@ -19,17 +19,23 @@ struct portcf9 {
     pthread_mutex_t lock;
     struct power_line power;
     uint8_t value;
+    const struct bus_ops *address_ops; /* NULL: there is no PCI */
+    void *address_device;
 };
 
 static uint64_t portcf9_read(void *device, uint64_t offset, unsigned size)
 {
     const struct portcf9 *portcf9 = device;
+    if (size == 4 && portcf9->address_ops)
+        return portcf9->address_ops->read(portcf9->address_device, 0, size);
     return offset == RESET_OFFSET && size == 1 ? portcf9->value : UINT64_MAX;
 }
 
 static void portcf9_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct portcf9 *portcf9 = device;
+    if (size == 4 && portcf9->address_ops)
+        portcf9->address_ops->write(portcf9->address_device, 0, size, value);
     if (offset != RESET_OFFSET || size != 1)
         return;
     bool rises = value & ~portcf9->value & PORTCF9_RESET;
@@ -70,4 +76,10 @@ void portcf9_destroy(struct portcf9 *portcf9)
 struct bus_region *portcf9_region(struct portcf9 *portcf9)
 {
     return &portcf9->region;
+}
+
+void portcf9_set_address(struct portcf9 *portcf9, const struct bus_ops *ops, void *device)
+{
+    portcf9->address_ops = ops;
+    portcf9->address_device = device;
 }

@@ -66,6 +66,11 @@ static bool is_amd_w_outside_64(const struct trial *trial)
            trial->insn.map == 3 && (opcode == 0x16 || opcode == 0x22) && trial->anatomy.w;
 }
 
+static bool is_taken_by_host(const struct trial *trial)
+{
+    return trial->insn.op == INSN_OP_CPUID || trial->insn.op == INSN_OP_INT;
+}
+
 static const struct oracle_class rejected[] = {
     {"extension not in this CPU", is_lacking, "CPUID lacks it"},
     {"needs a mode or host feature", is_mode_dependent, "SVM, VMX, CET, SGX, ... are #UD until turned on"},
@@ -75,6 +80,8 @@ static const struct oracle_class rejected[] = {
      "#UD for AMD; Intel ignores W (SDM 2B PEXTRQ, note)"},
     {"0F 00 and 0F 01 under a hypervisor", is_descriptor_store,
      "intercepted with UMIP, real mode only, or SMAP off"},
+    {"CPUID and INT under a hypervisor", is_taken_by_host,
+     "one without hardware virtualization gives some of them #UD"},
 };
 
 /* What we take for invalid and the processor runs. */

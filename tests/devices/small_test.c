@@ -1,9 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The devices of a register or two: debug-exit, POST, ports 0x92 and 0xcf9, pvpanic, fwcfg.
+ * The devices of a register or two: debug-exit, POST, ports 0x92 and 0xcf9, pvpanic.
  */
 #include "devices/debug-exit/debug_exit.h"
-#include "devices/fwcfg/fwcfg.h"
 #include "devices/port92/port92.h"
 #include "devices/portcf9/portcf9.h"
 #include "devices/post/post.h"
@@ -132,68 +131,39 @@ START_TEST(pvpanic_hears_of_a_panic_only)
 }
 END_TEST
 
-static struct fwcfg *fwcfg;
-static struct bus *fwcfg_bus;
+static uint64_t address_value;
 
-static void fwcfg_set_up(unsigned cpu_count, unsigned cpu_count_max)
+static uint64_t address_read(void *device, uint64_t offset, unsigned size)
 {
-    struct fwcfg_config config = {
-        .ram_bytes = 0x123456789000, .cpu_count = cpu_count, .cpu_count_max = cpu_count_max};
-    ck_assert_int_eq(fwcfg_create(&config, &fwcfg, NULL), 0);
-    fwcfg_bus = fake_bus(BUS_PORTS, fwcfg_region(fwcfg));
+    ck_assert(device == &address_value && offset == 0 && size == 4);
+    return address_value;
 }
 
-static void fwcfg_tear_down(void)
+static void address_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
-    bus_destroy(fwcfg_bus);
-    fwcfg_destroy(fwcfg);
+    ck_assert(device == &address_value && offset == 0 && size == 4);
+    address_value = value;
 }
 
-/* The first eight bytes of an item. */
-static uint64_t fwcfg_item(uint16_t item)
+START_TEST(portcf9_leaves_four_bytes_to_pci)
 {
-    uint64_t value = 0;
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, item);
-    for (int i = 0; i < 8; i++)
-        value |= bus_read(fwcfg_bus, FWCFG_PORT + 1, 1) << (8 * i);
-    return value;
-}
-
-START_TEST(fwcfg_items_are_read_byte_by_byte)
-{
-    fwcfg_set_up(3, 7);
-    ck_assert_uint_eq(fwcfg_item(0x00), 0x554d4551); /* QEMU */
-    ck_assert_uint_eq(fwcfg_item(0x01), 1);
-    ck_assert_uint_eq(fwcfg_item(0x02), 0);
-    ck_assert_uint_eq(fwcfg_item(0x03), 0x123456789000);
-    ck_assert_uint_eq(fwcfg_item(0x05), 3);
-    ck_assert_uint_eq(fwcfg_item(0x0f), 7);
-    ck_assert_uint_eq(fwcfg_item(0x19), 0);
-    fwcfg_tear_down();
-    fwcfg_set_up(0, 0);
-    ck_assert_uint_eq(fwcfg_item(0x05), 1);
-    ck_assert_uint_eq(fwcfg_item(0x0f), 1);
-    fwcfg_tear_down();
-}
-END_TEST
-
-START_TEST(fwcfg_misuse_reads_zeros_or_ones)
-{
-    fwcfg_set_up(1, 1);
-    for (unsigned item = 0x20; item < 0x10000; item += 0x1fd)
-        ck_assert_uint_eq(fwcfg_item((uint16_t)item), 0);
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
-    for (int i = 0; i < 1000; i++)
-        ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), i < 4 ? (uint64_t) "QEMU"[i] : 0);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 2), 0xffff);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT, 1), 0xff);
-    /* neither a byte to the selector nor one to the data changes anything */
-    bus_write(fwcfg_bus, FWCFG_PORT, 2, 0x00);
-    bus_write(fwcfg_bus, FWCFG_PORT, 1, 0x03);
-    bus_write(fwcfg_bus, FWCFG_PORT + 1, 1, 0x03);
-    ck_assert_uint_eq(bus_read(fwcfg_bus, FWCFG_PORT + 1, 1), 'Q');
-    fwcfg_tear_down();
-    fwcfg_destroy(NULL);
+    static const struct bus_ops ops = {.read = address_read, .write = address_write};
+    struct fake_power power = {0};
+    struct portcf9 *device;
+    struct portcf9_config config = {.power = fake_power_line(&power)};
+    ck_assert_int_eq(portcf9_create(&config, &device, NULL), 0);
+    struct bus *bus = fake_bus(BUS_PORTS, portcf9_region(device));
+    portcf9_set_address(device, &ops, &address_value);
+    bus_write(bus, 0xcf8, 4, 0x80000600);
+    ck_assert_uint_eq(bus_read(bus, 0xcf8, 4), 0x80000600);
+    ck_assert_uint_eq(bus_read(bus, 0xcf8, 2), 0xffff);
+    ck_assert_uint_eq(bus_read(bus, 0xcf9, 1), 0);
+    ck_assert_int_eq(power.count, 0);
+    bus_write(bus, 0xcf9, 1, 6);
+    ck_assert_int_eq(power.count, 1);
+    ck_assert_uint_eq(address_value, 0x80000600);
+    bus_destroy(bus);
+    portcf9_destroy(device);
 }
 END_TEST
 
@@ -204,6 +174,5 @@ void test_suite(Suite *suite)
     test_add(suite, port92_resets_on_a_rising_bit);
     test_add(suite, portcf9_resets_on_a_rising_bit);
     test_add(suite, pvpanic_hears_of_a_panic_only);
-    test_add(suite, fwcfg_items_are_read_byte_by_byte);
-    test_add(suite, fwcfg_misuse_reads_zeros_or_ones);
+    test_add(suite, portcf9_leaves_four_bytes_to_pci);
 }

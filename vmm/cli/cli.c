@@ -170,3 +170,17 @@ bool cli_parse_time(const char *text, uint64_t *ms)
     }
     return false;
 }
+
+bool cli_choose(const char *option, const char *text, const char *const *names, unsigned *choice)
+{
+    for (*choice = 0; names[*choice]; ++*choice)
+        if (strcmp(text, names[*choice]) == 0)
+            return true;
+    char list[200] = "";
+    for (unsigned i = 0; names[i]; i++)
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", names[i]);
+    const char *nearest = cli_nearest(text, names);
+    cli_usage("run", "--%s: there is no '%s'; choose from: %s%s%s%s", option, text, list,
+              nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
+    return false;
+}

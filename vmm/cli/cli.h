@@ -39,6 +39,10 @@ const char *cli_nearest(const char *word, const char *const *words);
  * `options`. Returns CLI_USAGE. */
 int cli_bad_option(const char *command, poptContext context, int code, const struct poptOption *options);
 
+/* The index of `text` in the NULL-ended list. False, with a message about `run`'s option, where it is not
+ * there. */
+bool cli_choose(const char *option, const char *text, const char *const *names, unsigned *choice);
+
 /* "64K", "128M", "1.5G", "4096": bytes. False where it is not a size. */
 bool cli_parse_size(const char *text, uint64_t *bytes);
 

@@ -11,8 +11,6 @@
 #include "vmm/cli/stats.h"
 #include "vmm/cli/terminal.h"
 
-#define DEBUG_EXIT_PORT 0xf4
-
 static void log_to_stderr(void *context, enum vmm_log_level level, const char *line)
 {
     (void)context;
@@ -43,13 +41,11 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
     if (!result)
         result = vmm_add_serial(*machine, &options->serial_config, error);
     if (!result)
-        result = vmm_add_debug_exit(*machine, DEBUG_EXIT_PORT, error);
-    if (!result)
         result = vmm_add_legacy(*machine, error);
     if (!result && !options->no_acpi)
         result = vmm_add_acpi(*machine, error);
-    for (unsigned i = 0; !result && i < options->scratch_count; i++)
-        result = vmm_add_scratch(*machine, &options->scratches[i], error);
+    if (!result)
+        result = run_devices_add(&options->devices, *machine, error);
     if (!result && options->trace.config.path)
         result = vmm_add_trace(*machine, &options->trace.config, error);
     if (!result)

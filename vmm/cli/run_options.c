@@ -14,7 +14,7 @@ static struct run_options options;
 
 #define CPUS_LIMIT 65536 /* no KVM allows as many; libvmm says how many this one does */
 
-enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_VERBOSE };
+enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_FW_CFG, OPTION_VERBOSE };
 
 static const struct poptOption option_table[] = {
     {"mem", 'm', POPT_ARG_STRING, &options.mem, 0, "guest RAM, from 64K (default 128M)", "SIZE"},
@@ -35,8 +35,12 @@ static const struct poptOption option_table[] = {
      "KIND"},
     {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE,
      "a further device; may be repeated: scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto]"
-     "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts",
+     "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts; "
+     "testdev[,engine=trap|kvm] is QEMU's pc-testdev; debug-exit,iobase=PORT[,iosize=COUNT] instead of that "
+     "at 0xf4",
      "NAME,KEY=VALUE,..."},
+    {"fw-cfg", 0, POPT_ARG_STRING, NULL, OPTION_FW_CFG,
+     "a file that the guest finds in fw_cfg; may be repeated", "name=NAME,file=PATH|string=TEXT"},
     {"mmio-engine", 0, POPT_ARG_STRING, &options.mmio_engine, 0,
      "who decodes accesses to device memory: kvm, trap (vmm does), auto (default: what the device asks for)",
      "ENGINE"},
@@ -82,21 +86,6 @@ static const char help_tail[] =
     "  vmm run --mem 1G --cpus 4 --cmdline 'tests=smp-ipi,smp-tsc' --stats guest.img\n"
     "  vmm run --flat real16 --serial none boot.bin\n";
 
-/* The index of `text` in the list. False, with a message, where it is not there. */
-static bool choose(const char *option, const char *text, const char *const *names, unsigned *choice)
-{
-    for (*choice = 0; names[*choice]; ++*choice)
-        if (strcmp(text, names[*choice]) == 0)
-            return true;
-    char list[200] = "";
-    for (unsigned i = 0; names[i]; i++)
-        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", names[i]);
-    const char *nearest = cli_nearest(text, names);
-    cli_usage("run", "--%s: there is no '%s'; choose from: %s%s%s%s", option, text, list,
-              nearest ? " (did you mean " : "", nearest ? nearest : "", nearest ? "?)" : "");
-    return false;
-}
-
 static bool parse_memory(void)
 {
     static const char *const backings[] = {
@@ -109,7 +98,7 @@ static bool parse_memory(void)
     }
     if (!options.mem_backing)
         return true;
-    if (!choose("mem-backing", options.mem_backing, backings, &choice))
+    if (!cli_choose("mem-backing", options.mem_backing, backings, &choice))
         return false;
     options.config.mem_backing = choice;
     return true;
@@ -150,7 +139,7 @@ static bool parse_flat(void)
         return true;
     size_t len = strcspn(options.flat, "@");
     snprintf(mode, sizeof(mode), "%.*s", (int)len, options.flat);
-    if (!choose("flat", mode, modes, &choice))
+    if (!cli_choose("flat", mode, modes, &choice))
         return false;
     options.image.flat = VMM_FLAT_REAL16 + choice;
     options.image.has_flat_address = options.flat[len] == '@';
@@ -161,9 +150,6 @@ static bool parse_flat(void)
     }
     return true;
 }
-
-static const char *const engine_names[] = {
-    [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
 
 static bool parse_cpus(void)
 {
@@ -188,12 +174,12 @@ static bool parse_rest(void)
                                            NULL};
     unsigned choice;
     if (options.irqchip) {
-        if (!choose("irqchip", options.irqchip, irqchips, &choice))
+        if (!cli_choose("irqchip", options.irqchip, irqchips, &choice))
             return false;
         options.config.irqchip = choice;
     }
     if (options.mmio_engine) {
-        if (!choose("mmio-engine", options.mmio_engine, engine_names, &choice))
+        if (!cli_choose("mmio-engine", options.mmio_engine, run_engine_names, &choice))
             return false;
         options.config.mmio_engine = choice;
     }
@@ -204,74 +190,6 @@ static bool parse_rest(void)
         return false;
     }
     return parse_cpus();
-}
-
-static bool parse_switch(const char *key, const char *value, bool *is_on)
-{
-    static const char *const states[] = {"off", "on", NULL};
-    unsigned choice;
-    if (!choose(key, value, states, &choice))
-        return false;
-    *is_on = choice;
-    return true;
-}
-
-static bool parse_scratch_key(const char *key, const char *value, struct vmm_scratch_config *scratch)
-{
-    unsigned choice;
-    if (strcmp(key, "addr") == 0 || strcmp(key, "size") == 0) {
-        if (cli_parse_size(value, *key == 'a' ? &scratch->base : &scratch->len))
-            return true;
-        cli_usage("run", "--device: %s=%s is not a number; write 0xd0000000, 64K or 1M", key, value);
-        return false;
-    }
-    if (strcmp(key, "coalesce") == 0)
-        return parse_switch("device: coalesce", value, &scratch->coalesce);
-    if (strcmp(key, "direct") == 0)
-        return parse_switch("device: direct", value, &scratch->direct);
-    if (strcmp(key, "engine") == 0) {
-        if (!choose("device: engine", value, engine_names, &choice))
-            return false;
-        scratch->engine = choice;
-        return true;
-    }
-    cli_usage("run", "--device: scratch has no '%s'; it has addr, size, engine, coalesce, direct", key);
-    return false;
-}
-
-/* scratch,KEY=VALUE,... */
-static bool parse_device(char *argument)
-{
-    struct vmm_scratch_config *scratch = &options.scratches[options.scratch_count];
-    char *rest = argument, *name = strsep(&rest, ",");
-    if (strcmp(name, "scratch")) {
-        cli_usage("run", "--device: there is no '%s'; there is: scratch", name);
-        return false;
-    }
-    if (options.scratch_count++ == SCRATCH_LIMIT) {
-        cli_usage("run", "--device: at most %d of scratch", SCRATCH_LIMIT);
-        return false;
-    }
-    while (rest) {
-        char *value = strsep(&rest, ","), *key = strsep(&value, "=");
-        if (!value) {
-            cli_usage("run", "--device: '%s' has no value; write %s=VALUE", key, key);
-            return false;
-        }
-        if (!parse_scratch_key(key, value, scratch))
-            return false;
-    }
-    if (scratch->base && scratch->len)
-        return true;
-    cli_usage("run", "--device: scratch needs addr=ADDRESS and size=SIZE");
-    return false;
-}
-
-static bool add_device(char *argument)
-{
-    bool understood = parse_device(argument);
-    free(argument);
-    return understood;
 }
 
 /* "FILE TEXT": the text behind the first space is the module's command line. The options own the argument. */
@@ -305,7 +223,11 @@ static int parse(poptContext context, bool *is_help)
                 return CLI_USAGE;
             break;
         case OPTION_DEVICE:
-            if (!add_device(argument))
+            if (!run_device_parse(&options.devices, argument))
+                return CLI_USAGE;
+            break;
+        case OPTION_FW_CFG:
+            if (!run_fwcfg_parse(&options.devices, argument))
                 return CLI_USAGE;
             break;
         case OPTION_TRACE_BUFFER:
@@ -354,6 +276,7 @@ void run_options_fini(struct run_options *out)
 {
     for (size_t i = 0; i < out->image.module_count; i++)
         free((void *)out->modules[i].path);
+    run_devices_fini(&out->devices);
     trace_options_fini(&out->trace);
     poptFreeContext(out->context);
 }

@@ -5,10 +5,11 @@
 #ifndef VMM_CLI_RUN_OPTIONS_H
 #define VMM_CLI_RUN_OPTIONS_H
 
+#include "vmm/cli/cli.h"
+#include "vmm/cli/run_devices.h"
 #include "vmm/cli/trace_options.h"
 
-#define MODULE_LIMIT  16
-#define SCRATCH_LIMIT 16
+#define MODULE_LIMIT 16
 
 /* The command line as popt leaves it, and what it means. */
 struct run_options {
@@ -19,8 +20,7 @@ struct run_options {
     struct vmm_serial_config serial_config;
     struct vmm_image image;
     struct vmm_module modules[MODULE_LIMIT];
-    struct vmm_scratch_config scratches[SCRATCH_LIMIT];
-    unsigned scratch_count;
+    struct run_devices devices;
     struct trace_options trace;
     poptContext context;
 };

@@ -1,0 +1,240 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * --device and --fw-cfg. A device is a name, the keys that it understands with where their values go, and
+ * what has to be true in the end.
+ */
+#include "vmm/cli/run_devices.h"
+
+#include <errno.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#define DEBUG_EXIT_PORT       0xf4
+#define DEBUG_EXIT_PORT_COUNT 4
+
+const char *const run_engine_names[] = {
+    [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
+
+enum key_kind {
+    KEY_SIZE,   /* uint64_t: a number or a size */
+    KEY_SWITCH, /* bool: on or off */
+    KEY_ENGINE, /* enum vmm_mmio_engine */
+};
+
+struct device_key {
+    const char *name;
+    enum key_kind kind;
+    void *to;
+};
+
+static bool parse_value(const struct device_key *key, const char *value)
+{
+    static const char *const states[] = {"off", "on", NULL};
+    char option[40];
+    unsigned choice;
+    snprintf(option, sizeof(option), "device: %s", key->name);
+    switch (key->kind) {
+    case KEY_SIZE:
+        if (cli_parse_size(value, key->to))
+            return true;
+        cli_usage("run", "--device: %s=%s is not a number; write 0xd0000000, 64K or 1M", key->name, value);
+        return false;
+    case KEY_SWITCH:
+        if (!cli_choose(option, value, states, &choice))
+            return false;
+        *(bool *)key->to = choice;
+        return true;
+    case KEY_ENGINE:
+        if (!cli_choose(option, value, run_engine_names, &choice))
+            return false;
+        *(enum vmm_mmio_engine *)key->to = choice;
+        return true;
+    }
+    return false;
+}
+
+static bool unknown_key(const char *device, const char *word, const struct device_key *keys, size_t count)
+{
+    char list[200] = "";
+    for (size_t i = 0; i < count; i++)
+        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", keys[i].name);
+    cli_usage("run", "--device: %s has no '%s'; it has %s", device, word, list);
+    return false;
+}
+
+/* KEY=VALUE,... with these keys. */
+static bool parse_keys(const char *device, char *rest, const struct device_key *keys, size_t count)
+{
+    while (rest) {
+        char *value = strsep(&rest, ","), *word = strsep(&value, "=");
+        if (!value) {
+            cli_usage("run", "--device: '%s' has no value; write %s=VALUE", word, word);
+            return false;
+        }
+        size_t at = 0;
+        while (at < count && strcmp(keys[at].name, word))
+            at++;
+        if (at == count)
+            return unknown_key(device, word, keys, count);
+        if (!parse_value(&keys[at], value))
+            return false;
+    }
+    return true;
+}
+
+#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
+
+static bool parse_scratch(struct run_devices *devices, char *rest)
+{
+    if (devices->scratch_count == SCRATCH_LIMIT) {
+        cli_usage("run", "--device: at most %d of scratch", SCRATCH_LIMIT);
+        return false;
+    }
+    struct vmm_scratch_config *scratch = &devices->scratches[devices->scratch_count++];
+    const struct device_key keys[] = {{"addr", KEY_SIZE, &scratch->base},
+                                      {"size", KEY_SIZE, &scratch->len},
+                                      {"engine", KEY_ENGINE, &scratch->engine},
+                                      {"coalesce", KEY_SWITCH, &scratch->coalesce},
+                                      {"direct", KEY_SWITCH, &scratch->direct}};
+    if (!parse_keys("scratch", rest, keys, COUNT(keys)))
+        return false;
+    if (scratch->base && scratch->len)
+        return true;
+    cli_usage("run", "--device: scratch needs addr=ADDRESS and size=SIZE");
+    return false;
+}
+
+static bool parse_testdev(struct run_devices *devices, char *rest)
+{
+    const struct device_key keys[] = {{"engine", KEY_ENGINE, &devices->testdev_engine}};
+    devices->has_testdev = true;
+    return parse_keys("testdev", rest, keys, COUNT(keys));
+}
+
+static bool parse_debug_exit(struct run_devices *devices, char *rest)
+{
+    const struct device_key keys[] = {{"iobase", KEY_SIZE, &devices->debug_exit_port},
+                                      {"iosize", KEY_SIZE, &devices->debug_exit_count}};
+    devices->has_debug_exit = true;
+    devices->debug_exit_port = DEBUG_EXIT_PORT;
+    devices->debug_exit_count = DEBUG_EXIT_PORT_COUNT;
+    if (!parse_keys("debug-exit", rest, keys, COUNT(keys)))
+        return false;
+    if (devices->debug_exit_port <= 0xffff && devices->debug_exit_count &&
+        devices->debug_exit_count <= 0x10000 - devices->debug_exit_port)
+        return true;
+    cli_usage("run",
+              "--device: debug-exit has ports from iobase=PORT on, iosize=COUNT of them, up to 0xffff");
+    return false;
+}
+
+static const struct device_kind {
+    const char *name;
+    bool (*parse)(struct run_devices *devices, char *rest);
+} kinds[] = {{"scratch", parse_scratch}, {"testdev", parse_testdev}, {"debug-exit", parse_debug_exit}};
+
+static bool parse_device(struct run_devices *devices, char *argument)
+{
+    const char *names[COUNT(kinds) + 1] = {NULL};
+    char *rest = argument, *name = strsep(&rest, ",");
+    unsigned choice;
+    for (size_t i = 0; i < COUNT(kinds); i++)
+        names[i] = kinds[i].name;
+    return cli_choose("device", name, names, &choice) && kinds[choice].parse(devices, rest);
+}
+
+bool run_device_parse(struct run_devices *devices, char *argument)
+{
+    bool is_understood = parse_device(devices, argument);
+    free(argument);
+    return is_understood;
+}
+
+/* A text may have commas, so it is the last. */
+bool run_fwcfg_parse(struct run_devices *devices, char *argument)
+{
+    struct run_fwcfg_file file = {.argument = argument};
+    for (char *rest = argument; rest;) {
+        if (strncmp(rest, "string=", 7) == 0) {
+            file.text = rest + 7;
+            break;
+        }
+        char *word = strsep(&rest, ",");
+        if (strncmp(word, "name=", 5) == 0)
+            file.name = word + 5;
+        else if (strncmp(word, "file=", 5) == 0)
+            file.path = word + 5;
+        else if (!file.name) /* as QEMU has it */
+            file.name = word;
+    }
+    if (!file.name || !file.path == !file.text || devices->file_count == FWCFG_FILE_LIMIT) {
+        cli_usage("run", "--fw-cfg: write name=NAME,file=PATH or name=NAME,string=TEXT, at most %d of them",
+                  FWCFG_FILE_LIMIT);
+        free(argument);
+        return false;
+    }
+    devices->files[devices->file_count++] = file;
+    return true;
+}
+
+void run_devices_fini(struct run_devices *devices)
+{
+    for (unsigned i = 0; i < devices->file_count; i++)
+        free(devices->files[i].argument);
+}
+
+static int fail(const char *path, const char *what, struct vmm_error *error)
+{
+    int code = errno ? errno : EIO;
+    error->code = -code;
+    snprintf(error->message, sizeof(error->message), "%s: cannot %s: %s", path, what, strerror(code));
+    return -code;
+}
+
+/* The whole of a file; the caller frees *bytes. */
+static int read_file(const char *path, char **bytes, size_t *len, struct vmm_error *error)
+{
+    FILE *file = fopen(path, "re"), *memory;
+    char part[4096];
+    size_t got;
+    *bytes = NULL;
+    if (!file)
+        return fail(path, "open", error);
+    memory = open_memstream(bytes, len);
+    while (memory && (got = fread(part, 1, sizeof(part), file)) > 0)
+        fwrite(part, 1, got, memory);
+    int result = !memory || ferror(file) ? fail(path, "read", error) : 0;
+    fclose(file);
+    if (memory && fclose(memory) && !result)
+        result = fail(path, "read", error);
+    return result;
+}
+
+static int add_file(struct vmm *machine, const struct run_fwcfg_file *file, struct vmm_error *error)
+{
+    char *bytes;
+    size_t len;
+    if (file->text)
+        return vmm_add_fwcfg_file(machine, file->name, file->text, strlen(file->text), error);
+    int result = read_file(file->path, &bytes, &len, error);
+    if (!result)
+        result = vmm_add_fwcfg_file(machine, file->name, bytes, len, error);
+    free(bytes);
+    return result;
+}
+
+int run_devices_add(const struct run_devices *devices, struct vmm *machine, struct vmm_error *error)
+{
+    int result = devices->has_debug_exit
+                     ? vmm_add_debug_exit_ports(machine, (uint16_t)devices->debug_exit_port,
+                                                (unsigned)devices->debug_exit_count, error)
+                     : vmm_add_debug_exit(machine, DEBUG_EXIT_PORT, error);
+    for (unsigned i = 0; !result && i < devices->scratch_count; i++)
+        result = vmm_add_scratch(machine, &devices->scratches[i], error);
+    if (!result && devices->has_testdev)
+        result = vmm_add_testdev(machine, devices->testdev_engine, error);
+    for (unsigned i = 0; !result && i < devices->file_count; i++)
+        result = add_file(machine, &devices->files[i], error);
+    return result;
+}
