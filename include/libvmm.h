@@ -106,6 +106,7 @@ struct vmm_serial_config {
     enum vmm_serial_kind kind;
     int in_fd, out_fd;
     const char *path;
+    bool append; /* VMM_SERIAL_FILE: keep what the file has */
     /* With VMM_SERIAL_DESCRIPTORS: Ctrl-A is an escape key. Ctrl-A x calls on_escape, from a thread of the
      * library; it may call vmm_stop. NULL: every byte goes to the guest. */
     void (*on_escape)(void *context);
@@ -133,6 +134,9 @@ int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
  * vmm_add_legacy, which adds fw_cfg. Names of QEMU's own begin with "etc/". */
 int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes, size_t len,
                        struct vmm_error *error);
+
+/* A port, 0x507, by which the guest says how far it has come: writing 1 is VMM_MARK_USER_SPACE. */
+int vmm_add_progress(struct vmm *machine, struct vmm_error *error);
 
 /* What ACPI describes: power management registers at port 0x600 (power off, power button, timer; IRQ 9), the
  * reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets ACPI tables, unless its image is flat
@@ -270,6 +274,17 @@ enum vmm_phase {
 
 const char *vmm_phase_name(enum vmm_phase phase);
 
+/* How far the guest has come. */
+enum vmm_mark {
+    VMM_MARK_ENTRY,      /* its first instruction is about to be executed */
+    VMM_MARK_SERIAL,     /* it has sent its first byte to a serial port */
+    VMM_MARK_USER_SPACE, /* it has said that its user space runs: vmm_add_progress */
+    VMM_MARK_END,        /* the run has ended */
+    VMM_MARK_COUNT
+};
+
+const char *vmm_mark_name(enum vmm_mark mark);
+
 /* One kind of exit, by the name that the KVM API gives it. */
 struct vmm_exit_stat {
     const char *name;
@@ -301,6 +316,12 @@ struct vmm_stats {
 void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats);
 size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity);
 size_t vmm_stats_regions(struct vmm *machine, struct vmm_region_stat *list, size_t capacity);
+
+/* Nanoseconds from vmm_create to the first time that the guest came to this point; 0 where it did not. */
+uint64_t vmm_stats_mark(struct vmm *machine, enum vmm_mark mark);
+/* The exits until then, as vmm_stats_exits. */
+size_t vmm_stats_mark_exits(struct vmm *machine, enum vmm_mark mark, struct vmm_exit_stat *list,
+                            size_t capacity);
 
 /* ---- What happened: the trace
  * ------------------------------------------------------------------------------- */

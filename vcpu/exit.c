@@ -50,7 +50,8 @@ const char *vcpu_reason_name(uint32_t reason)
 static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
 {
     uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
-    vcpu->reason_counts[counted]++;
+    uint64_t *count = &vcpu->reason_counts[counted];
+    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED); /* for machine_mark on another thread */
     struct trace_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
     *record = (struct trace_record){.event = TRACE_EXIT, .index = reason, .count = 1};
     return record;

@@ -50,6 +50,11 @@ static const enum char_kind char_kinds[] = {[VMM_SERIAL_NONE] = CHAR_NONE,
                                             [VMM_SERIAL_PTY] = CHAR_PTY,
                                             [VMM_SERIAL_SOCKET] = CHAR_SOCKET};
 
+static void press_power_button(void *machine)
+{
+    vmm_press_power_button(machine);
+}
+
 static int add_backend(struct vmm *machine, const struct vmm_serial_config *config,
                        struct char_backend **backend, struct vmm_error *error)
 {
@@ -62,7 +67,11 @@ static int add_backend(struct vmm *machine, const struct vmm_serial_config *conf
                                             .in_fd = config->in_fd,
                                             .out_fd = config->out_fd,
                                             .path = config->path,
+                                            .append = config->append,
                                             .escape = config->on_escape != NULL,
+                                            .on_power_key = press_power_button,
+                                            .on_first_output = machine_mark_serial,
+                                            .machine = machine,
                                             .on_escape = config->on_escape,
                                             .context = config->escape_context};
     int result = char_backend_create(&char_config, backend, error);

@@ -187,6 +187,7 @@ int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_err
         return error_set(error, -ENOMEM, "machine: out of memory");
     if (config)
         machine->config = *config;
+    machine->created_ns = event_now_ns();
     machine->vm_fd = machine->host.kvm_fd = -1;
     log_init(&machine->log, machine->config.log, machine->config.log_context, machine->config.log_level);
     pthread_mutex_init(&machine->run.lock, NULL);

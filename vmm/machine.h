@@ -60,6 +60,12 @@ struct run_control {
     pthread_mutex_t report_lock; /* one vCPU at a time reports its death; taken before `lock` */
 };
 
+/* A point of the boot that was reached. */
+struct machine_mark {
+    uint64_t ns;                               /* since vmm_create; 0: not reached. Any thread, atomically */
+    uint64_t reason_counts[VCPU_REASON_LIMIT]; /* exits until then */
+};
+
 #define SERIAL_LIMIT 4
 
 struct vmm {
@@ -97,6 +103,8 @@ struct vmm {
     struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
     struct run_control run;
     uint64_t phase_ns[VMM_PHASE_COUNT];
+    uint64_t created_ns;
+    struct machine_mark marks[VMM_MARK_COUNT];
 };
 
 /* Remembers how to destroy what was added. On failure `part` is destroyed at once. */
@@ -131,6 +139,10 @@ void machine_ioapic_eoi(void *machine, uint8_t vector);
 int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error);
 int machine_fill_fwcfg(struct vmm *machine, const struct memory_map_entry *reserved, size_t reserved_count,
                        struct vmm_error *error);
+
+/* marks.c: the boot has reached a point, for the first time or not. Any thread. */
+void machine_mark(struct vmm *machine, enum vmm_mark mark);
+void machine_mark_serial(void *machine);
 
 /* devices.c: -EEXIST, with a sentence, where device memory would lie on RAM. */
 int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,

@@ -180,6 +180,8 @@ static void *cpu_main(void *argument)
     int result = cpu->vcpu->index ? 0 : machine_start_state(cpu->machine, cpu->vcpu);
     if (result)
         machine_fail(cpu->machine, cpu->vcpu->index, result, "cannot set its registers");
+    if (!cpu->vcpu->index)
+        machine_mark(cpu->machine, VMM_MARK_ENTRY);
     while (run_enter(run)) {
         enum vcpu_end end = vcpu_run(cpu->vcpu);
         handle_end(cpu, end);
@@ -361,6 +363,7 @@ static void report_others(struct vmm *machine)
 static int conclude(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
 {
     settle(machine);
+    machine_mark(machine, VMM_MARK_END);
     report_others(machine);
     machine_finish_trace(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)

@@ -15,6 +15,9 @@ static int char_backend_init(struct char_backend *backend, const struct char_con
     backend->loop = config->loop;
     backend->escape = config->escape && config->kind == CHAR_DESCRIPTORS;
     backend->on_escape = config->on_escape;
+    backend->on_power_key = config->on_power_key;
+    backend->on_first_output = config->on_first_output;
+    backend->machine = config->machine;
     backend->context = config->context;
     backend->input.fd = backend->output.fd = -1;
     backend->own_fd = backend->terminal_fd = backend->listen_fd = -1;

@@ -41,15 +41,19 @@ struct char_config {
     struct event_loop *loop; /* a borrow. NULL: no input, and every byte is written at once */
     int in_fd, out_fd;       /* CHAR_DESCRIPTORS, borrowed; -1: none. They stay blocking */
     const char *path;        /* CHAR_FILE, CHAR_SOCKET */
+    bool append;             /* CHAR_FILE: it keeps what it has */
 
     /* CHAR_DESCRIPTORS: Ctrl-A is a key of its own. Ctrl-A x calls on_escape (on the loop's thread, no lock
-     * held), Ctrl-A b sends a break, Ctrl-A Ctrl-A is one Ctrl-A, Ctrl-A h or ? prints help, and anything
-     * else is ignored. Input is then read from the start, whether or not the guest wants any, and what does
-     * not fit is dropped: the key must work when the guest hangs. Otherwise input is first looked for when
-     * the front end asks, and the sender is held back while the buffer is full. */
+     * held), Ctrl-A b sends a break, Ctrl-A p calls on_power_key, Ctrl-A Ctrl-A is one Ctrl-A, Ctrl-A h or ?
+     * prints help, and anything else is ignored. Input is then read from the start, whether or not the guest
+     * wants any, and what does not fit is dropped: the key must work when the guest hangs. Otherwise input is
+     * first looked for when the front end asks, and the sender is held back while the buffer is full. */
     bool escape;
     void (*on_escape)(void *context);
     void *context;
+    void (*on_power_key)(void *machine);    /* Ctrl-A p, likewise; NULL: ignored */
+    void (*on_first_output)(void *machine); /* once, with the front end's lock held; NULL: nobody asks */
+    void *machine;
 };
 
 struct char_backend;

@@ -14,12 +14,13 @@
 
 /* Things to do when no lock is held any more. */
 struct input_requests {
-    bool input, line_break, escape, help;
+    bool input, line_break, escape, power, help;
 };
 
 static const char help_text[] = "\r\n"
                                 "Ctrl-A x       end the machine\r\n"
                                 "Ctrl-A b       send a break\r\n"
+                                "Ctrl-A p       press the power button\r\n"
                                 "Ctrl-A Ctrl-A  send a Ctrl-A\r\n"
                                 "Ctrl-A h       this help\r\n";
 
@@ -31,6 +32,9 @@ static void input_escape_command(uint8_t byte, struct input_requests *requests)
         break;
     case 'b':
         requests->line_break = true;
+        break;
+    case 'p':
+        requests->power = true;
         break;
     case 'h':
     case '?':
@@ -122,6 +126,8 @@ static void input_notify(struct char_backend *backend, const struct input_reques
     pthread_mutex_unlock(&backend->frontend_lock);
     if (requests->help)
         char_backend_write(backend, help_text, sizeof(help_text) - 1);
+    if (requests->power && backend->on_power_key)
+        backend->on_power_key(backend->machine);
     if (requests->escape && backend->on_escape)
         backend->on_escape(backend->context);
 }

@@ -52,6 +52,9 @@ struct char_backend {
     bool escape;
     void (*on_escape)(void *context);
     void *context;
+    void (*on_power_key)(void *machine);
+    void (*on_first_output)(void *machine); /* NULL after it was called */
+    void *machine;
 
     struct char_output output;
     struct char_input input;

@@ -35,9 +35,11 @@ static int char_open_descriptors(struct char_backend *backend, const struct char
     return 0;
 }
 
-static int char_open_file(struct char_backend *backend, const char *path, struct vmm_error *error)
+static int char_open_file(struct char_backend *backend, const char *path, bool append,
+                          struct vmm_error *error)
 {
-    backend->own_fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC | O_NOCTTY | O_NONBLOCK, FILE_MODE);
+    int flags = O_WRONLY | O_CREAT | O_CLOEXEC | O_NOCTTY | O_NONBLOCK | (append ? O_APPEND : O_TRUNC);
+    backend->own_fd = open(path, flags, FILE_MODE);
     if (backend->own_fd < 0)
         return error_set_errno(error, -errno, "console file %s: cannot create", path);
     char_output_set_fd(backend, backend->own_fd);
@@ -134,7 +136,7 @@ int char_open(struct char_backend *backend, const struct char_config *config, st
     case CHAR_DESCRIPTORS:
         return char_open_descriptors(backend, config);
     case CHAR_FILE:
-        return char_open_file(backend, config->path, error);
+        return char_open_file(backend, config->path, config->append, error);
     case CHAR_PTY:
         return char_open_pty(backend, error);
     case CHAR_SOCKET:

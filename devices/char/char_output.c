@@ -131,9 +131,19 @@ void char_output_flush_expired(void *owner)
     pthread_mutex_unlock(&backend->output.lock);
 }
 
+static void note_first_output(struct char_backend *backend)
+{
+    if (!__atomic_load_n(&backend->on_first_output, __ATOMIC_RELAXED))
+        return;
+    void (*call)(void *) = __atomic_exchange_n(&backend->on_first_output, NULL, __ATOMIC_ACQ_REL);
+    if (call)
+        call(backend->machine);
+}
+
 void char_backend_write(struct char_backend *backend, const void *bytes, size_t len)
 {
     struct char_output *output = &backend->output;
+    note_first_output(backend);
     if (backend->kind == CHAR_NONE)
         return;
     pthread_mutex_lock(&output->lock);

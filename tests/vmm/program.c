@@ -12,18 +12,20 @@
 
 #define WORD_LIMIT 40
 
+const char *program_path = VMM_PROGRAM;
+
 _Noreturn void program_exec(const char *line)
 {
     static char text[4096];
-    char *words[WORD_LIMIT] = {(char *)"vmm"}, *rest = text;
+    char *words[WORD_LIMIT] = {(char *)program_path}, *rest = text;
     int count = 1;
     snprintf(text, sizeof(text), "%s", line);
     for (char *word; *line && (word = strsep(&rest, " ")) && count < WORD_LIMIT - 1; words[count++] = word)
         for (char *at = word; (at = strchr(at, '^'));)
             *at = ' ';
     if (chdir(VMM_GUEST_DIR) == 0)
-        execv(VMM_PROGRAM, words);
-    perror(VMM_PROGRAM);
+        execv(program_path, words);
+    perror(program_path);
     _exit(127);
 }
 

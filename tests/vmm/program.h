@@ -17,6 +17,9 @@ struct program_run {
     char out[PROGRAM_TEXT_BYTES], err[PROGRAM_TEXT_BYTES];
 };
 
+/* What is started; `vmm` of the build unless a test says otherwise. */
+extern const char *program_path;
+
 /* In a child process: becomes `vmm` with the words of `line`, in which ^ stands for a space. */
 _Noreturn void program_exec(const char *line);
 

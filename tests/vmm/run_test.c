@@ -113,12 +113,18 @@ static json_t *parse(const char *text)
     return root;
 }
 
+static json_int_t mark_ns(json_t *marks, const char *name)
+{
+    return json_integer_value(json_object_get(json_object_get(marks, name), "ns"));
+}
+
 START_TEST(statistics_are_json_with_the_documented_fields)
 {
     test_need_kvm();
-    static const char *const fields[] = {"end",      "value",     "cpu",           "exit_count", "exits",
-                                         "emulated", "coalesced", "devices",       "unclaimed",  "guest_ns",
-                                         "host_ns",  "phase_ns",  "private_bytes", "peak_bytes"};
+    static const char *const fields[] = {"end",           "value",      "cpu",       "exit_count",
+                                         "exits",         "emulated",   "coalesced", "devices",
+                                         "unclaimed",     "guest_ns",   "host_ns",   "phase_ns",
+                                         "private_bytes", "peak_bytes", "marks",     "starts"};
     check(&(struct expectation){"run --stats-json --flat real16 " FLAT("real16-hello"), 1, "hello", "{"});
     json_t *root = parse(run.err);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -127,6 +133,12 @@ START_TEST(statistics_are_json_with_the_documented_fields)
     ck_assert_str_eq(json_string_value(json_object_get(root, "end")), "debug exit");
     ck_assert_int_gt(json_integer_value(json_object_get(json_object_get(root, "exits"), "IO")), 20);
     ck_assert_int_gt(json_integer_value(json_object_get(root, "guest_ns")), 0);
+    json_t *marks = json_object_get(root, "marks");
+    ck_assert_int_gt(mark_ns(marks, "entry"), 0);
+    ck_assert_int_gt(mark_ns(marks, "serial"), mark_ns(marks, "entry"));
+    ck_assert_int_gt(mark_ns(marks, "end"), mark_ns(marks, "serial"));
+    ck_assert_int_eq(mark_ns(marks, "user_space"), 0);
+    ck_assert_int_eq(json_integer_value(json_object_get(root, "starts")), 1);
     ck_assert_int_gt(json_integer_value(json_object_get(root, "peak_bytes")),
                      json_integer_value(json_object_get(root, "private_bytes")));
     json_decref(root);

@@ -51,6 +51,8 @@ bool cli_parse_time(const char *text, uint64_t *ms);
 
 /* The commands: argv[0] is the command's name. They return an exit status. */
 int cmd_run(int argc, const char **argv);
+/* As the program qemu-system-x86_64, whose command line it takes. */
+int cmd_qemu_compat(int argc, const char **argv);
 int cmd_decode(int argc, const char **argv);
 int cmd_doctor(int argc, const char **argv);
 int cmd_bench(int argc, const char **argv); /* where the benchmarks are built in */

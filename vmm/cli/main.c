@@ -15,6 +15,7 @@ static const struct command {
     const char *summary;
 } commands[] = {
     {"run", "vmm run", cmd_run, "boot an image"},
+    {"qemu-compat", "vmm qemu-compat", cmd_qemu_compat, "the same, with QEMU's options"},
     {"decode", "vmm decode", cmd_decode, "say what the decoder sees in an instruction's bytes"},
     {"doctor", "vmm doctor", cmd_doctor, "say what this host's KVM can do"},
 #ifdef VMM_HAVE_BENCH
@@ -29,7 +30,7 @@ static void print_help(void)
     printf("vmm %s: run x86 guests on Linux KVM\n\nUsage: vmm COMMAND [OPTION...]\n\nCommands:\n",
            vmm_version());
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-8s %s\n", commands[i].name, commands[i].summary);
+        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
     printf("\n'vmm COMMAND --help' explains a command; the manual page is vmm(1).\n");
 }
 
@@ -80,7 +81,13 @@ static int run_command(int argc, const char **argv)
 int main(int argc, char **argv)
 {
     open_standard_files();
-    int status = run_command(argc, (const char **)argv);
+    const char *name = strrchr(argv[0] ? argv[0] : "", '/');
+    int status = strcmp(name      ? name + 1
+                        : argv[0] ? argv[0]
+                                  : "",
+                        "qemu-system-x86_64") == 0
+                     ? cmd_qemu_compat(argc, (const char **)argv)
+                     : run_command(argc, (const char **)argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     cli_message("standard output: cannot write: %m");

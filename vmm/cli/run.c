@@ -5,6 +5,7 @@
  */
 #include <signal.h>
 #include <stdio.h>
+#include <time.h>
 #include <unistd.h>
 
 #include "vmm/cli/run_options.h"
@@ -23,6 +24,11 @@ static void on_escape(void *context)
     vmm_stop(*(struct vmm **)context);
 }
 
+static bool wants_stats(const struct run_options *options)
+{
+    return options->stats_text || options->stats_json;
+}
+
 /* What the machine consists of, in the order in which it is put together. */
 static int compose(struct run_options *options, struct vmm **machine, struct vmm_error *error)
 {
@@ -32,7 +38,7 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
     options->config.cpu_features = options->cpu;
     options->config.no_run_ahead = options->no_run_ahead;
-    options->config.measure_time = options->stats_text || options->stats_json;
+    options->config.measure_time = wants_stats(options);
     if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS && isatty(STDIN_FILENO)) {
         options->serial_config.on_escape = on_escape;
         options->serial_config.escape_context = machine;
@@ -42,6 +48,8 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = vmm_add_serial(*machine, &options->serial_config, error);
     if (!result)
         result = vmm_add_legacy(*machine, error);
+    if (!result)
+        result = vmm_add_progress(*machine, error);
     if (!result && !options->no_acpi)
         result = vmm_add_acpi(*machine, error);
     if (!result)
@@ -74,14 +82,15 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
     case VMM_END_HALTED:
         return CLI_HALTED;
     case VMM_END_TRIPLE_FAULT:
-        return CLI_TRIPLE_FAULT;
+        return options->triple_fault_reboots ? CLI_OK : CLI_TRIPLE_FAULT;
     case VMM_END_NOT_EXECUTED:
         return CLI_NOT_EXECUTED;
     }
     return CLI_HOST;
 }
 
-static int report_stats(const struct run_options *options, struct vmm *machine, const struct vmm_end *end)
+static int report_stats(const struct run_options *options, const struct run_stats *stats,
+                        const struct vmm_end *end)
 {
     FILE *file = options->stats_file ? fopen(options->stats_file, "we") : stderr;
     if (!file) {
@@ -89,9 +98,9 @@ static int report_stats(const struct run_options *options, struct vmm *machine, 
         return CLI_HOST;
     }
     if (options->stats_json)
-        stats_print_json(file, machine, end);
+        stats_print_json(file, stats, end);
     else
-        stats_print_text(file, machine, end);
+        stats_print_text(file, stats, end);
     if (options->stats_file && fclose(file)) {
         cli_message("%s: cannot write: %m", options->stats_file);
         return CLI_HOST;
@@ -99,28 +108,70 @@ static int report_stats(const struct run_options *options, struct vmm *machine, 
     return CLI_OK;
 }
 
-static int run_machine(struct run_options *options)
+/* One machine, from its making to its end. */
+static int run_once(struct run_options *options, struct run_stats *stats, struct vmm_end *end,
+                    struct vmm_error *error)
 {
     struct vmm *machine = NULL;
-    struct vmm_error error;
-    struct vmm_end end;
-    /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
-    signal(SIGPIPE, SIG_IGN);
-    int result = compose(options, &machine, &error);
+    int result = compose(options, &machine, error);
     if (!result) {
         if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS)
             terminal_make_raw(STDIN_FILENO);
-        result = vmm_run(machine, &end, &error);
+        result = vmm_run(machine, end, error);
         terminal_restore();
     }
+    if (!result && wants_stats(options))
+        stats_add(stats, machine);
+    vmm_destroy(machine);
+    return result;
+}
+
+static uint64_t now_ms(void)
+{
+    struct timespec now;
+    clock_gettime(CLOCK_MONOTONIC, &now);
+    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+}
+
+/* Whether the guest's end is its reboot: then the machine starts again from its image, everything in it new.
+ * --timeout is for all starts together. */
+static bool starts_again(struct run_options *options, struct vmm_end *end, uint64_t since_ms)
+{
+    bool is_reboot = end->reason == VMM_END_RESET ||
+                     (end->reason == VMM_END_TRIPLE_FAULT && options->triple_fault_reboots);
+    if (!is_reboot || !options->restarts)
+        return false;
+    uint64_t passed_ms = now_ms() - since_ms;
+    if (options->timeout && passed_ms >= options->timeout_ms) {
+        end->reason = VMM_END_TIMEOUT;
+        return false;
+    }
+    if (options->timeout)
+        options->config.timeout_ms = options->timeout_ms - passed_ms;
+    options->serial_config.append = true;
+    return true;
+}
+
+static int run_machine(struct run_options *options)
+{
+    static struct run_stats stats;
+    struct vmm_error error;
+    struct vmm_end end;
+    uint64_t since_ms = now_ms();
+    int result;
+    options->timeout_ms = options->config.timeout_ms;
+    /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
+    signal(SIGPIPE, SIG_IGN);
+    do
+        result = run_once(options, &stats, &end, &error);
+    while (!result && starts_again(options, &end, since_ms));
     int status = CLI_HOST;
     if (result)
         cli_message("%s", error.message);
     else
         status = status_of(options, &end);
-    if (!result && (options->stats_text || options->stats_json) && report_stats(options, machine, &end))
+    if (!result && wants_stats(options) && report_stats(options, &stats, &end))
         status = CLI_HOST;
-    vmm_destroy(machine);
     return status;
 }
 

@@ -53,6 +53,10 @@ static const struct poptOption option_table[] = {
      "no ACPI tables, and none of their devices: power management, reset port 0xcf9, pvpanic", NULL},
     {"dump-acpi", 0, POPT_ARG_STRING, &options.dump_acpi, 0,
      "write the ACPI tables to files in this directory", "DIRECTORY"},
+    {"on-reboot", 0, POPT_ARG_STRING, &options.on_reboot, 0,
+     "when the guest asks for a reset: exit (default), or restart the machine from its image", "ACTION"},
+    {"on-triple-fault", 0, POPT_ARG_STRING, &options.on_triple_fault, 0,
+     "report (default) the triple fault and end, or take it for a reset: reboot", "ACTION"},
     {"timeout", 't', POPT_ARG_STRING, &options.timeout, 0, "end the guest after 500ms, 10s, 2m", "TIME"},
     {"stats", 0, POPT_ARG_NONE, &options.stats_text, 0, "say at the end what the run cost, on standard error",
      NULL},
@@ -165,6 +169,21 @@ static bool parse_cpus(void)
     return true;
 }
 
+static bool parse_reboot(void)
+{
+    static const char *const actions[] = {"exit", "restart", NULL}, *const faults[] = {"report", "reboot",
+                                                                                       NULL};
+    unsigned choice = 0;
+    if (options.on_reboot && !cli_choose("on-reboot", options.on_reboot, actions, &choice))
+        return false;
+    options.restarts = choice;
+    choice = 0;
+    if (options.on_triple_fault && !cli_choose("on-triple-fault", options.on_triple_fault, faults, &choice))
+        return false;
+    options.triple_fault_reboots = choice;
+    return true;
+}
+
 static bool parse_rest(void)
 {
     static const char *const irqchips[] = {[VMM_IRQCHIP_AUTO] = "auto",
@@ -183,6 +202,8 @@ static bool parse_rest(void)
             return false;
         options.config.mmio_engine = choice;
     }
+    if (!parse_reboot())
+        return false;
     if (options.stats_file && !options.stats_json)
         options.stats_text = true;
     if (options.timeout && !cli_parse_time(options.timeout, &options.config.timeout_ms)) {

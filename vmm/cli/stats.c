@@ -6,25 +6,81 @@
 
 #include <inttypes.h>
 #include <jansson.h>
+#include <string.h>
 
-#define EXITS_MAX   64
-#define REGIONS_MAX 256
-
-/* All of it, read once. */
-struct stats {
-    struct vmm_stats totals;
-    struct vmm_exit_stat exits[EXITS_MAX];
-    struct vmm_region_stat regions[REGIONS_MAX];
-    size_t exit_count, region_count;
-};
-
-static void read_stats(struct stats *stats, struct vmm *machine)
+static void add_exits(struct run_stats *stats, const struct vmm_exit_stat *list, size_t count)
 {
-    vmm_stats_get(machine, &stats->totals);
-    stats->exit_count = vmm_stats_exits(machine, stats->exits, EXITS_MAX);
-    stats->region_count = vmm_stats_regions(machine, stats->regions, REGIONS_MAX);
-    if (stats->region_count > REGIONS_MAX)
-        stats->region_count = REGIONS_MAX;
+    for (size_t i = 0; i < count; i++) {
+        size_t at = 0;
+        while (at < stats->exit_count && strcmp(stats->exits[at].name, list[i].name))
+            at++;
+        if (at == STATS_EXITS_MAX)
+            continue;
+        stats->exits[at].name = list[i].name; /* a constant of the library */
+        stats->exits[at].count += list[i].count;
+        stats->exit_count += at == stats->exit_count;
+    }
+}
+
+static void add_region(struct run_stats *stats, const struct vmm_region_stat *region)
+{
+    size_t at = 0;
+    while (at < stats->region_count &&
+           (strcmp(stats->names[at], region->name) || stats->regions[at].base != region->base ||
+            stats->regions[at].space != region->space))
+        at++;
+    if (at == STATS_REGIONS_MAX)
+        return;
+    struct vmm_region_stat *sum = &stats->regions[at];
+    if (at == stats->region_count) {
+        *sum = *region;
+        snprintf(stats->names[at], sizeof(stats->names[at]), "%s", region->name);
+        stats->region_count++;
+        return;
+    }
+    sum->dirty_bytes += region->dirty_bytes;
+    for (unsigned i = 0; i < 4; i++) {
+        sum->read_counts[i] += region->read_counts[i];
+        sum->write_counts[i] += region->write_counts[i];
+    }
+}
+
+static void read_marks(struct run_stats *stats, struct vmm *machine)
+{
+    for (enum vmm_mark mark = 0; mark < VMM_MARK_COUNT; mark++) {
+        struct stats_mark *to = &stats->marks[mark];
+        size_t count = vmm_stats_mark_exits(machine, mark, to->exits, STATS_EXITS_MAX);
+        to->ns = vmm_stats_mark(machine, mark);
+        to->exit_count = count < STATS_EXITS_MAX ? count : STATS_EXITS_MAX;
+    }
+}
+
+/* Counts are sums, the rest is the last start's. */
+static void add_totals(struct run_stats *stats, struct vmm *machine)
+{
+    struct vmm_stats now, *sum = &stats->totals;
+    vmm_stats_get(machine, &now);
+    now.exit_count += sum->exit_count;
+    now.emulated_count += sum->emulated_count;
+    now.coalesced_count += sum->coalesced_count;
+    now.guest_ns += sum->guest_ns;
+    now.host_ns += sum->host_ns;
+    now.miss_count += sum->miss_count;
+    *sum = now;
+}
+
+void stats_add(struct run_stats *stats, struct vmm *machine)
+{
+    static struct vmm_region_stat regions[STATS_REGIONS_MAX];
+    struct vmm_exit_stat exits[STATS_EXITS_MAX];
+    size_t count = vmm_stats_exits(machine, exits, STATS_EXITS_MAX);
+    add_exits(stats, exits, count < STATS_EXITS_MAX ? count : STATS_EXITS_MAX);
+    count = vmm_stats_regions(machine, regions, STATS_REGIONS_MAX);
+    for (size_t i = 0; i < count && i < STATS_REGIONS_MAX; i++)
+        add_region(stats, &regions[i]);
+    add_totals(stats, machine);
+    read_marks(stats, machine);
+    stats->start_count++;
 }
 
 static uint64_t sum(const uint64_t counts[4])
@@ -32,18 +88,18 @@ static uint64_t sum(const uint64_t counts[4])
     return counts[0] + counts[1] + counts[2] + counts[3];
 }
 
-static void print_regions(FILE *file, const struct stats *stats)
+static void print_regions(FILE *file, const struct run_stats *stats)
 {
     fprintf(file, "accesses by device                     reads      writes   of 1, 2, 4, 8 bytes\n");
     for (size_t i = 0; i < stats->region_count; i++) {
         const struct vmm_region_stat *region = &stats->regions[i];
         const uint64_t *reads = region->read_counts, *writes = region->write_counts;
         if (region->dirty_bytes)
-            fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 " KiB of pages written\n", region->name,
+            fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 " KiB of pages written\n", stats->names[i],
                     region->base, region->engine, region->dirty_bytes >> 10);
         if (!sum(reads) && !sum(writes))
             continue;
-        fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 "   %9" PRIu64 "   ", region->name,
+        fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 "   %9" PRIu64 "   ", stats->names[i],
                 region->base, region->space == VMM_SPACE_PORTS ? "port" : region->engine, sum(reads),
                 sum(writes));
         fprintf(file,
@@ -67,24 +123,55 @@ static void print_phases(FILE *file, const struct vmm_stats *totals)
     fprintf(file, "  %-10s %9.1f us\n", "all", (double)sum_ns / 1e3);
 }
 
-void stats_print_text(FILE *file, struct vmm *machine, const struct vmm_end *end)
+/* How often each exit came between two marks. */
+static uint64_t exits_between(const struct stats_mark *before, const struct vmm_exit_stat *exit)
 {
-    struct stats stats;
-    read_stats(&stats, machine);
+    uint64_t count = exit->count;
+    for (size_t i = 0; before && i < before->exit_count; i++)
+        if (strcmp(before->exits[i].name, exit->name) == 0)
+            count -= before->exits[i].count;
+    return count;
+}
+
+/* A line for each mark that was reached: when, and the exits since the one before it. */
+static void print_marks(FILE *file, const struct run_stats *stats)
+{
+    const struct stats_mark *before = NULL;
+    fprintf(file, "progress                         at      since the line before\n");
+    for (enum vmm_mark mark = 0; mark < VMM_MARK_COUNT; mark++) {
+        const struct stats_mark *now = &stats->marks[mark];
+        if (!now->ns)
+            continue;
+        fprintf(file, "  %-18s %12.3f ms  %12.3f ms", vmm_mark_name(mark), (double)now->ns / 1e6,
+                (double)(now->ns - (before ? before->ns : 0)) / 1e6);
+        for (size_t i = 0; i < now->exit_count; i++)
+            if (exits_between(before, &now->exits[i]))
+                fprintf(file, "  %s %" PRIu64, now->exits[i].name, exits_between(before, &now->exits[i]));
+        fputc('\n', file);
+        before = now;
+    }
+}
+
+void stats_print_text(FILE *file, const struct run_stats *stats, const struct vmm_end *end)
+{
     fprintf(file, "end: %s on vCPU %u\n", vmm_end_name(end->reason), end->cpu);
-    fprintf(file, "exits %" PRIu64 "\n", stats.totals.exit_count);
-    for (size_t i = 0; i < stats.exit_count; i++)
-        fprintf(file, "  %-20s %9" PRIu64 "\n", stats.exits[i].name, stats.exits[i].count);
-    if (stats.totals.emulated_count)
-        fprintf(file, "  instructions executed in software %9" PRIu64 "\n", stats.totals.emulated_count);
-    if (stats.totals.coalesced_count)
-        fprintf(file, "  writes collected without an exit  %9" PRIu64 "\n", stats.totals.coalesced_count);
-    print_regions(file, &stats);
-    fprintf(file, "time inside KVM_RUN %.3f ms, outside %.3f ms\n", (double)stats.totals.guest_ns / 1e6,
-            (double)stats.totals.host_ns / 1e6);
-    print_phases(file, &stats.totals);
-    fprintf(file, "private memory without guest RAM: %" PRIu64 " KiB\n", stats.totals.private_bytes >> 10);
-    fprintf(file, "peak memory with the guest RAM in use: %" PRIu64 " KiB\n", stats.totals.peak_bytes >> 10);
+    if (stats->start_count > 1)
+        fprintf(file, "starts %u: counts are of all of them, times and memory of the last\n",
+                stats->start_count);
+    fprintf(file, "exits %" PRIu64 "\n", stats->totals.exit_count);
+    for (size_t i = 0; i < stats->exit_count; i++)
+        fprintf(file, "  %-20s %9" PRIu64 "\n", stats->exits[i].name, stats->exits[i].count);
+    if (stats->totals.emulated_count)
+        fprintf(file, "  instructions executed in software %9" PRIu64 "\n", stats->totals.emulated_count);
+    if (stats->totals.coalesced_count)
+        fprintf(file, "  writes collected without an exit  %9" PRIu64 "\n", stats->totals.coalesced_count);
+    print_regions(file, stats);
+    fprintf(file, "time inside KVM_RUN %.3f ms, outside %.3f ms\n", (double)stats->totals.guest_ns / 1e6,
+            (double)stats->totals.host_ns / 1e6);
+    print_phases(file, &stats->totals);
+    print_marks(file, stats);
+    fprintf(file, "private memory without guest RAM: %" PRIu64 " KiB\n", stats->totals.private_bytes >> 10);
+    fprintf(file, "peak memory with the guest RAM in use: %" PRIu64 " KiB\n", stats->totals.peak_bytes >> 10);
 }
 
 /* By width: 1, 2, 4, 8 bytes. */
@@ -94,13 +181,13 @@ static json_t *counts_json(const uint64_t counts[4])
                      (json_int_t)counts[3]);
 }
 
-static json_t *regions_json(const struct stats *stats)
+static json_t *regions_json(const struct run_stats *stats)
 {
     json_t *list = json_array();
     for (size_t i = 0; i < stats->region_count; i++) {
         const struct vmm_region_stat *region = &stats->regions[i];
         json_array_append_new(
-            list, json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:o, s:o}", "name", region->name, "space",
+            list, json_pack("{s:s, s:s, s:s?, s:I, s:I, s:I, s:o, s:o}", "name", stats->names[i], "space",
                             region->space == VMM_SPACE_PORTS ? "port" : "memory", "engine", region->engine,
                             "base", (json_int_t)region->base, "len", (json_int_t)region->len, "dirty",
                             (json_int_t)region->dirty_bytes, "reads", counts_json(region->read_counts),
@@ -109,25 +196,41 @@ static json_t *regions_json(const struct stats *stats)
     return list;
 }
 
-void stats_print_json(FILE *file, struct vmm *machine, const struct vmm_end *end)
+static json_t *marks_json(const struct run_stats *stats)
 {
-    struct stats stats;
-    read_stats(&stats, machine);
+    static const char *const keys[] = {[VMM_MARK_ENTRY] = "entry",
+                                       [VMM_MARK_SERIAL] = "serial",
+                                       [VMM_MARK_USER_SPACE] = "user_space",
+                                       [VMM_MARK_END] = "end"};
+    json_t *marks = json_object();
+    for (enum vmm_mark mark = 0; mark < VMM_MARK_COUNT; mark++) {
+        const struct stats_mark *now = &stats->marks[mark];
+        json_t *exits = json_object();
+        for (size_t i = 0; i < now->exit_count; i++)
+            json_object_set_new(exits, now->exits[i].name, json_integer((json_int_t)now->exits[i].count));
+        json_object_set_new(marks, keys[mark],
+                            json_pack("{s:I, s:o}", "ns", (json_int_t)now->ns, "exits", exits));
+    }
+    return marks;
+}
+
+void stats_print_json(FILE *file, const struct run_stats *stats, const struct vmm_end *end)
+{
     json_t *exits = json_object(), *phases = json_object();
-    for (size_t i = 0; i < stats.exit_count; i++)
-        json_object_set_new(exits, stats.exits[i].name, json_integer((json_int_t)stats.exits[i].count));
+    for (size_t i = 0; i < stats->exit_count; i++)
+        json_object_set_new(exits, stats->exits[i].name, json_integer((json_int_t)stats->exits[i].count));
     for (enum vmm_phase phase = 0; phase < VMM_PHASE_COUNT; phase++)
         json_object_set_new(phases, vmm_phase_name(phase),
-                            json_integer((json_int_t)stats.totals.phase_ns[phase]));
-    json_t *root = json_pack("{s:s, s:I, s:i, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:I, s:I}", "end",
-                             vmm_end_name(end->reason), "value", (json_int_t)end->value, "cpu", (int)end->cpu,
-                             "exit_count", (json_int_t)stats.totals.exit_count, "exits", exits, "emulated",
-                             (json_int_t)stats.totals.emulated_count, "coalesced",
-                             (json_int_t)stats.totals.coalesced_count, "devices", regions_json(&stats),
-                             "unclaimed", (json_int_t)stats.totals.miss_count, "guest_ns",
-                             (json_int_t)stats.totals.guest_ns, "host_ns", (json_int_t)stats.totals.host_ns,
-                             "phase_ns", phases, "private_bytes", (json_int_t)stats.totals.private_bytes,
-                             "peak_bytes", (json_int_t)stats.totals.peak_bytes);
+                            json_integer((json_int_t)stats->totals.phase_ns[phase]));
+    json_t *root = json_pack(
+        "{s:s, s:I, s:i, s:I, s:o, s:I, s:I, s:o, s:I, s:I, s:I, s:o, s:I, s:I, s:o, s:i}", "end",
+        vmm_end_name(end->reason), "value", (json_int_t)end->value, "cpu", (int)end->cpu, "exit_count",
+        (json_int_t)stats->totals.exit_count, "exits", exits, "emulated",
+        (json_int_t)stats->totals.emulated_count, "coalesced", (json_int_t)stats->totals.coalesced_count,
+        "devices", regions_json(stats), "unclaimed", (json_int_t)stats->totals.miss_count, "guest_ns",
+        (json_int_t)stats->totals.guest_ns, "host_ns", (json_int_t)stats->totals.host_ns, "phase_ns", phases,
+        "private_bytes", (json_int_t)stats->totals.private_bytes, "peak_bytes",
+        (json_int_t)stats->totals.peak_bytes, "marks", marks_json(stats), "starts", (int)stats->start_count);
     json_dumpf(root, file, JSON_COMPACT);
     fputc('\n', file);
     json_decref(root);

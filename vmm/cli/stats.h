@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * What a run cost, for a person and for a program.
+ * What a run cost, for a person and for a program. A run that was restarted is several machines, one after
+ * the other: each is added.
  */
 #ifndef VMM_CLI_STATS_H
 #define VMM_CLI_STATS_H
@@ -9,9 +10,33 @@
 
 #include "include/libvmm.h"
 
-void stats_print_text(FILE *file, struct vmm *machine, const struct vmm_end *end);
+#define STATS_EXITS_MAX   64
+#define STATS_REGIONS_MAX 256
+
+/* A point of the boot, and the exits until then. */
+struct stats_mark {
+    uint64_t ns; /* 0: not reached */
+    struct vmm_exit_stat exits[STATS_EXITS_MAX];
+    size_t exit_count;
+};
+
+/* Begins as zeros. */
+struct run_stats {
+    struct vmm_stats totals;
+    struct vmm_exit_stat exits[STATS_EXITS_MAX];
+    struct vmm_region_stat regions[STATS_REGIONS_MAX]; /* without their names, which end with the machine */
+    char names[STATS_REGIONS_MAX][32];
+    struct stats_mark marks[VMM_MARK_COUNT];
+    size_t exit_count, region_count;
+    unsigned start_count;
+};
+
+/* While the machine does not run. */
+void stats_add(struct run_stats *stats, struct vmm *machine);
+
+void stats_print_text(FILE *file, const struct run_stats *stats, const struct vmm_end *end);
 
 /* One JSON object on one line; docs/stats.md describes it. */
-void stats_print_json(FILE *file, struct vmm *machine, const struct vmm_end *end);
+void stats_print_json(FILE *file, const struct run_stats *stats, const struct vmm_end *end);
 
 #endif

@@ -1,0 +1,94 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm qemu-compat` with a kernel in the style of those written for QEMU, as their runners start it. The same
+ * kernel and options under QEMU's software CPU: tests/guest/qemu_style.sh.
+ */
+#include <stdio.h>
+#include <string.h>
+#include <sys/stat.h>
+#include <unistd.h>
+
+#include "tests/vmm/program.h"
+
+#define RUNNER                                                                    \
+    "-nodefaults -device pc-testdev -vnc none -serial stdio -device pci-testdev " \
+    "-device isa-debug-exit,iobase=0xf4,iosize=4 -machine accel=kvm --no-reboot "
+
+static struct program_run run;
+
+static void must_pass(const char *line)
+{
+    program_run(line, &run);
+    ck_assert_msg(run.status == 1 && strstr(run.out, "all passed\n") && !strstr(run.out, "not ok"),
+                  "vmm %s: status %d, said\n%s%s", line, run.status, run.out, run.err);
+}
+
+static void make_initrd(void)
+{
+    FILE *file = fopen("/tmp/qemu-compat-initrd", "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("INITRD!\n", file);
+    fclose(file);
+}
+
+START_TEST(a_runners_command_line_passes)
+{
+    test_need_kvm();
+    must_pass("qemu-compat " RUNNER "-kernel qemu32.img -smp 1 -m 128 -append cpus=1^mem=128");
+    ck_assert_ptr_nonnull(strstr(run.err, "-device pci-testdev: is not there"));
+    must_pass("qemu-compat " RUNNER "-kernel qemu32-low.img -smp 1 -append cpus=1^mem=128");
+}
+END_TEST
+
+START_TEST(every_cpu_the_module_and_files_are_there)
+{
+    test_need_kvm();
+    make_initrd();
+    must_pass("qemu-compat " RUNNER
+              "-kernel qemu32.img -smp cpus=4,sockets=1 -m 256M -cpu host,-avx512f,+x2apic -initrd "
+              "/tmp/qemu-compat-initrd -fw_cfg opt/test/file,string=text -append cpus=4^mem=256^module^file");
+    must_pass("qemu-compat " RUNNER
+              "-kernel qemu32-low.img -smp 2 -initrd /tmp/qemu-compat-initrd -append cpus=2^mem=128^module");
+    unlink("/tmp/qemu-compat-initrd");
+}
+END_TEST
+
+/* Where a runner calls the program by QEMU's name. */
+START_TEST(the_program_goes_by_qemus_name)
+{
+    static const char link_path[] = "/tmp/qemu-compat-test/qemu-system-x86_64";
+    test_need_kvm();
+    mkdir("/tmp/qemu-compat-test", 0700);
+    unlink(link_path);
+    ck_assert_int_eq(symlink(VMM_PROGRAM, link_path), 0);
+    program_path = link_path;
+    must_pass(RUNNER "-kernel qemu32.img -smp 1 -append cpus=1^mem=128");
+    unlink(link_path);
+    rmdir("/tmp/qemu-compat-test");
+}
+END_TEST
+
+START_TEST(a_reset_starts_the_machine_again)
+{
+    test_need_kvm();
+    program_run("run --on-reboot restart --timeout 500ms --stats --flat real16 flat/real16-i8042-reset.bin",
+                &run);
+    const char *starts = strstr(run.err, "starts ");
+    ck_assert_msg(run.status == 124 && starts && strncmp(starts, "starts 1:", 9), "status %d\n%s", run.status,
+                  run.err);
+    program_run("run --on-reboot exit --on-triple-fault reboot --flat prot32 flat/prot32-triple.bin", &run);
+    ck_assert_int_eq(run.status, 0);
+    program_run("run --on-reboot restart --on-triple-fault reboot --timeout 500ms --flat prot32 "
+                "flat/prot32-triple.bin",
+                &run);
+    ck_assert_int_eq(run.status, 124);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, a_runners_command_line_passes, 60);
+    test_add_slow(suite, every_cpu_the_module_and_files_are_there, 60);
+    test_add_slow(suite, the_program_goes_by_qemus_name, 60);
+    test_add_slow(suite, a_reset_starts_the_machine_again, 60);
+}

@@ -1,0 +1,89 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * How far a boot has come: the first instruction, the first byte on a serial line, the guest's own word that
+ * its user space runs. Each is a time and the exits until then.
+ *
+ * Threads: machine_mark from any, the first call for a mark counts; the rest while nothing runs.
+ */
+#include <string.h>
+
+#include "devices/progress/progress.h"
+#include "vmm/machine.h"
+
+const char *vmm_mark_name(enum vmm_mark mark)
+{
+    static const char *const names[] = {
+        [VMM_MARK_ENTRY] = "first instruction",
+        [VMM_MARK_SERIAL] = "first serial byte",
+        [VMM_MARK_USER_SPACE] = "user space",
+        [VMM_MARK_END] = "end",
+    };
+    return (unsigned)mark < ARRAY_COUNT(names) ? names[mark] : "unknown";
+}
+
+/* The other vCPUs run on meanwhile, so their counts are as they are seen. */
+static void copy_counts(const struct vmm *machine, struct machine_mark *mark)
+{
+    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++) {
+        const struct vcpu *vcpu = machine->cpus[i].vcpu;
+        for (unsigned reason = 0; vcpu && reason < VCPU_REASON_LIMIT; reason++)
+            mark->reason_counts[reason] += __atomic_load_n(&vcpu->reason_counts[reason], __ATOMIC_RELAXED);
+    }
+}
+
+void machine_mark(struct vmm *machine, enum vmm_mark which)
+{
+    struct machine_mark *mark = &machine->marks[which];
+    uint64_t none = 0, ns = event_now_ns() - machine->created_ns;
+    if (__atomic_load_n(&mark->ns, __ATOMIC_RELAXED))
+        return;
+    if (__atomic_compare_exchange_n(&mark->ns, &none, ns ? ns : 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
+        copy_counts(machine, mark);
+}
+
+void machine_mark_serial(void *machine)
+{
+    machine_mark(machine, VMM_MARK_SERIAL);
+}
+
+static void mark_user_space(void *machine)
+{
+    machine_mark(machine, VMM_MARK_USER_SPACE);
+}
+
+static void destroy_progress(void *part)
+{
+    progress_destroy(part);
+}
+
+int vmm_add_progress(struct vmm *machine, struct vmm_error *error)
+{
+    struct progress *progress;
+    const struct progress_config config = {.user_space = mark_user_space, .owner = machine};
+    int result = progress_create(&config, &progress, error);
+    if (!result)
+        result = machine_own(machine, progress, destroy_progress, error);
+    return result ? result : bus_add(machine->ports, progress_region(progress), error);
+}
+
+uint64_t vmm_stats_mark(struct vmm *machine, enum vmm_mark mark)
+{
+    return (unsigned)mark < VMM_MARK_COUNT ? machine->marks[mark].ns : 0;
+}
+
+size_t vmm_stats_mark_exits(struct vmm *machine, enum vmm_mark mark, struct vmm_exit_stat *list,
+                            size_t capacity)
+{
+    size_t found = 0;
+    if ((unsigned)mark >= VMM_MARK_COUNT)
+        return 0;
+    for (uint32_t reason = 0; reason < VCPU_REASON_LIMIT; reason++) {
+        uint64_t count = machine->marks[mark].reason_counts[reason];
+        if (!count)
+            continue;
+        if (found < capacity)
+            list[found] = (struct vmm_exit_stat){.name = vcpu_reason_name(reason), .count = count};
+        found++;
+    }
+    return found;
+}
