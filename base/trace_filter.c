@@ -357,7 +357,12 @@ int trace_filter_create(const char *text, const struct trace_names *names, struc
                         struct vmm_error *error)
 {
     struct trace_filter *filter = calloc(1, sizeof(*filter));
-    struct parser parser = {.text = text, .at = text, .names = names, .filter = filter, .error = error};
+    struct parser parser = {.text = text,
+                            .at = text,
+                            .names = names,
+                            .filter = filter,
+                            .ticks_per_s = names ? names->ticks_per_s : 0,
+                            .error = error};
     *out = NULL;
     if (!filter)
         return error_set(error, -ENOMEM, "trace filter: out of memory");

@@ -29,6 +29,7 @@ enum trace_field {
 struct trace_names {
     const char *const *reasons;
     unsigned reason_count;
+    uint64_t ticks_per_s; /* of the TSC, for times in filters; 0: this host's, which is measured then */
 };
 
 /* NULL for a number that is no event's. */

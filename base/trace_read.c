@@ -439,7 +439,7 @@ static void conclude(struct trace_file *file)
     uint64_t ticks = strings->last_ticks - file->first_ticks, ns = strings->last_ns - file->first_ns;
     bool is_usable = strings->last_ticks > file->first_ticks && strings->last_ns > file->first_ns;
     file->ns_per_tick = is_usable ? (double)ns / (double)ticks : 1;
-    file->names = (struct trace_names){strings->reasons, REASON_LIMIT};
+    file->names = (struct trace_names){strings->reasons, REASON_LIMIT, (uint64_t)(1e9 / file->ns_per_tick)};
     sort_items(file);
     if (!file->is_ended && !*file->damage)
         damaged(file, "cut off: it was not ended (is the guest still running, or was vmm killed?)");

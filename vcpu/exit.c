@@ -38,7 +38,8 @@ static const char *const reason_names[] = {
     [VCPU_MEMORY_FAULT] = "MEMORY_FAULT",
 };
 
-const struct trace_names vcpu_trace_names = {reason_names, ARRAY_COUNT(reason_names)};
+const struct trace_names vcpu_trace_names = {.reasons = reason_names,
+                                             .reason_count = ARRAY_COUNT(reason_names)};
 
 const char *vcpu_reason_name(uint32_t reason)
 {

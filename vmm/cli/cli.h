@@ -55,6 +55,7 @@ int cmd_run(int argc, const char **argv);
 int cmd_qemu_compat(int argc, const char **argv);
 int cmd_decode(int argc, const char **argv);
 int cmd_doctor(int argc, const char **argv);
+int cmd_trace(int argc, const char **argv);
 int cmd_bench(int argc, const char **argv); /* where the benchmarks are built in */
 
 #endif

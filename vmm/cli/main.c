@@ -18,6 +18,7 @@ static const struct command {
     {"qemu-compat", "vmm qemu-compat", cmd_qemu_compat, "the same, with QEMU's options"},
     {"decode", "vmm decode", cmd_decode, "say what the decoder sees in an instruction's bytes"},
     {"doctor", "vmm doctor", cmd_doctor, "say what this host's KVM can do"},
+    {"trace", "vmm trace", cmd_trace, "convert a trace that vmm run --trace wrote, or say what it means"},
 #ifdef VMM_HAVE_BENCH
     {"bench", "vmm bench", cmd_bench, "measure what exits, device accesses and start-up cost"},
 #endif
