@@ -35,7 +35,6 @@ struct build {
     const struct acpi_config *config;
     struct acpi_tables *out;
     struct aml at; /* over out->bytes */
-    unsigned count;
 };
 
 static uint8_t checksum(const uint8_t *bytes, size_t len)
@@ -55,7 +54,7 @@ static struct acpi_table *table_begin(struct build *build, const char *name, uns
 {
     static const uint8_t zeros[FACS_BYTES];
     aml_bytes(&build->at, zeros, -build->at.len & (align - 1));
-    struct acpi_table *table = &build->out->tables[build->count++];
+    struct acpi_table *table = &build->out->tables[build->out->count++];
     snprintf(table->name, sizeof(table->name), "%s", name);
     table->offset = (uint32_t)build->at.len;
     return table;
@@ -147,6 +146,49 @@ static void put_virtio_mmio(struct build *build, unsigned index)
     aml_end(&build->at, device);
 }
 
+/* Every pin of every slot by its GSI (ACPI 6.5 6.2.13). */
+static void put_routing(struct build *build)
+{
+    size_t routing = aml_package_begin(&build->at, "_PRT", 32 * 4);
+    for (unsigned i = 0; i < 32 * 4; i++) {
+        size_t entry = aml_package_begin(&build->at, NULL, 4);
+        aml_number(&build->at, (i / 4) << 16 | 0xffff); /* all functions of the slot */
+        aml_number(&build->at, i % 4);
+        aml_number(&build->at, 0); /* no link device: the next is a GSI */
+        aml_number(&build->at, build->config->pci->gsi(i / 4, i % 4));
+        aml_end(&build->at, entry);
+    }
+    aml_end(&build->at, routing);
+}
+
+/* The root, and the place of configuration space, which PCI Firmware 3.3 4.1.2 wants as a motherboard's. */
+static void put_pci(struct build *build)
+{
+    const struct acpi_pci *pci = build->config->pci;
+    size_t device = aml_device_begin(&build->at, "PCI0");
+    aml_name_eisa(&build->at, "_HID", "PNP0A08");
+    aml_name_eisa(&build->at, "_CID", "PNP0A03");
+    aml_name_number(&build->at, "_SEG", 0);
+    aml_name_number(&build->at, "_BBN", 0);
+    aml_name_number(&build->at, "_UID", 0);
+    struct aml_resources resources = aml_resources_begin(&build->at);
+    aml_bus_window(&build->at, 0, 0);
+    aml_ports(&build->at, 0xcf8, 8);
+    aml_memory_window(&build->at, pci->low_base, pci->low_len);
+    if (pci->high_len)
+        aml_memory_window64(&build->at, pci->high_base, pci->high_len);
+    aml_resources_end(&build->at, resources);
+    put_routing(build);
+    aml_end(&build->at, device);
+    device = aml_device_begin(&build->at, "ECAM");
+    aml_name_eisa(&build->at, "_HID", "PNP0C02");
+    aml_name_number(&build->at, "_UID", 1);
+    resources = aml_resources_begin(&build->at);
+    aml_memory(&build->at, pci->ecam_base, pci->ecam_len);
+    aml_resources_end(&build->at, resources);
+    aml_end(&build->at, device);
+}
+
 static void put_cpu(struct build *build, unsigned index)
 {
     char name[5];
@@ -175,6 +217,8 @@ static struct acpi_table *put_dsdt(struct build *build)
         put_pvpanic(build);
     for (unsigned i = 0; i < config->virtio_mmio_count; i++)
         put_virtio_mmio(build, i);
+    if (config->pci)
+        put_pci(build);
     aml_end(&build->at, scope);
     described_end(build, table);
     return table;
@@ -250,8 +294,27 @@ static void put_local_apic(struct build *build, unsigned index)
     }
 }
 
+/* An interrupt source override: the pin of its number, but level-triggered (0x0c), and active high (1) or low
+ * (3). */
+static void put_override(struct build *build, unsigned irq, unsigned flags)
+{
+    put(build, 0x0a02, 2);
+    put(build, 0, 1);
+    put(build, irq, 1);
+    put(build, irq, 4);
+    put(build, flags, 2);
+}
+
+static bool is_pci_irq(const struct acpi_pci *pci, unsigned irq)
+{
+    for (unsigned line = 0; line < 4; line++)
+        if (pci->gsi(0, line) == irq)
+            return true;
+    return false;
+}
+
 /* ISA interrupts go to the IOAPIC's pin of their number, the PIT's too (KVM's PIT is at pin 0, not at a PC's
- * pin 2); only the SCI is unlike other ISA interrupts. */
+ * pin 2); only the SCI and those that PCI has are unlike other ISA interrupts. */
 static void put_madt(struct build *build)
 {
     const struct acpi_config *config = build->config;
@@ -264,11 +327,10 @@ static void put_madt(struct build *build)
     put(build, 0, 2);      /* with ID 0 */
     put(build, IOAPIC_GPA, 4);
     put(build, 0, 4);
-    put(build, 0x0a02, 2); /* an interrupt source override: */
-    put(build, 0, 1);
-    put(build, ACPI_SCI, 1);
-    put(build, ACPI_SCI, 4);
-    put(build, 0x0d, 2);   /* level-triggered, active high */
+    put_override(build, ACPI_SCI, 0x0d);
+    for (unsigned irq = 0; config->pci && irq < 16; irq++)
+        if (is_pci_irq(config->pci, irq))
+            put_override(build, irq, 0x0f);
     put(build, 0x0604, 2); /* the NMI is every local APIC's LINT1 */
     put(build, 0xff, 1);   /* of all processors */
     put(build, 0, 2);
@@ -276,12 +338,30 @@ static void put_madt(struct build *build)
     described_end(build, table);
 }
 
+/* PCI Firmware 3.3 4.1.2: where the configuration space of buses 0 to 0 of segment 0 is. */
+static void put_mcfg(struct build *build)
+{
+    struct acpi_table *table = described_begin(build, "MCFG", 1);
+    put(build, 0, 8);
+    put(build, build->config->pci->ecam_base, 8);
+    put(build, 0, 2);
+    put(build, 0, 2);
+    put(build, 0, 4);
+    described_end(build, table);
+}
+
+/* The others are found by way of these. */
+static bool is_listed(const char *name)
+{
+    return !strcmp(name, "FACP") || !strcmp(name, "APIC") || !strcmp(name, "MCFG");
+}
+
 static struct acpi_table *put_xsdt(struct build *build)
 {
-    const unsigned count = build->count;
+    const unsigned count = build->out->count;
     struct acpi_table *table = described_begin(build, "XSDT", 1);
     for (unsigned i = 0; i < count; i++)
-        if (!strcmp(build->out->tables[i].name, "FACP") || !strcmp(build->out->tables[i].name, "APIC"))
+        if (is_listed(build->out->tables[i].name))
             put(build, table_gpa(&build->out->tables[i]), 8);
     described_end(build, table);
     return table;
@@ -305,13 +385,15 @@ int acpi_build(const struct acpi_config *config, struct acpi_tables *tables, str
 {
     struct build build = {.config = config,
                           .out = tables,
-                          .at = {.bytes = tables->bytes, .len = RSDP_BYTES, .capacity = ACPI_BYTES},
-                          .count = 1};
+                          .at = {.bytes = tables->bytes, .len = RSDP_BYTES, .capacity = ACPI_BYTES}};
+    tables->count = 1;
     tables->tables[0] = (struct acpi_table){.name = "RSDP", .offset = 0, .len = RSDP_BYTES};
     struct acpi_table *dsdt = put_dsdt(&build);
     struct acpi_table *facs = put_facs(&build);
     put_fadt(&build, dsdt, facs);
     put_madt(&build);
+    if (config->pci)
+        put_mcfg(&build);
     put_rsdp(&build, put_xsdt(&build));
     tables->len = build.at.len;
     if (build.at.overflow)

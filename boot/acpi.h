@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ACPI 6 tables that describe the machine to a kernel: RSDP, XSDT, FADT, FACS, MADT, DSDT. A pure function:
+ * ACPI 6 tables that describe the machine to a kernel: RSDP, XSDT, FADT, FACS, MADT, DSDT,
+ * and MCFG where there is PCI. A pure function:
  * what the machine has in, bytes out, made for one address. docs/acpi.md has the tables.
  */
 #ifndef BOOT_ACPI_H
@@ -28,6 +29,15 @@ struct acpi_virtio_mmio {
     uint32_t base, len, gsi;
 };
 
+/* Bus 0, all of PCI that there is. */
+struct acpi_pci {
+    uint32_t ecam_base, ecam_len;
+    uint32_t low_base, low_len;
+    uint64_t high_base, high_len; /* len 0: there is no window above 4 GiB */
+    /* The GSI of pin `pin` (0 for INTA) of `slot`. */
+    unsigned (*gsi)(unsigned slot, unsigned pin);
+};
+
 struct acpi_config {
     unsigned cpu_count;                         /* their APIC IDs count from 0 */
     bool has_pic;                               /* there are the two 8259s, and a PIT */
@@ -37,9 +47,10 @@ struct acpi_config {
     unsigned serial_count;                      /* up to 4, where PCs have them */
     const struct acpi_virtio_mmio *virtio_mmio; /* borrowed */
     unsigned virtio_mmio_count;
+    const struct acpi_pci *pci; /* borrowed; NULL: there is none */
 };
 
-#define ACPI_TABLE_COUNT 6
+#define ACPI_TABLE_LIMIT 7
 
 struct acpi_table {
     char name[5];
@@ -49,7 +60,8 @@ struct acpi_table {
 /* What was built: the whole goes to ACPI_GPA, where the RSDP is first. */
 struct acpi_tables {
     size_t len;
-    struct acpi_table tables[ACPI_TABLE_COUNT];
+    unsigned count;
+    struct acpi_table tables[ACPI_TABLE_LIMIT];
     uint8_t bytes[ACPI_BYTES];
 };
 

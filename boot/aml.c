@@ -127,12 +127,24 @@ void aml_name_eisa(struct aml *aml, const char *segment, const char *id)
     put(aml, __builtin_bswap32(value), 4);
 }
 
-void aml_name_package(struct aml *aml, const char *segment, const uint8_t *numbers, unsigned count)
+size_t aml_package_begin(struct aml *aml, const char *segment, unsigned count)
 {
-    put_name(aml, segment);
+    if (segment)
+        put_name(aml, segment);
     put(aml, OP_PACKAGE, 1);
     size_t block = block_begin(aml);
     put(aml, count, 1);
+    return block;
+}
+
+void aml_number(struct aml *aml, uint32_t value)
+{
+    put_number(aml, value);
+}
+
+void aml_name_package(struct aml *aml, const char *segment, const uint8_t *numbers, unsigned count)
+{
+    size_t block = aml_package_begin(aml, segment, count);
     for (unsigned i = 0; i < count; i++)
         put_number(aml, numbers[i]);
     aml_end(aml, block);
@@ -189,4 +201,37 @@ void aml_gsi(struct aml *aml, uint32_t gsi)
     put(aml, 0x03, 1); /* a consumer's, edge-triggered */
     put(aml, 1, 1);
     put(aml, gsi, 4);
+}
+
+enum { SPACE_MEMORY = 0, SPACE_BUS = 2 };
+
+/* An address space descriptor (ACPI 6.5 6.4.3.5) whose numbers have `size` bytes: produced, fixed at both
+ * ends, untranslated; memory is writable and not cacheable. */
+static void put_window(struct aml *aml, unsigned kind, unsigned size, uint64_t base, uint64_t len)
+{
+    put(aml, size == 2 ? 0x88 : size == 4 ? 0x87 : 0x8a, 1);
+    put(aml, 3 + 5 * size, 2);
+    put(aml, kind, 1);
+    put(aml, 0x0c, 1);
+    put(aml, kind == SPACE_MEMORY, 1);
+    put(aml, 0, size); /* granularity */
+    put(aml, base, size);
+    put(aml, base + len - 1, size);
+    put(aml, 0, size);
+    put(aml, len, size);
+}
+
+void aml_bus_window(struct aml *aml, uint8_t first, uint8_t last)
+{
+    put_window(aml, SPACE_BUS, 2, first, last - first + 1u);
+}
+
+void aml_memory_window(struct aml *aml, uint32_t base, uint32_t len)
+{
+    put_window(aml, SPACE_MEMORY, 4, base, len);
+}
+
+void aml_memory_window64(struct aml *aml, uint64_t base, uint64_t len)
+{
+    put_window(aml, SPACE_MEMORY, 8, base, len);
 }

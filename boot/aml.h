@@ -30,6 +30,11 @@ void aml_name_eisa(struct aml *aml, const char *segment, const char *id);
 /* Name (SEGMENT, Package () { ... }) of up to 255 numbers */
 void aml_name_package(struct aml *aml, const char *segment, const uint8_t *numbers, unsigned count);
 
+/* Name (SEGMENT, Package () { ... }), or without a segment (NULL) a package in another: then come `count`
+ * elements, up to 255, and an aml_end. */
+size_t aml_package_begin(struct aml *aml, const char *segment, unsigned count);
+void aml_number(struct aml *aml, uint32_t value);
+
 /* Name (_CRS, ResourceTemplate () { ... }): what is between begin and end (ACPI 6.5 6.4). */
 struct aml_resources {
     size_t block, first;
@@ -40,5 +45,9 @@ void aml_ports(struct aml *aml, uint16_t base, uint8_t count);
 void aml_isa_irq(struct aml *aml, unsigned irq); /* edge-triggered, active high */
 void aml_memory(struct aml *aml, uint32_t base, uint32_t len);
 void aml_gsi(struct aml *aml, uint32_t gsi); /* edge-triggered, active high, not shared */
+/* Windows that a bridge passes on: a range of bus numbers, and of memory, below 4 GiB or anywhere. */
+void aml_bus_window(struct aml *aml, uint8_t first, uint8_t last);
+void aml_memory_window(struct aml *aml, uint32_t base, uint32_t len);
+void aml_memory_window64(struct aml *aml, uint64_t base, uint64_t len);
 
 #endif

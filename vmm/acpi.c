@@ -143,7 +143,7 @@ int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_e
     if (!machine->acpi_pm)
         return error_set(error, -ENOENT, "ACPI: the machine has none");
     int result = build_tables(machine, &tables, error);
-    for (unsigned i = 0; i < ACPI_TABLE_COUNT && !result; i++)
+    for (unsigned i = 0; !result && i < tables->count; i++)
         result = dump_table(tables, &tables->tables[i], directory, error);
     free(tables);
     return result;

@@ -75,6 +75,28 @@ START_TEST(resources_end_with_a_tag)
 }
 END_TEST
 
+START_TEST(windows_and_packages)
+{
+    struct aml aml = aml_new(sizeof(bytes));
+    aml_bus_window(&aml, 0, 3);
+    aml_memory_window(&aml, 0xe0000000, 0x10000000);
+    aml_memory_window64(&aml, 0x8000000000, 0x4000000000);
+    size_t package = aml_package_begin(&aml, "_PRT", 1), entry = aml_package_begin(&aml, NULL, 2);
+    aml_number(&aml, 0x1ffff);
+    aml_number(&aml, 1);
+    aml_end(&aml, entry);
+    aml_end(&aml, package);
+    static const uint8_t want[] = "\x88\x0d\x00\x02\x0c\x00\x00\x00\x00\x00\x03\x00\x00\x00\x04\x00"
+                                  "\x87\x17\x00\x00\x0c\x01\x00\x00\x00\x00\x00\x00\x00\xe0"
+                                  "\xff\xff\xff\xef\x00\x00\x00\x00\x00\x00\x00\x10"
+                                  "\x8a\x2b\x00\x00\x0c\x01\x00\x00\x00\x00\x00\x00\x00\x00"
+                                  "\x00\x00\x00\x00\x80\x00\x00\x00\xff\xff\xff\xff\xbf\x00\x00\x00"
+                                  "\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x00\x40\x00\x00\x00"
+                                  "\x08_PRT\x12\x8f\x00\x00\x01\x12\x8a\x00\x00\x02\x0c\xff\xff\x01\x00\x01";
+    check(&aml, want, sizeof(want) - 1);
+}
+END_TEST
+
 START_TEST(a_full_buffer_is_noticed)
 {
     for (size_t capacity = 0; capacity < 60; capacity++) {
@@ -98,5 +120,6 @@ void test_suite(Suite *suite)
     test_add(suite, identifiers_are_compressed);
     test_add(suite, blocks_nest_and_count_themselves);
     test_add(suite, resources_end_with_a_tag);
+    test_add(suite, windows_and_packages);
     test_add(suite, a_full_buffer_is_noticed);
 }
