@@ -143,6 +143,11 @@ int vmm_add_progress(struct vmm *machine, struct vmm_error *error);
  * or it has no interrupt controllers: add them after the other devices, before vmm_load. */
 int vmm_add_acpi(struct vmm *machine, struct vmm_error *error);
 
+/* A PCI bus, with no device on it but its host bridge: configuration space at ports 0xcf8 and 0xcfc and, 1
+ * MiB of it, at 0xf0000000; BARs from 0xe0000000 on and in the upper half of the CPU's address space; INTx by
+ * IRQs 10 and 11. The first PCI device brings it by itself. Before vmm_load. */
+int vmm_add_pci(struct vmm *machine, struct vmm_error *error);
+
 /* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them. */
 int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error);
 

@@ -46,14 +46,21 @@ static int add_acpi_pm(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
-static int add_portcf9(struct vmm *machine, struct vmm_error *error)
+/* Its four ports are PCI's too. */
+int machine_add_portcf9(struct vmm *machine, struct vmm_error *error)
 {
+    if (machine->portcf9)
+        return 0;
     const struct portcf9_config config = {.power = machine_power_line(machine)};
     struct portcf9 *portcf9;
     int result = portcf9_create(&config, &portcf9, error);
     if (!result)
         result = machine_own(machine, portcf9, destroy_portcf9, error);
-    return result ? result : bus_add(machine->ports, portcf9_region(portcf9), error);
+    if (!result)
+        result = bus_add(machine->ports, portcf9_region(portcf9), error);
+    if (!result)
+        machine->portcf9 = portcf9;
+    return result;
 }
 
 static int add_pvpanic(struct vmm *machine, struct vmm_error *error)
@@ -71,7 +78,7 @@ int vmm_add_acpi(struct vmm *machine, struct vmm_error *error)
     uint64_t since_ns = event_now_ns();
     int result = add_acpi_pm(machine, error);
     if (!result)
-        result = add_portcf9(machine, error);
+        result = machine_add_portcf9(machine, error);
     if (!result)
         result = add_pvpanic(machine, error);
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
@@ -87,12 +94,14 @@ void vmm_press_power_button(struct vmm *machine)
 /* The caller frees *out, also on failure. */
 static int build_tables(const struct vmm *machine, struct acpi_tables **out, struct vmm_error *error)
 {
+    struct acpi_pci pci;
     const struct acpi_config config = {.cpu_count = machine->config.cpu_count,
                                        .has_pic = machine->config.irqchip != VMM_IRQCHIP_SPLIT,
                                        .has_reset = true,
                                        .has_rtc = bus_find(machine->ports, 0x70) != NULL,
                                        .has_pvpanic = true,
-                                       .serial_count = machine->serial_count};
+                                       .serial_count = machine->serial_count,
+                                       .pci = machine_acpi_pci(machine, &pci)};
     struct acpi_tables *tables = malloc(sizeof(*tables));
     *out = NULL;
     if (!tables)

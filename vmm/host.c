@@ -71,6 +71,8 @@ int host_open(struct host *host, struct vmm_error *error)
     host->split_irqchip = ask(host->kvm_fd, KVM_CAP_SPLIT_IRQCHIP);
     host->pit2 = ask(host->kvm_fd, KVM_CAP_PIT2);
     host->signal_msi = ask(host->kvm_fd, KVM_CAP_SIGNAL_MSI);
+    host->ioeventfd = ask(host->kvm_fd, KVM_CAP_IOEVENTFD);
+    host->ioeventfd_any_size = ask(host->kvm_fd, KVM_CAP_IOEVENTFD_ANY_LENGTH);
     return 0;
 }
 
@@ -123,7 +125,7 @@ static const struct question {
     {"KVM_CAP_SPLIT_IRQCHIP", KVM_CAP_SPLIT_IRQCHIP, "--irqchip split works", "--irqchip split is refused"},
     {"KVM_CAP_PIT2", KVM_CAP_PIT2, "guests have a PIT with --irqchip kernel", "guests have no PIT"},
     {"KVM_CAP_SIGNAL_MSI", KVM_CAP_SIGNAL_MSI, "message-signalled interrupts work",
-     "no message-signalled interrupts: --irqchip split is refused"},
+     "no message-signalled interrupts: --irqchip split is refused, PCI devices are slower"},
     {"KVM_CAP_READONLY_MEM", KVM_CAP_READONLY_MEM, "ROM is enforced by KVM", "guests can overwrite ROM"},
     {"KVM_CAP_COALESCED_MMIO", KVM_CAP_COALESCED_MMIO, "writes to devices can be collected in a ring",
      "every device write is an exit"},
@@ -131,6 +133,8 @@ static const struct question {
      "every port write is an exit"},
     {"KVM_CAP_IOEVENTFD", KVM_CAP_IOEVENTFD, "queue kicks need no exit to user space",
      "every queue kick is an exit"},
+    {"KVM_CAP_IOEVENTFD_ANY_LENGTH", KVM_CAP_IOEVENTFD_ANY_LENGTH, "nor do those by memory",
+     "every queue kick by memory is an exit"},
     {"KVM_CAP_EXIT_ON_EMULATION_FAILURE", KVM_CAP_EXIT_ON_EMULATION_FAILURE,
      "instructions that KVM does not know come with their bytes",
      "instructions that KVM does not know come without their bytes"},

@@ -15,6 +15,7 @@ struct host {
     uint64_t sync_fields; /* of KVM_CAP_SYNC_REGS */
     unsigned max_cpus;
     bool irqchip, split_irqchip, pit2, signal_msi;
+    bool ioeventfd, ioeventfd_any_size;
 };
 
 /* Opens /dev/kvm and asks what a machine needs. The message of a failure says what to do. */

@@ -47,10 +47,17 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
     if (!modules)
         return error_set(error, -ENOMEM, "%s: out of memory", file->name);
     size_t opened;
-    struct memory_map_entry acpi = {0};
+    struct memory_map_entry reserved[2], acpi = {0}, pci = machine_pci_reserved(machine);
+    size_t reserved_count = 0;
     int result = open_modules(image, modules, &opened, error);
+    if (!result)
+        result = machine_assign_pci(machine, error);
     if (!result && machine_wants_acpi(machine, image))
         result = machine_put_acpi(machine, &acpi, error);
+    if (acpi.len)
+        reserved[reserved_count++] = acpi;
+    if (pci.len)
+        reserved[reserved_count++] = pci;
     if (!result) {
         const struct boot_config config = {.protocol = protocols[image->flat],
                                            .has_flat_gpa = image->has_flat_address,
@@ -59,8 +66,8 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                                            .modules = modules,
                                            .module_count = image->module_count,
                                            .rsdp_gpa = acpi.gpa,
-                                           .reserved = &acpi,
-                                           .reserved_count = acpi.len != 0,
+                                           .reserved = reserved,
+                                           .reserved_count = reserved_count,
                                            .gib_pages = has_gib_pages(machine, image)};
         result = boot_load(file, &config, machine->memory, &machine->start, error);
         if (!result)

@@ -1,6 +1,11 @@
 /* SPDX-License-Identifier: MIT
  *
- * Interrupts: from a device's line to the controllers in KVM, to our IOAPIC, or to nobody.
+ * Interrupts: from a device's line to the controllers in KVM, to our IOAPIC, or to nobody. And doorbells,
+ * which go the other way.
+ *
+ * A message-signalled interrupt is one system call with its address and data (KVM_SIGNAL_MSI). An irqfd would
+ * be one as well, and would need a route in KVM's table, which costs a grace period of the kernel each time a
+ * guest changes a vector; it is for interrupts that come from the kernel itself.
  *
  * Threads: machine_irq_line's lines are set from any thread; the rest while nothing runs.
  */
@@ -56,6 +61,8 @@ static int create_kernel_irqchip(struct vmm *machine, struct vmm_error *error)
 static void send_msi(void *owner, uint64_t address, uint32_t data)
 {
     struct vmm *machine = owner;
+    if (machine->irqchip == VMM_IRQCHIP_NONE)
+        return;
     struct kvm_msi msi = {
         .address_lo = (uint32_t)address, .address_hi = (uint32_t)(address >> 32), .data = data};
     trace_msi(address, data);
@@ -84,6 +91,43 @@ static void change_route(void *owner, unsigned pin, uint64_t address, uint32_t d
     ioctl(machine->vm_fd, KVM_SET_GSI_ROUTING, machine->routing);
 }
 
+struct msi_line machine_msi_line(struct vmm *machine)
+{
+    return (struct msi_line){.send = send_msi, .owner = machine};
+}
+
+static int set_doorbell(struct vmm *machine, const struct doorbell *doorbell, uint32_t flags)
+{
+    struct kvm_ioeventfd event = {.datamatch = doorbell->value,
+                                  .addr = doorbell->address,
+                                  .len = doorbell->size,
+                                  .fd = doorbell->event_fd,
+                                  .flags = flags};
+    if (doorbell->is_port)
+        event.flags |= KVM_IOEVENTFD_FLAG_PIO;
+    if (doorbell->has_value)
+        event.flags |= KVM_IOEVENTFD_FLAG_DATAMATCH;
+    return ioctl(machine->vm_fd, KVM_IOEVENTFD, &event) ? -errno : 0;
+}
+
+static int attach_doorbell(void *owner, const struct doorbell *doorbell)
+{
+    struct vmm *machine = owner;
+    if (!machine->host.ioeventfd || (!doorbell->size && !machine->host.ioeventfd_any_size))
+        return -ENOTSUP;
+    return set_doorbell(machine, doorbell, 0);
+}
+
+static void detach_doorbell(void *owner, const struct doorbell *doorbell)
+{
+    set_doorbell(owner, doorbell, KVM_IOEVENTFD_FLAG_DEASSIGN);
+}
+
+struct doorbell_line machine_doorbell_line(struct vmm *machine)
+{
+    return (struct doorbell_line){.attach = attach_doorbell, .detach = detach_doorbell, .owner = machine};
+}
+
 static int create_split_irqchip(struct vmm *machine, struct vmm_error *error)
 {
     struct kvm_enable_cap enable = {.cap = KVM_CAP_SPLIT_IRQCHIP, .args = {IOAPIC_PIN_COUNT}};
@@ -105,12 +149,13 @@ static int create_split_irqchip(struct vmm *machine, struct vmm_error *error)
 }
 
 /* Making controllers and giving them up again costs milliseconds on some hosts: a lone CPU with a flat image,
- * which mostly wants none, gets none unless it was asked for. */
+ * which mostly wants none, gets none unless it was asked for or has PCI devices. */
 static enum vmm_irqchip choose_irqchip(const struct vmm *machine)
 {
     if (machine->config.irqchip != VMM_IRQCHIP_AUTO)
         return machine->config.irqchip;
-    return machine->is_flat && machine->config.cpu_count == 1 ? VMM_IRQCHIP_NONE : VMM_IRQCHIP_KERNEL;
+    return machine->is_flat && machine->config.cpu_count == 1 && !machine->pci ? VMM_IRQCHIP_NONE
+                                                                               : VMM_IRQCHIP_KERNEL;
 }
 
 int machine_create_irqchip(struct vmm *machine, struct vmm_error *error)

@@ -13,8 +13,10 @@
 #include "base/event_loop.h"
 #include "base/lines.h"
 #include "base/log.h"
+#include "boot/acpi.h"
 #include "boot/boot.h"
 #include "devices/ioapic/ioapic.h"
+#include "devices/pci/pci.h"
 #include "ept/slots.h"
 #include "vcpu/coalesced.h"
 #include "vcpu/features.h"
@@ -25,6 +27,11 @@
  * guest of ours has anything. */
 #define TSS_GPA          0xfffbd000u
 #define IDENTITY_MAP_GPA 0xfffbc000u
+
+/* PCI's window below 4 GiB, and its configuration space, between RAM and the IOAPIC. */
+#define PCI_LOW_GPA   0xe0000000u
+#define PCI_LOW_BYTES 0x10000000u
+#define PCI_ECAM_GPA  0xf0000000u
 
 #define RAM_BYTES_DEFAULT   (128 * MIB)
 #define RAM_BYTES_MIN       (64 * KIB)
@@ -83,8 +90,10 @@ struct vmm {
     struct machine_part *parts; /* the newest first */
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
-    struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts */
-    struct fwcfg *fwcfg;     /* NULL: none. Likewise */
+    struct fwcfg *fwcfg;     /* NULL: none */
+    struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts, as the next */
+    struct portcf9 *portcf9; /* of ACPI and PCI; NULL: neither is there */
+    struct pci *pci;         /* NULL: no PCI */
 
     enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
@@ -128,11 +137,25 @@ struct power_line machine_power_line(struct vmm *machine);
 bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image);
 int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, struct vmm_error *error);
 
+int machine_add_portcf9(struct vmm *machine, struct vmm_error *error);
+
+/* pci.c: the bus, which is made when it is first asked for: machines without a PCI device do without. */
+int machine_pci(struct vmm *machine, struct pci **pci, struct vmm_error *error);
+/* As firmware does before a kernel starts; nothing where there is no PCI. */
+int machine_assign_pci(struct vmm *machine, struct vmm_error *error);
+/* Where PCI's configuration space is, for the memory map; len 0: there is none. */
+struct memory_map_entry machine_pci_reserved(const struct vmm *machine);
+/* What the tables say of it, in *storage; NULL: there is none. */
+const struct acpi_pci *machine_acpi_pci(const struct vmm *machine, struct acpi_pci *storage);
+
 /* irq.c: makes the interrupt controllers that the machine is to have. */
 int machine_create_irqchip(struct vmm *machine, struct vmm_error *error);
 void machine_destroy_irqchip(struct vmm *machine);
 /* The line of a GSI, for a device. */
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
+/* Where message-signalled interrupts and doorbells of devices go. */
+struct msi_line machine_msi_line(struct vmm *machine);
+struct doorbell_line machine_doorbell_line(struct vmm *machine);
 void machine_ioapic_eoi(void *machine, uint8_t vector);
 
 /* qemu.c: the fw_cfg device, and what it is to tell of the image that was loaded. */

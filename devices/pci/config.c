@@ -83,7 +83,7 @@ int pci_function_place(struct pci *pci, const struct pci_function_config *config
         if (config->bars[bar].len)
             pci_bar_set(function, bar, &config->bars[bar]);
     pthread_mutex_init(&function->msix.lock, NULL);
-    if (config->msix_count && pci_msix_init(function, config)) {
+    if (config->msix_count && pci->config.msi.send && pci_msix_init(function, config)) {
         pci_function_destroy(function);
         return error_set(error, -ENOMEM, "%s: out of memory", config->name);
     }

@@ -30,7 +30,7 @@ struct pci_config {
     uint64_t ecam_base;                   /* a multiple of PCI_ECAM_BYTES */
     struct pci_window low, high;          /* below 4 GiB, and above */
     struct irq_line intx[PCI_INTX_COUNT]; /* level-triggered; several may be the same line */
-    struct msi_line msi;
+    struct msi_line msi;                  /* without a `send` no function has MSI-X */
     struct doorbell_line doorbell;
 };
 

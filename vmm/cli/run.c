@@ -50,6 +50,8 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = vmm_add_legacy(*machine, error);
     if (!result)
         result = vmm_add_progress(*machine, error);
+    if (!result && options->pci)
+        result = vmm_add_pci(*machine, error);
     if (!result && !options->no_acpi)
         result = vmm_add_acpi(*machine, error);
     if (!result)

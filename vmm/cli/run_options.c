@@ -49,6 +49,7 @@ static const struct poptOption option_table[] = {
     {"cpu", 0, POPT_ARG_STRING, &options.cpu, 0,
      "features that the guest is not to have, as -avx512f,-xsave (names as in /proc/cpuinfo)",
      "-FEATURE,..."},
+    {"pci", 0, POPT_ARG_NONE, &options.pci, 0, "a PCI bus, even without a device on it", NULL},
     {"no-acpi", 0, POPT_ARG_NONE, &options.no_acpi, 0,
      "no ACPI tables, and none of their devices: power management, reset port 0xcf9, pvpanic", NULL},
     {"dump-acpi", 0, POPT_ARG_STRING, &options.dump_acpi, 0,

@@ -15,7 +15,7 @@
 struct run_options {
     const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine, *cpus;
     const char *cmdline, *dump_acpi, *cpu;
-    int verbosity, stats_text, stats_json, no_run_ahead, no_acpi;
+    int verbosity, stats_text, stats_json, no_run_ahead, no_acpi, pci;
     const char *on_reboot, *on_triple_fault;
     bool restarts, triple_fault_reboots;
     uint64_t timeout_ms; /* of all starts together */
