@@ -53,6 +53,8 @@ static int load_elf(struct loader *loader)
         return pvh_load(loader, &file);
     if (can_multiboot)
         return multiboot_load(loader, &header, &file);
+    if (protocol == BOOT_AUTO && linux_is_vmlinux(loader->image, &file))
+        return linux_load_vmlinux(loader, &file);
     return refuse_elf(loader, &file);
 }
 

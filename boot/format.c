@@ -41,8 +41,19 @@ static const struct foreign_format foreign_formats[] = {
     {0, MAGIC("KDMV"), "a VMDK disk image", DISK},
     {0, MAGIC("vhdxfile"), "a VHDX disk image", DISK},
     {0x40, MAGIC("\x7f\x10\xda\xbe"), "a VDI disk image", DISK},
+    {0, MAGIC("conectix"), "a VHD disk image", DISK},
     {0x8001, MAGIC("CD001"), "an ISO 9660 image (a CD or DVD)", DISK},
     {0x200, MAGIC("EFI PART"), "a disk image with a GPT partition table", DISK},
+    {0, MAGIC("hsqs"), "a squashfs file system", DISK},
+    {0, MAGIC("XFSB"), "an XFS file system", DISK},
+    {0, MAGIC("LUKS\xba\xbe"), "an encrypted (LUKS) disk", DISK},
+    {0x400, MAGIC("\xe2\xe1\xf5\xe0"), "an EROFS file system", DISK},
+    {0x10040, MAGIC("_BHRfS_M"), "a btrfs file system", DISK},
+    {0x438, MAGIC("\x53\xef"), "an ext2, ext3 or ext4 file system", DISK},
+    {0, MAGIC("\x27\x05\x19\x56"), "a U-Boot image", OTHER_CPU},
+    {0, MAGIC("\xd0\x0d\xfe\xed"), "a device tree", "a PC has none; give the kernel"},
+    {0x101, MAGIC("ustar"), "a tar archive", "give the kernel that is in it"},
+    {4, MAGIC("zimg"), "a compressed kernel for EFI (zboot)", OTHER_CPU},
     {0, MAGIC("070701"), "a cpio archive",
      "if it is an initramfs, give it as the module (initrd) of a kernel"},
     {0, MAGIC("!<arch>\n"), "an archive of object files", "link it first"},
@@ -76,8 +87,29 @@ static bool has_multiboot2(const struct boot_image *image)
     return false;
 }
 
+/* A PE program with a section .linux: the kernel inside a unified kernel image (of the UAPI group). */
+static bool is_unified_kernel(const struct boot_image *image)
+{
+    if (!format_has(image, 0, "MZ", 2) || image->len < 0x40)
+        return false;
+    uint64_t pe = load_le32(image->bytes + 0x3c);
+    if (!range_inside(pe, 24, 0, image->len) || !format_has(image, pe, "PE\0", 4))
+        return false;
+    unsigned count = load_le16(image->bytes + pe + 6);
+    uint64_t section = pe + 24 + load_le16(image->bytes + pe + 20);
+    for (unsigned i = 0; i < count; i++, section += 40)
+        if (format_has(image, section, ".linux\0", 8))
+            return true;
+    return false;
+}
+
 int format_refuse(const struct boot_image *image, struct vmm_error *error)
 {
+    if (is_unified_kernel(image))
+        return error_set(error, -ENOEXEC,
+                         "%s: is a unified kernel image for EFI; take its parts out: objcopy -O binary "
+                         "--only-section=.linux, and .initrd for --initrd",
+                         image->name);
     for (size_t i = 0; i < ARRAY_COUNT(foreign_formats); i++) {
         const struct foreign_format *format = &foreign_formats[i];
         if (format_has(image, format->offset, format->magic, format->len))

@@ -30,6 +30,7 @@ struct linux_kernel {
     uint64_t alignment; /* of a relocatable kernel */
     gpa_t gpa;          /* where it wants to be loaded */
     uint64_t room;      /* what it needs from there on, at least file_len */
+    bool is_vmlinux;    /* an ELF file: there is no setup header to copy */
     uint64_t cmdline_limit;
     gpa_t initrd_limit; /* the first byte that may not be the initrd's */
 };
@@ -204,13 +205,26 @@ static void put_e820(const struct memory_map *map, uint8_t *params)
     }
 }
 
+/* The setup header of a kernel that has none: what the kernel itself still looks at. */
+static void put_header(const struct linux_kernel *kernel, uint8_t *params)
+{
+    store_le16(params + LINUX_BOOT_FLAG, 0xaa55);
+    memcpy(params + LINUX_MAGIC, "HdrS", 4);
+    store_le16(params + LINUX_VERSION, (uint16_t)kernel->version);
+    params[LINUX_LOADFLAGS] = LOADED_HIGH;
+    store_le32(params + LINUX_CMDLINE_SIZE, (uint32_t)kernel->cmdline_limit);
+}
+
 /* `params` is a page of zeros. */
 static void put_params(const struct loader *loader, const struct linux_kernel *kernel, uint8_t *params)
 {
     uint64_t initrd_len = initrd_bytes(loader->config);
     gpa_t initrd_gpa = initrd_len ? loader->module_gpa[0] : 0;
-    memcpy(params + LINUX_SETUP_SECTS, loader->image->bytes + LINUX_SETUP_SECTS,
-           kernel->header_end - LINUX_SETUP_SECTS);
+    if (kernel->is_vmlinux)
+        put_header(kernel, params);
+    else
+        memcpy(params + LINUX_SETUP_SECTS, loader->image->bytes + LINUX_SETUP_SECTS,
+               kernel->header_end - LINUX_SETUP_SECTS);
     store_le16(params + LINUX_VID_MODE, VIDEO_MODE_AS_IS);
     params[LINUX_TYPE_OF_LOADER] = LOADER_UNKNOWN;
     store_le32(params + LINUX_CODE32_START, (uint32_t)kernel->gpa);
@@ -264,5 +278,32 @@ int linux_load(struct loader *loader)
         result = put_tables(loader, &kernel);
     loader->state->kernel_len = kernel.file_len;
     loader->state->protocol_name = kernel.has_entry_64 ? "bzImage, 64-bit entry" : "bzImage, 32-bit entry";
+    return result;
+}
+
+bool linux_is_vmlinux(const struct boot_image *image, const struct elf_file *file)
+{
+    static const char banner[] = "Linux version ";
+    return file->is_64bit && !file->has_interpreter &&
+           memmem(image->bytes, image->len, banner, sizeof(banner) - 1) != NULL;
+}
+
+int linux_load_vmlinux(struct loader *loader, const struct elf_file *file)
+{
+    const struct linux_kernel kernel = {.version = 0x20c, /* the first with a 64-bit entry */
+                                        .is_vmlinux = true,
+                                        .has_entry_64 = true,
+                                        .cmdline_limit = 2047,
+                                        .initrd_limit = 0x80000000};
+    int result = check_config(loader, &kernel);
+    if (!result)
+        result = loader_put_elf(loader, file);
+    if (!result)
+        result = loader_enter(loader, elf_physical_entry(file), 4 * GIB);
+    if (!result)
+        result = put_initrd(loader, &kernel);
+    if (!result)
+        result = put_tables(loader, &kernel);
+    loader->state->protocol_name = "vmlinux, 64-bit entry";
     return result;
 }

@@ -48,4 +48,10 @@ enum {
 /* Of an image with the magic "HdrS". All modules together are the initrd, as if they were one file. */
 int linux_load(struct loader *loader);
 
+/* Whether an ELF file is a Linux kernel for x86-64: nothing but its banner says so. */
+bool linux_is_vmlinux(const struct boot_image *image, const struct elf_file *file);
+
+/* A vmlinux without a PVH note, entered as the 64-bit boot protocol has it. */
+int linux_load_vmlinux(struct loader *loader, const struct elf_file *file);
+
 #endif

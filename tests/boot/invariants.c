@@ -96,18 +96,10 @@ static bool holds_initrd(const struct boot_config *config, const struct guest_me
     return offset == len;
 }
 
-static const char *check_linux(const struct boot_image *image, const struct boot_config *config,
-                               const struct guest_memory *memory, const struct boot_state *state)
+/* What every Linux kernel is told, however it was loaded. */
+static const char *check_params(const struct boot_config *config, const struct guest_memory *memory,
+                                const uint8_t *params)
 {
-    uint8_t params[LINUX_BOOT_PARAMS_BYTES];
-    uint64_t setup_bytes = (image->bytes[LINUX_SETUP_SECTS] ? image->bytes[LINUX_SETUP_SECTS] : 4) + 1ull;
-    setup_bytes *= 512;
-    if (state->rsi % PAGE_BYTES || guest_mem_read(memory, state->rsi, params, sizeof(params)))
-        return "rsi points to the boot parameters";
-    if (state->rip != load_le32(params + LINUX_CODE32_START) + (state->mode == BOOT_CPU_LONG64 ? 0x200u : 0))
-        return "the kernel is entered where it was loaded";
-    if (!holds_bytes(memory, state->image_gpa, image->bytes + setup_bytes, image->len - setup_bytes))
-        return "the kernel is in memory";
     if (!holds_string(memory, load_le32(params + LINUX_CMD_LINE_PTR), config->cmdline ? config->cmdline : ""))
         return "the boot parameters have the command line";
     if (!params[LINUX_E820_COUNT])
@@ -118,6 +110,23 @@ static const char *check_linux(const struct boot_image *image, const struct boot
                       load_le32(params + LINUX_RAMDISK_SIZE)))
         return "the modules are the initrd";
     return NULL;
+}
+
+static const char *check_linux(const struct boot_image *image, const struct boot_config *config,
+                               const struct guest_memory *memory, const struct boot_state *state)
+{
+    uint8_t params[LINUX_BOOT_PARAMS_BYTES];
+    if (state->rsi % PAGE_BYTES || guest_mem_read(memory, state->rsi, params, sizeof(params)))
+        return "rsi points to the boot parameters";
+    if (strncmp(state->protocol_name, "bzImage", 7))
+        return check_params(config, memory, params);
+    uint64_t setup_bytes = (image->bytes[LINUX_SETUP_SECTS] ? image->bytes[LINUX_SETUP_SECTS] : 4) + 1ull;
+    setup_bytes *= 512;
+    if (state->rip != load_le32(params + LINUX_CODE32_START) + (state->mode == BOOT_CPU_LONG64 ? 0x200u : 0))
+        return "the kernel is entered where it was loaded";
+    if (!holds_bytes(memory, state->image_gpa, image->bytes + setup_bytes, image->len - setup_bytes))
+        return "the kernel is in memory";
+    return check_params(config, memory, params);
 }
 
 /* Neither tables nor modules have overwritten a segment. */
@@ -160,6 +169,8 @@ const char *boot_invariant_broken(const struct boot_image *image, const struct b
         return check_linux(image, config, memory, state);
     if (!strcmp(state->protocol_name, "multiboot"))
         broken = check_multiboot(image, config, memory, state);
+    else if (!strncmp(state->protocol_name, "vmlinux", 7))
+        broken = check_linux(image, config, memory, state);
     else
         broken = check_start_info(config, memory, state->rbx);
     if (broken)

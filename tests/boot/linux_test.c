@@ -281,8 +281,38 @@ START_TEST(another_protocol_cannot_be_insisted_on)
 }
 END_TEST
 
+/* An ELF64 file that only its banner tells from any other. */
+START_TEST(a_vmlinux_without_a_pvh_note_is_entered_in_64_bit_mode)
+{
+    static const uint8_t initrd[] = "initrd";
+    const struct boot_module module = {{initrd, sizeof(initrd), "initrd"}, NULL};
+    struct fixture fixture;
+    fixture_init(&fixture, 16 * MIB);
+    struct test_elf elf = images_default_elf(true, false, false);
+    fixture.image.len = images_elf(&elf, fixture.bytes);
+    fixture_must_refuse(&fixture, -ENOEXEC, "neither a multiboot header nor a PVH note");
+    memcpy(fixture.bytes + AT_MULTIBOOT, "Linux version 6", 15);
+    fixture.config = (struct boot_config){.cmdline = "quiet", .modules = &module, .module_count = 1};
+    fixture_must_load(&fixture);
+    check_invariants(&fixture);
+    ck_assert_str_eq(fixture.state.protocol_name, "vmlinux, 64-bit entry");
+    ck_assert_uint_eq(fixture.state.mode, BOOT_CPU_LONG64);
+    ck_assert_uint_eq(fixture.state.rip, 0x100010);
+    ck_assert_uint_eq(param(&fixture, LINUX_MAGIC, 4), load_le32("HdrS"));
+    ck_assert_uint_eq(param(&fixture, LINUX_BOOT_FLAG, 2), 0xaa55);
+    ck_assert_uint_eq(param(&fixture, LINUX_RAMDISK_SIZE, 4), sizeof(initrd));
+    fixture_check_string(&fixture, param(&fixture, LINUX_CMD_LINE_PTR, 4), "quiet");
+    elf = images_default_elf(false, false, false); /* 32 bits: nothing is known of such a kernel */
+    fixture.image.len = images_elf(&elf, fixture.bytes);
+    memcpy(fixture.bytes + AT_MULTIBOOT, "Linux version 6", 15);
+    fixture_must_refuse(&fixture, -ENOEXEC, "neither a multiboot header nor a PVH note");
+    fixture_fini(&fixture);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_vmlinux_without_a_pvh_note_is_entered_in_64_bit_mode);
     test_add(suite, a_kernel_is_entered_in_64_bit_mode);
     test_add(suite, without_a_64_bit_entry_it_is_the_32_bit_one);
     test_add(suite, the_memory_map_is_the_machines);

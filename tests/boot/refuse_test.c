@@ -191,6 +191,17 @@ static const struct {
     {0x40, "\x7f\x10\xda\xbe", 4, "is a VDI disk image"},
     {0x8001, "CD001", 5, "is an ISO 9660 image"},
     {0x200, "EFI PART", 8, "GPT partition table"},
+    {0, "conectix", 8, "is a VHD disk image"},
+    {0, "hsqs", 4, "is a squashfs file system; it is a disk"},
+    {0, "XFSB", 4, "is an XFS file system"},
+    {0, "LUKS\xba\xbe", 6, "is an encrypted (LUKS) disk"},
+    {0x400, "\xe2\xe1\xf5\xe0", 4, "is an EROFS file system"},
+    {0x10040, "_BHRfS_M", 8, "is a btrfs file system"},
+    {0x438, "\x53\xef", 2, "is an ext2, ext3 or ext4 file system"},
+    {0, "\x27\x05\x19\x56", 4, "is a U-Boot image"},
+    {0, "\xd0\x0d\xfe\xed", 4, "is a device tree"},
+    {0x101, "ustar", 5, "is a tar archive"},
+    {4, "zimg", 4, "is a compressed kernel for EFI (zboot)"},
     {0, "070701", 6, "is a cpio archive"},
     {0, "!<arch>\n", 8, "is an archive of object files"},
     {0, "#!/bin/sh\n", 10, "is a script"},
@@ -202,7 +213,7 @@ static const struct {
 
 START_TEST(foreign_formats_are_named)
 {
-    static uint8_t bytes[0x9000];
+    static uint8_t bytes[0x11000];
     struct fixture fixture;
     fixture_init(&fixture, 2 * MIB);
     for (size_t i = 0; i < ARRAY_COUNT(foreign); i++) {
@@ -323,8 +334,31 @@ START_TEST(an_image_that_leaves_no_room_for_tables_is_refused)
 }
 END_TEST
 
+/* A PE header at 0x80 with two sections, of which the second is the kernel. */
+START_TEST(a_unified_kernel_image_is_named)
+{
+    static uint8_t bytes[0x400] = "MZ";
+    struct fixture fixture;
+    fixture_init(&fixture, 2 * MIB);
+    store_le32(bytes + 0x3c, 0x80);
+    memcpy(bytes + 0x80, "PE\0", 4);
+    store_le16(bytes + 0x86, 2);
+    store_le16(bytes + 0x94, 0xf0);
+    memcpy(bytes + 0x188 + 40, ".linux\0", 8);
+    fixture.image = (struct boot_image){.bytes = bytes, .len = sizeof(bytes), .name = "test.img"};
+    fixture_must_refuse(&fixture, -ENOEXEC, "is a unified kernel image for EFI; take its parts out");
+    store_le16(bytes + 0x86, 1);
+    fixture_must_refuse(&fixture, -ENOEXEC, "is a PE program");
+    store_le16(bytes + 0x86, 0xffff);
+    store_le32(bytes + 0x3c, 0xffffffff);
+    fixture_must_refuse(&fixture, -ENOEXEC, "is a PE program");
+    fixture_fini(&fixture);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_unified_kernel_image_is_named);
     test_add(suite, a_damaged_elf_file_is_refused_precisely);
     test_add(suite, a_truncated_elf_file_is_refused_at_every_length);
     test_add(suite, too_many_segments_are_refused);

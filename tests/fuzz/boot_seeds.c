@@ -4,6 +4,7 @@
  * the target boot_image.
  */
 #include <stdio.h>
+#include <string.h>
 
 #include "tests/boot/images.h"
 
@@ -35,6 +36,11 @@ int main(int argc, char **argv)
     }
     if (!failed)
         failed = write_seed(argv[1], "addresses", 0x54, bytes, images_multiboot(addresses, bytes));
+    struct test_elf plain = images_default_elf(true, false, false);
+    size_t plain_len = images_elf(&plain, bytes);
+    memcpy(bytes + AT_MULTIBOOT, "Linux version 6", 15);
+    if (!failed)
+        failed = write_seed(argv[1], "vmlinux", 0x1f, bytes, plain_len);
     size_t linux_len = images_linux(bytes);
     if (!failed)
         failed = write_seed(argv[1], "linux", 0x1f, bytes, linux_len) ||
