@@ -80,12 +80,17 @@ static unsigned get_bytes(struct cursor *cursor, void *to, unsigned limit)
     return len;
 }
 
-/* Room for one more, doubling; NULL where memory is out. */
-static void *grow(void *list, size_t count, size_t size)
+/* Room for one more in the list that `list` points to, doubling; false where memory is out. */
+static bool grow(void *list, size_t count, size_t size)
 {
+    void *old, *new;
     if (count & (count - 1))
-        return list;
-    return realloc(list, (count ? 2 * count : 1) * size);
+        return true;
+    memcpy(&old, list, sizeof(old));
+    new = realloc(old, (count ? 2 * count : 1) * size);
+    if (new)
+        memcpy(list, &new, sizeof(new));
+    return new;
 }
 
 /* A string of the file; never NULL. Control characters are the guest's or an attacker's: they become '?'. */
@@ -97,10 +102,8 @@ static const char *get_text(struct cursor *cursor, struct trace_strings *strings
         if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
             text[i] = '?';
     text[len] = 0;
-    char **list = grow(strings->list, strings->count, sizeof(*list));
-    char *copy = list ? strdup(text) : NULL;
-    if (list)
-        strings->list = list;
+    bool has_room = grow(&strings->list, strings->count, sizeof(*strings->list));
+    char *copy = has_room ? strdup(text) : NULL;
     if (!copy) {
         cursor->is_bad = true;
         return "";
@@ -141,10 +144,7 @@ static void read_string(struct trace_file *file, struct cursor *cursor)
     struct trace_strings *strings = file->strings;
     uint64_t id = get_number(cursor);
     const char *text = get_text(cursor, strings);
-    const char **list = grow(strings->by_id, strings->id_count, sizeof(*list));
-    if (list)
-        strings->by_id = list;
-    if (!list || id != strings->id_count + 1) {
+    if (!grow(&strings->by_id, strings->id_count, sizeof(*strings->by_id)) || id != strings->id_count + 1) {
         cursor->is_bad = true;
         return;
     }
@@ -155,16 +155,14 @@ static void read_track(struct trace_file *file, struct cursor *cursor)
 {
     uint64_t track = get_number(cursor), vcpu = get_number(cursor);
     const char *name = get_text(cursor, file->strings);
-    struct trace_track *tracks = grow(file->tracks, file->track_count, sizeof(*tracks));
-    if (tracks)
-        file->tracks = tracks;
-    if (!tracks || track != file->track_count || track >= TRACE_TRACK_LIMIT || vcpu > 1u << 20) {
+    if (!grow(&file->tracks, file->track_count, sizeof(*file->tracks)) || track != file->track_count ||
+        track >= TRACE_TRACK_LIMIT || vcpu > 1u << 20) {
         cursor->is_bad = true;
         return;
     }
-    tracks[track].vcpu = (int)vcpu - 1;
-    snprintf(tracks[track].name, sizeof(tracks[track].name), "%s", name);
-    file->track_count++;
+    struct trace_track *added = &file->tracks[file->track_count++];
+    added->vcpu = (int)vcpu - 1;
+    snprintf(added->name, sizeof(added->name), "%s", name);
 }
 
 static void read_buffer(struct trace_file *file, struct cursor *cursor)
@@ -187,13 +185,11 @@ static void read_region(struct trace_file *file, struct cursor *cursor)
     region.len = get_number(cursor);
     region.name = get_text(cursor, file->strings);
     region.engine = get_text(cursor, file->strings);
-    struct trace_region *regions = grow(file->regions, file->region_count, sizeof(*regions));
-    if (!regions || cursor->is_bad) {
+    if (cursor->is_bad || !grow(&file->regions, file->region_count, sizeof(*file->regions))) {
         cursor->is_bad = true;
         return;
     }
-    file->regions = regions;
-    regions[file->region_count++] = region;
+    file->regions[file->region_count++] = region;
 }
 
 static void read_clock(struct trace_file *file, struct cursor *cursor)
@@ -287,13 +283,11 @@ static struct trace_record get_record(struct cursor *cursor, const struct trace_
 
 static void add_item(struct trace_file *file, struct cursor *cursor, const struct trace_item *item)
 {
-    struct trace_item *items = grow(file->items, file->item_count, sizeof(*items));
-    if (!items) {
+    if (!grow(&file->items, file->item_count, sizeof(*file->items))) {
         cursor->is_bad = true;
         return;
     }
-    file->items = items;
-    items[file->item_count++] = *item;
+    file->items[file->item_count++] = *item;
 }
 
 static void read_records(struct trace_file *file, struct cursor *cursor)
@@ -320,13 +314,12 @@ static void read_code(struct trace_file *file, struct cursor *cursor)
     struct trace_record last = {.time = 0};
     get_number(cursor);
     struct trace_record record = get_record(cursor, file->strings, &last);
-    struct trace_record *codes = grow(file->codes, file->code_count, sizeof(*codes));
-    if (!codes || cursor->is_bad || record.event != TRACE_CODE) {
+    if (cursor->is_bad || record.event != TRACE_CODE ||
+        !grow(&file->codes, file->code_count, sizeof(*file->codes))) {
         cursor->is_bad = true;
         return;
     }
-    file->codes = codes;
-    codes[file->code_count++] = record;
+    file->codes[file->code_count++] = record;
 }
 
 static void read_block(struct trace_file *file, unsigned type, struct cursor *cursor)
@@ -437,8 +430,9 @@ static void conclude(struct trace_file *file)
 {
     const struct trace_strings *strings = file->strings;
     uint64_t ticks = strings->last_ticks - file->first_ticks, ns = strings->last_ns - file->first_ns;
-    bool is_usable = strings->last_ticks > file->first_ticks && strings->last_ns > file->first_ns;
-    file->ns_per_tick = is_usable ? (double)ns / (double)ticks : 1;
+    double ratio = ticks && strings->last_ticks > file->first_ticks ? (double)ns / (double)ticks : 0;
+    /* of a TSC between 1 kHz and 1 THz; else a tick is shown as a nanosecond */
+    file->ns_per_tick = ratio > 1e-3 && ratio < 1e6 ? ratio : 1;
     file->names = (struct trace_names){strings->reasons, REASON_LIMIT, (uint64_t)(1e9 / file->ns_per_tick)};
     sort_items(file);
     if (!file->is_ended && !*file->damage)
