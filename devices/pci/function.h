@@ -78,6 +78,8 @@ void pci_function_write_bar(struct pci_function *function, unsigned bar, uint64_
 
 /* ---- Interrupts ---- */
 
+/* How many vectors there are; 0 where the machine has no MSIs. */
+unsigned pci_function_msix_count(const struct pci_function *function);
 /* Whether the guest has switched MSI-X on; the INTx pin is dead then, whatever its level. */
 bool pci_function_msix_enabled(const struct pci_function *function);
 /* Sends the vector, or remembers it as pending while it is masked. A vector that there is not is nothing. */

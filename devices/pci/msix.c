@@ -25,6 +25,11 @@ enum { WORD_ADDRESS, WORD_ADDRESS_HIGH, WORD_DATA, WORD_CONTROL };
 #define CONTROL_ENABLE 0x8000u
 #define CONTROL_HOLD   0x4000u
 
+unsigned pci_function_msix_count(const struct pci_function *function)
+{
+    return function->msix.count;
+}
+
 bool pci_function_msix_enabled(const struct pci_function *function)
 {
     return __atomic_load_n(&function->msix.enabled, __ATOMIC_RELAXED);

@@ -81,7 +81,7 @@ static inline void fake_doorbell_detach(void *owner, const struct doorbell *door
     fake->doorbells[at] = fake->doorbells[--fake->doorbell_count];
 }
 
-static inline void fake_pci_init(struct fake_pci *fake)
+static inline void fake_pci_init_with(struct fake_pci *fake, bool has_msi)
 {
     *fake = (struct fake_pci){0};
     struct pci_config config = {.ecam_base = ECAM,
@@ -89,6 +89,8 @@ static inline void fake_pci_init(struct fake_pci *fake)
                                 .high = {HIGH, HIGH_LEN},
                                 .msi = {fake_msi_send, fake},
                                 .doorbell = {fake_doorbell_attach, fake_doorbell_detach, fake}};
+    if (!has_msi)
+        config.msi.send = NULL;
     for (unsigned i = 0; i < PCI_INTX_COUNT; i++)
         config.intx[i] = fake_irq_line(&fake->irqs[i % 2], 10 + i % 2);
     ck_assert_int_eq(pci_create(&config, &fake->pci, NULL), 0);
@@ -96,6 +98,11 @@ static inline void fake_pci_init(struct fake_pci *fake)
     fake->memory = fake_bus(BUS_MEMORY, pci_ecam_region(fake->pci));
     ck_assert_int_eq(bus_add(fake->memory, pci_low_region(fake->pci), NULL), 0);
     ck_assert_int_eq(bus_add(fake->memory, pci_high_region(fake->pci), NULL), 0);
+}
+
+static inline void fake_pci_init(struct fake_pci *fake)
+{
+    fake_pci_init_with(fake, true);
 }
 
 static inline void fake_pci_fini(struct fake_pci *fake)
