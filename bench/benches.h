@@ -24,6 +24,9 @@ int bench_exits(struct bench_report *report, const struct bench_options *options
 /* Whole processes from start to exit. */
 int bench_boot(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
+/* The tracer, off and on. */
+int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
+
 /* Whether the options leave the operation. */
 bool bench_wants(const struct bench_options *options, const char *operation, int ring);
 

@@ -12,6 +12,7 @@
 #include "mmio/step.h"
 #include "vcpu/coalesced.h"
 #include "vcpu/exit.h"
+#include "vcpu/exit_trace.h"
 
 #define TABLES_GPA 0x1000u /* PML4, PDPT, PD, PT */
 #define CODE_GPA   0x10000u
@@ -129,7 +130,9 @@ static void make_vcpu(struct own *own)
 {
     own->vcpu_machine = (struct vcpu_machine){
         .ports = own->ports, .memory_bus = own->bus, .memory = own->memory, .coalesced = &own->coalesced};
-    own->vcpu = (struct vcpu){.machine = &own->vcpu_machine, .run = &own->pages.run, .fd = -1};
+    own->vcpu = (struct vcpu){
+        .machine = &own->vcpu_machine, .run = &own->pages.run, .fd = -1, .synced_fields = KVM_SYNC_X86_REGS};
+    own->pages.run.s.regs.regs.rip = CODE_GPA;
 }
 
 /* As KVM leaves the page. */
@@ -155,8 +158,15 @@ static void dispatch(struct own *own, enum own_operation operation, unsigned cou
 {
     enum vcpu_end end;
     make_exit(own, operation);
-    for (unsigned i = 0; i < count; i++)
+    bool is_traced = trace_is_on();
+    for (unsigned i = 0; i < count; i++) {
+        if (is_traced)
+            exit_trace_left(&own->vcpu);
         vcpu_handle_exit(&own->vcpu, 0, &end);
+        if (is_traced)
+            exit_trace_flush(&own->vcpu);
+    }
+    own->vcpu.traced_exits = own->vcpu.exit_count;
 }
 
 int own_create(struct own **out)

@@ -275,6 +275,7 @@ static enum step_result step(struct emulation *emulation, const uint8_t *hint, u
                              struct step_outcome *outcome)
 {
     struct cpu_state *cpu = &emulation->cpu;
+    TRACE_PROBE1(emulate_insn, cpu->rip);
     if (!trace_is_on())
         return step_insn(&emulation->step, cpu, hint, hint_len, outcome);
     uint64_t rip = cpu->rip, start = trace_now();
@@ -286,6 +287,7 @@ static enum step_result step(struct emulation *emulation, const uint8_t *hint, u
 /* The same for step_run_insn. */
 static enum step_result step_plain(struct emulation *emulation, const struct step_outcome *outcome)
 {
+    TRACE_PROBE1(emulate_insn, emulation->cpu.rip);
     if (!trace_is_on())
         return step_run_insn(emulation->step.run);
     uint64_t rip = emulation->cpu.rip, start = trace_now();

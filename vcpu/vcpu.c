@@ -84,6 +84,7 @@ static int enter_watched(struct vcpu *vcpu)
 /* KVM_RUN, and where asked the time inside and outside of it. 0 or a negative errno. */
 static inline int vcpu_enter(struct vcpu *vcpu)
 {
+    TRACE_PROBE1(entry, vcpu->index);
     if (__builtin_expect(vcpu->is_watched, 0))
         return enter_watched(vcpu);
     return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;

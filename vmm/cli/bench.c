@@ -20,6 +20,8 @@ static const struct subcommand {
 } subcommands[] = {
     {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost"},
     {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine"},
+    {"trace", "vmm bench trace", bench_trace,
+     "a trace point and the dispatch of exits, with tracing off and on"},
     {"boot", "vmm bench boot", bench_boot,
      "processes of vmm from their start to their exit, and their phases", true},
 };

@@ -43,7 +43,8 @@ struct json {
 
 static int64_t ns_of(const struct json *json, uint64_t time)
 {
-    return llround(trace_file_ns(json->view->file, time));
+    double ns = trace_file_ns(json->view->file, time);
+    return ns > 1e18 ? 1000000000000000000 : ns < -1e18 ? -1000000000000000000 : llround(ns);
 }
 
 static void print_string(FILE *out, const char *text, size_t len)

@@ -1,0 +1,114 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm bench trace`: what a trace point costs, off and on, by itself and in the dispatch of exits. KVM_RUN is
+ * left out: its time is in `vmm bench exits`.
+ */
+#include <stdlib.h>
+
+#include "base/trace_ring.h"
+#include "base/types.h"
+#include "bench/benches.h"
+#include "bench/own.h"
+
+enum operation {
+    TRACE_POINT, /* an interrupt line: a record with nothing around it */
+    TRACE_EXIT_PORT,
+    TRACE_EXIT_MMIO,
+    TRACE_OPERATION_COUNT
+};
+
+static const char *const operation_names[TRACE_OPERATION_COUNT] = {
+    [TRACE_POINT] = "trace point",
+    [TRACE_EXIT_PORT] = "dispatch of a port write",
+    [TRACE_EXIT_MMIO] = "dispatch of an MMIO write",
+};
+
+/* How the records are kept. The first way is without a trace. */
+static const struct way {
+    const char *name;
+    unsigned buffer_count;
+    const char *filter, *trigger;
+} kinds[] = {
+    {"off", 0, NULL, NULL},
+    {"on", 1, NULL, NULL},
+    {"filter passes", 1, "addr >= 0x300 && addr < 0xe0000000 || set_irq", NULL},
+    {"filter refuses", 1, "addr == 1", NULL},
+    {"2 buffers", 2, NULL, NULL},
+    {"trigger", 1, NULL, "exit && duration > 1s"},
+};
+
+#define KIND_COUNT ARRAY_COUNT(kinds)
+
+struct traced_way {
+    struct own *own;
+    struct trace *trace;
+    struct trace_thread *thread;
+};
+
+/* Rings that overwrite and are never written: the file is the null device. */
+static int create_trace(const struct way *kind, struct traced_way *way, struct vmm_error *error)
+{
+    const struct trace_buffer_config buffer = {.name = "main",
+                                               .events = ~0ull,
+                                               .filter = kind->filter,
+                                               .mode = TRACE_MODE_SNAPSHOT,
+                                               .overwrite = true};
+    const struct trace_buffer_config buffers[] = {buffer, buffer};
+    const struct trace_config config = {.path = "/dev/null",
+                                        .buffers = buffers,
+                                        .buffer_count = kind->buffer_count,
+                                        .trigger = kind->trigger};
+    if (!kind->buffer_count)
+        return 0;
+    int result = trace_create(&config, &way->trace, error);
+    return result ? result : trace_add_thread(way->trace, "vCPU 0", 0, &way->thread, error);
+}
+
+static void set_lines(unsigned count)
+{
+    for (unsigned i = 0; i < count; i++) {
+        trace_set_irq(4, i & 1);
+        __asm__ volatile("" ::: "memory");
+    }
+}
+
+static bool run_way(void *context, unsigned operation, unsigned count, struct batch *batch,
+                    const char **reason)
+{
+    struct traced_way *way = context;
+    struct trace_thread *before = trace_attach(way->thread);
+    bool done = true;
+    if (operation == TRACE_POINT) {
+        uint64_t start_ns = bench_now_ns();
+        set_lines(count);
+        *batch = (struct batch){.ns = (double)(bench_now_ns() - start_ns), .exits = -1};
+    } else {
+        done = own_batch(way->own, operation == TRACE_EXIT_PORT ? OWN_PORT_EXIT : OWN_MMIO_EXIT, count, batch,
+                         reason);
+    }
+    trace_attach(before);
+    return done;
+}
+
+int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
+{
+    struct traced_way traced[KIND_COUNT] = {{NULL}};
+    struct bench_way ways[KIND_COUNT];
+    struct own *own;
+    int result = own_create(&own);
+    if (result)
+        return error_set(error, result, "bench: out of memory");
+    for (size_t i = 0; !result && i < KIND_COUNT; i++) {
+        traced[i].own = own;
+        ways[i] = (struct bench_way){kinds[i].name, run_way, &traced[i]};
+        result = create_trace(&kinds[i], &traced[i], error);
+    }
+    for (unsigned operation = 0; !result && operation < TRACE_OPERATION_COUNT; operation++)
+        if (bench_wants(options, operation_names[operation], -1))
+            bench_measure(report, &options->limits, operation_names[operation], -1, operation, ways,
+                          KIND_COUNT);
+    for (size_t i = 0; i < KIND_COUNT; i++)
+        trace_destroy(traced[i].trace);
+    own_destroy(own);
+    return result;
+}
