@@ -28,7 +28,7 @@ static bool ring_has_room(struct trace_ring *ring, uint64_t head)
 
 /* Word by word: a reader that copies the record at the same time gets garbage, but no undefined behaviour,
  * and finds out by head. */
-static void ring_put(struct trace_ring *ring, const struct trace_record *record, sem_t *wake)
+static inline void ring_put(struct trace_ring *ring, const struct trace_record *record, sem_t *wake)
 {
     uint64_t head = ring->head;
     if (!ring_has_room(ring, head)) {
@@ -39,6 +39,7 @@ static void ring_put(struct trace_ring *ring, const struct trace_record *record,
     uint64_t *to = (uint64_t *)&ring->records[head & (ring->count - 1)];
     /* The last record's head before this one's words: partner of the fence in ring_drain. */
     __atomic_thread_fence(__ATOMIC_RELEASE);
+#pragma GCC unroll 8
     for (size_t i = 0; i < RECORD_WORDS; i++)
         __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
     __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);

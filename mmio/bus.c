@@ -120,7 +120,7 @@ void bus_remove(struct bus *bus, struct bus_region *region)
     bus_index_ports(bus);
 }
 
-struct bus_region *bus_find(const struct bus *bus, uint64_t address)
+static inline struct bus_region *find(const struct bus *bus, uint64_t address)
 {
     if (bus->kind == BUS_PORTS) {
         uint8_t index = address < PORT_COUNT ? bus->port_index[address] : 0;
@@ -128,6 +128,11 @@ struct bus_region *bus_find(const struct bus *bus, uint64_t address)
     }
     size_t at = bus_lower_bound(bus, address);
     return at < bus->count && bus->regions[at]->base <= address ? bus->regions[at] : NULL;
+}
+
+struct bus_region *bus_find(const struct bus *bus, uint64_t address)
+{
+    return find(bus, address);
 }
 
 static void region_lock(const struct bus_region *region)
@@ -205,82 +210,118 @@ static void bus_count_miss(struct bus *bus)
     __atomic_fetch_add(&bus->miss_count, 1, __ATOMIC_RELAXED);
 }
 
-static uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
+/* An access that lies in its region; false where it does not. */
+static inline bool read_whole(const struct bus *bus, uint64_t address, unsigned size, uint64_t *value)
 {
-    struct bus_region *region = bus_find(bus, address);
-    if (region && access_is_whole(region, address, size)) {
-        region_lock(region);
-        region_count(region, region->read_counts, size, 1);
-        uint64_t value = region_read(region, address - region->base, size);
-        region_unlock(region);
-        return value;
-    }
+    struct bus_region *region = find(bus, address);
+    if (!region || !access_is_whole(region, address, size))
+        return false;
+    region_lock(region);
+    region_count(region, region->read_counts, size, 1);
+    *value = region_read(region, address - region->base, size);
+    region_unlock(region);
+    return true;
+}
+
+static inline bool write_whole(const struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    struct bus_region *region = find(bus, address);
+    if (!region || !access_is_whole(region, address, size))
+        return false;
+    region_lock(region);
+    region_count(region, region->write_counts, size, 1);
+    region_write(region, address - region->base, size, value);
+    region_unlock(region);
+    return true;
+}
+
+/* One that no region holds as a whole: byte by byte, each from its own. */
+__attribute__((noinline)) static uint64_t read_bytes(struct bus *bus, uint64_t address, unsigned size)
+{
+    uint64_t value = 0;
     if (access_misses(bus, address, size)) {
         bus_count_miss(bus);
         return size_mask(size);
     }
-    uint64_t value = 0;
-    for (unsigned i = 0; i < size; i++)
-        value |= read_access(bus, address + i, 1) << (8 * i);
+    for (unsigned i = 0; i < size; i++) {
+        uint64_t byte = 0xff;
+        if (!read_whole(bus, address + i, 1, &byte))
+            bus_count_miss(bus);
+        value |= byte << (8 * i);
+    }
     return value;
 }
 
-static void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+__attribute__((noinline)) static void write_bytes(struct bus *bus, uint64_t address, unsigned size,
+                                                  uint64_t value)
 {
-    struct bus_region *region = bus_find(bus, address);
-    if (region && access_is_whole(region, address, size)) {
-        region_lock(region);
-        region_count(region, region->write_counts, size, 1);
-        region_write(region, address - region->base, size, value);
-        region_unlock(region);
-        return;
-    }
     if (access_misses(bus, address, size)) {
         bus_count_miss(bus);
         return;
     }
     for (unsigned i = 0; i < size; i++)
-        write_access(bus, address + i, 1, value >> (8 * i) & 0xff);
+        if (!write_whole(bus, address + i, 1, value >> (8 * i) & 0xff))
+            bus_count_miss(bus);
+}
+
+static inline uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
+{
+    uint64_t value;
+    return read_whole(bus, address, size, &value) ? value : read_bytes(bus, address, size);
+}
+
+static inline void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    if (!write_whole(bus, address, size, value))
+        write_bytes(bus, address, size, value);
 }
 
 /* What the access was, when it has been done: the length and what a read has given are known then. */
-__attribute__((cold, noinline)) static void trace_access(const struct bus *bus, struct trace_record record)
+static void trace_access(const struct bus *bus, struct trace_record *record)
 {
-    const struct bus_region *region = bus_find(bus, record.address);
-    uint64_t ticks = trace_now() - record.time;
-    record.event = bus->kind == BUS_PORTS ? TRACE_PIO : TRACE_MMIO;
-    record.device = region ? region->name : NULL;
-    record.flags |= region ? 0 : TRACE_MISS;
-    record.duration = ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
-    trace_record(&record);
+    const struct bus_region *region = find(bus, record->address);
+    uint64_t ticks = trace_now() - record->time;
+    record->event = bus->kind == BUS_PORTS ? TRACE_PIO : TRACE_MMIO;
+    record->device = region ? region->name : NULL;
+    record->flags |= region ? 0 : TRACE_MISS;
+    record->duration = ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
+    trace_record(record);
+}
+
+__attribute__((noinline)) static uint64_t read_traced(struct bus *bus, uint64_t address, unsigned size)
+{
+    struct trace_record record = {.time = trace_now(), .address = address, .size = (uint8_t)size, .count = 1};
+    record.value = read_access(bus, address, size);
+    trace_access(bus, &record);
+    return record.value;
+}
+
+__attribute__((noinline)) static void write_traced(struct bus *bus, uint64_t address, unsigned size,
+                                                   uint64_t value)
+{
+    struct trace_record record = {.time = trace_now(),
+                                  .address = address,
+                                  .size = (uint8_t)size,
+                                  .count = 1,
+                                  .value = value,
+                                  .flags = TRACE_WRITE};
+    write_access(bus, address, size, value);
+    trace_access(bus, &record);
 }
 
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
     TRACE_PROBE3(bus_read, bus->kind, address, size);
-    if (!trace_is_on())
-        return read_access(bus, address, size);
-    struct trace_record record = {.time = trace_now(), .address = address, .size = (uint8_t)size, .count = 1};
-    record.value = read_access(bus, address, size);
-    trace_access(bus, record);
-    return record.value;
+    return trace_is_on() ? read_traced(bus, address, size) : read_access(bus, address, size);
 }
 
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     TRACE_PROBE4(bus_write, bus->kind, address, size, value);
-    if (!trace_is_on()) {
+    if (trace_is_on())
+        write_traced(bus, address, size, value);
+    else
         write_access(bus, address, size, value);
-        return;
-    }
-    const struct trace_record record = {.time = trace_now(),
-                                        .address = address,
-                                        .size = (uint8_t)size,
-                                        .count = 1,
-                                        .value = value,
-                                        .flags = TRACE_WRITE};
-    write_access(bus, address, size, value);
-    trace_access(bus, record);
 }
 
 /* The region that the whole block is in, if the device knows the width. */
@@ -343,7 +384,7 @@ void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t cou
         .time = trace_now(), .address = address, .size = (uint8_t)size, .count = (uint32_t)count};
     read_block(bus, address, size, count, to);
     record.value = load_le(to, size);
-    trace_access(bus, record);
+    trace_access(bus, &record);
 }
 
 void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t count, const void *from)
@@ -353,14 +394,14 @@ void bus_write_block(struct bus *bus, uint64_t address, unsigned size, size_t co
         write_block(bus, address, size, count, from);
         return;
     }
-    const struct trace_record record = {.time = trace_now(),
-                                        .address = address,
-                                        .size = (uint8_t)size,
-                                        .count = (uint32_t)count,
-                                        .value = load_le(from, size),
-                                        .flags = TRACE_WRITE};
+    struct trace_record record = {.time = trace_now(),
+                                  .address = address,
+                                  .size = (uint8_t)size,
+                                  .count = (uint32_t)count,
+                                  .value = load_le(from, size),
+                                  .flags = TRACE_WRITE};
     write_block(bus, address, size, count, from);
-    trace_access(bus, record);
+    trace_access(bus, &record);
 }
 
 struct bus_region *const *bus_regions(const struct bus *bus, size_t *count)

@@ -54,28 +54,44 @@ static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
     uint64_t *count = &vcpu->reason_counts[counted];
     __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED); /* for machine_mark on another thread */
     struct trace_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
-    *record = (struct trace_record){.event = TRACE_EXIT, .index = reason, .count = 1};
+    record->event = TRACE_EXIT;
+    record->size = record->flags = 0;
+    record->address = record->value = 0;
+    record->index = reason;
+    record->count = 1;
     return record;
+}
+
+/* One element, of 1, 2 or 4 bytes. Returns what was written or read. */
+static inline uint64_t port_element(struct bus *ports, const struct kvm_run *run, uint8_t *data)
+{
+    unsigned port = run->io.port, size = run->io.size;
+    uint64_t value;
+    if (run->io.direction == KVM_EXIT_IO_OUT) {
+        value = size == 1 ? *data : size == 2 ? load_le16(data) : load_le32(data);
+        bus_write(ports, port, size, value);
+        return value;
+    }
+    value = bus_read(ports, port, size);
+    store_le(data, value, size);
+    return value;
 }
 
 /* All elements of an IN, OUT, INS or OUTS, with REP or without: KVM hands over up to a page of them. */
 static void exit_port_io(struct vcpu *vcpu, struct trace_record *record)
 {
     struct kvm_run *run = vcpu->run;
+    struct bus *ports = vcpu->machine->ports;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
-    unsigned size = run->io.size;
-    bool is_write = run->io.direction == KVM_EXIT_IO_OUT;
     record->address = run->io.port;
     record->count = run->io.count;
-    record->size = (uint8_t)size;
-    record->flags = is_write ? TRACE_WRITE : 0;
-    for (uint32_t i = 0; i < run->io.count; i++, data += size) {
-        if (is_write)
-            bus_write(vcpu->machine->ports, run->io.port, size, load_le(data, size));
-        else
-            store_le(data, bus_read(vcpu->machine->ports, run->io.port, size), size);
-    }
-    record->value = load_le((uint8_t *)run + run->io.data_offset, size);
+    record->size = run->io.size;
+    record->flags = run->io.direction == KVM_EXIT_IO_OUT ? TRACE_WRITE : 0;
+    if (__builtin_expect(!run->io.count, 0))
+        return;
+    record->value = port_element(ports, run, data);
+    for (uint32_t i = 1; i < run->io.count; i++)
+        port_element(ports, run, data += run->io.size);
 }
 
 /* KVM has decoded the instruction: an access of 1 to 8 bytes inside one page. */
@@ -193,7 +209,8 @@ static bool end_with(enum vcpu_end *end, enum vcpu_end why)
 
 bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
-    coalesced_drain(vcpu->machine->coalesced);
+    if (coalesced_pending(vcpu->machine->coalesced))
+        coalesced_drain(vcpu->machine->coalesced);
     uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
     TRACE_PROBE2(exit, vcpu->index, reason);
     struct trace_record *record = record_exit(vcpu, reason);
