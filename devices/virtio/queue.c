@@ -9,6 +9,9 @@
 
 #include "devices/virtio/queue_internal.h"
 
+/* Of one chain (2.7.5, 2.8.5). Its use is told in 32 bits. */
+#define CHAIN_BYTES_MAX (4 * GIB)
+
 /* An area's alignment and length (2.7.2, 2.8.10.1). */
 struct area {
     gpa_t gpa;
@@ -75,6 +78,8 @@ const char *chain_add(const struct queue *queue, struct queue_chain *chain, cons
         return NULL;
     if (count == chain->capacity)
         return "a chain of too many buffers";
+    if (chain->out_bytes + chain->in_bytes + from->len > CHAIN_BYTES_MAX)
+        return "a chain of more than 4 GiB";
     void *hva = guest_mem_ptr(queue->config.memory, from->address, from->len);
     if (!hva)
         return "a buffer outside RAM";
@@ -117,7 +122,8 @@ void queue_push(struct queue *queue, const struct queue_chain *chain, uint64_t w
 {
     if (!queue_is_started(queue))
         return;
-    uint32_t len = written > chain->in_bytes ? (uint32_t)chain->in_bytes : (uint32_t)written;
+    uint64_t most = chain->in_bytes < UINT32_MAX ? chain->in_bytes : UINT32_MAX;
+    uint32_t len = (uint32_t)(written < most ? written : most);
     if (queue->config.is_packed)
         packed_push(queue, chain, len);
     else

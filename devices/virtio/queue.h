@@ -54,6 +54,7 @@ struct queue {
     /* Split: free-running indexes. Packed: slots, with the wrap counters of 2.8.1. */
     uint16_t next_avail, next_used;
     bool avail_wrap, used_wrap;
+    unsigned slots_taken; /* packed: of chains that were popped and are not pushed yet */
     uint16_t unsignalled; /* used entries (packed: slots) since the driver was last asked about interrupts */
     bool kicks_are_off;
 };
@@ -69,7 +70,8 @@ bool queue_is_started(const struct queue *queue);
 /* The next chain. One that breaks a rule is given back to the driver with nothing written, where that can be
  * done, and the queue is broken from then on: a loop, a descriptor outside the table or outside RAM, one to
  * read behind one to write, an indirect table where none may be, more segments than the caller has room for,
- * an index that ran away. A descriptor of no bytes is skipped. */
+ * more than 4 GiB, an index that ran away, chains that were not pushed yet made available again. A descriptor
+ * of no bytes is skipped. */
 enum queue_answer queue_pop(struct queue *queue, struct queue_chain *chain);
 
 /* Gives a chain back, `written` bytes of it written from its first writable byte on, at most in_bytes. In any

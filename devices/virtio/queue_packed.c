@@ -90,6 +90,9 @@ enum queue_answer packed_pop(struct queue *queue, struct queue_chain *chain)
         return QUEUE_EMPTY;
     queue->broken = walk(queue, chain);
     advance(queue, &queue->next_avail, &queue->avail_wrap, chain->slots);
+    queue->slots_taken += chain->slots;
+    if (!queue->broken && queue->slots_taken > queue->config.size)
+        queue->broken = "more available than the ring holds";
     if (!queue->broken)
         return QUEUE_CHAIN;
     packed_push(queue, chain, 0);
@@ -105,6 +108,7 @@ void packed_push(struct queue *queue, const struct queue_chain *chain, uint32_t 
     /* Pairs with the driver's barrier between the flags and the rest (2.8.21.3.1). */
     ring_store16_release(entry + DESCRIPTOR_FLAGS, (uint16_t)(flags | (written ? DESCRIPTOR_WRITE : 0)));
     advance(queue, &queue->next_used, &queue->used_wrap, chain->slots);
+    queue->slots_taken -= chain->slots;
     queue->unsignalled = (uint16_t)(queue->unsignalled + chain->slots);
 }
 

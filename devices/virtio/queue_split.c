@@ -84,7 +84,8 @@ enum queue_answer split_pop(struct queue *queue, struct queue_chain *chain)
     uint16_t count = available(queue), size = queue->config.size;
     if (!count)
         return QUEUE_EMPTY;
-    if (count > size) {
+    /* Those not pushed yet still have their descriptors. */
+    if (count > size - (uint16_t)(queue->next_avail - queue->next_used)) {
         queue->broken = "more available than the ring holds";
         return QUEUE_BROKEN;
     }
