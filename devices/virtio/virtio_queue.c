@@ -254,10 +254,10 @@ void virtio_notify(struct virtio *virtio, unsigned index)
     if (!queue || !queue->is_running)
         return;
     queue->counts.notifies++;
+    trace_queue_kick(virtio->config.name, index);
     if (virtio->config.loop) {
         ring(queue);
     } else {
-        trace_queue_kick(virtio->config.name, index);
         virtio->config.ops->notify(virtio->config.device, index);
     }
 }

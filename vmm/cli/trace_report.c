@@ -115,11 +115,12 @@ static const char *advice(const struct tally *tally, const struct row *row)
         return row->accesses ? "fewer accesses: no device answers there" : NULL;
     if (row->region->space == 'm' && strstr(row->region->engine, "kvm") && row->near * 2 > row->cost.count)
         return "--mmio-engine trap: with run-ahead the accesses that follow cost no exit of their own";
+    if (row->writes && strcmp(row->region->name, "serial") == 0)
+        return "fewer writes: a quiet console, or a virtio console";
     if (is_write_only && !strstr(row->region->engine, "coalesced"))
         return "coalesce: the device is only written to; its writes could wait in KVM's ring";
     if (row->writes)
-        return strcmp(row->region->name, "serial") ? "fewer writes"
-                                                   : "fewer writes: a quiet console, or a virtio console";
+        return "fewer writes";
     return "fewer reads: a driver that polls asks more often than it learns something";
 }
 

@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * From records to requests: a chain is taken from its queue (pop), goes to the backend and comes back, is
- * given back (push), and the guest is told. The kick that led to it is the last before the pop; an interrupt
- * is that of all chains given back before it.
+ * given back (push), and the guest is told. The kick that led to it is the first after the kick of the chains
+ * before it; an interrupt is that of all chains given back before it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,6 +30,7 @@ struct search {
         const char *device;
         uint32_t queue;
         size_t item;
+        bool is_used; /* a chain was taken for it */
     } kicks[KICK_LIMIT];
     unsigned kick_count;
 };
@@ -52,8 +53,8 @@ static void note_kick(struct search *search, const struct trace_record *record, 
     struct kick *kick = find_kick(search, record);
     if (!kick && search->kick_count < KICK_LIMIT)
         kick = &search->kicks[search->kick_count++];
-    if (kick)
-        *kick = (struct kick){record->device, record->index, item};
+    if (kick && (!kick->device || kick->is_used))
+        *kick = (struct kick){record->device, record->index, item, false};
 }
 
 static bool add_request(struct search *search, const struct trace_record *record, size_t item)
@@ -71,9 +72,11 @@ static bool add_request(struct search *search, const struct trace_record *record
     *request = (struct request){.device = record->device, .queue = record->index, .chain = record->id};
     for (unsigned step = 0; step < STEP_COUNT; step++)
         request->steps[step] = STEP_MISSING;
-    const struct kick *kick = find_kick(search, record);
-    if (kick)
+    struct kick *kick = find_kick(search, record);
+    if (kick) {
+        kick->is_used = true;
         request->steps[STEP_KICK] = kick->item;
+    }
     request->steps[STEP_POP] = item;
     return true;
 }
