@@ -22,25 +22,33 @@
 #define CONSOLE_BYTES (1u << 20)
 
 /* The line read from the console is the command with which the guest ends. */
-static const char init_script[] = "#!/bin/busybox sh\n"
-                                  "/bin/busybox --install -s /bin\n"
-                                  "mount -t proc proc /proc\n"
-                                  "mount -t sysfs sysfs /sys\n"
-                                  "mount -t devtmpfs devtmpfs /dev\n"
-                                  "echo \"USER cpus=$(nproc) clock=$(cat "
-                                  "/sys/devices/system/clocksource/clocksource0/current_clocksource)\"\n"
-                                  "grep MemTotal /proc/meminfo\n"
-                                  "grep LOC: /proc/interrupts\n"
-                                  "dd if=/dev/random of=/dev/null bs=64 count=1 2>/dev/null && echo RANDOM\n"
-                                  "echo COMMAND?\n"
-                                  "read command\n"
-                                  "echo \"HEARD $command\"\n"
-                                  "$command\n";
+static const char init_script[] =
+    "#!/bin/busybox sh\n"
+    "/bin/outb 1287 1\n" /* the mark of user space, before anything is mounted */
+    "/bin/busybox --install -s /bin\n"
+    "mount -t proc proc /proc\n"
+    "mount -t sysfs sysfs /sys\n"
+    "mount -t devtmpfs devtmpfs /dev\n"
+    "echo \"USER cpus=$(nproc) clock=$(cat "
+    "/sys/devices/system/clocksource/clocksource0/current_clocksource)\"\n"
+    "grep MemTotal /proc/meminfo\n"
+    "grep LOC: /proc/interrupts\n"
+    "cd /sys/devices/system/cpu\n"
+    "echo CORES $(cat cpu[0-9]*/topology/core_id | sort -u | wc -l) SOCKETS $(cat "
+    "cpu[0-9]*/topology/physical_package_id | sort -u | wc -l) SIBLINGS $(cat "
+    "cpu[0-9]*/topology/thread_siblings_list | grep -c '[-,]')\n"
+    "grep -q -w -e svm -e vmx -e sgx /proc/cpuinfo || echo NOT NESTED\n"
+    "dd if=/dev/random of=/dev/null bs=64 count=1 2>/dev/null && echo RANDOM\n"
+    "echo COMMAND?\n"
+    "read command\n"
+    "echo \"HEARD $command\"\n"
+    "$command\n";
 
 struct linux_run {
     struct vmm_config config;
     const char *input;
     struct vmm_end end;
+    uint64_t entry_ns, serial_ns, user_space_ns;
     char log[8192];
     char *console;
 };
@@ -86,6 +94,11 @@ static void make_initrd(const char *path)
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
         at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
     at = cpio_add(archive, at, "bin/busybox", 0100755, busybox, (size_t)len);
+    fd = open(VMM_GUEST_DIR "/outb", O_RDONLY);
+    len = read(fd, busybox, sizeof(busybox));
+    ck_assert(len > 0 && len < (ssize_t)sizeof(busybox));
+    close(fd);
+    at = cpio_add(archive, at, "bin/outb", 0100755, busybox, (size_t)len);
     at = cpio_add(archive, at, "init", 0100755, init_script, strlen(init_script));
     at = cpio_add(archive, at, "TRAILER!!!", 0, NULL, 0);
     fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
@@ -136,11 +149,18 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
     if (!result)
         result = vmm_add_legacy(machine, error);
     if (!result)
+        result = vmm_add_progress(machine, error);
+    if (!result)
         result = vmm_add_acpi(machine, error);
     if (!result)
         result = vmm_load(machine, &image, error);
     if (!result)
         result = vmm_run(machine, &run->end, error);
+    if (!result) {
+        run->entry_ns = vmm_stats_mark(machine, VMM_MARK_ENTRY);
+        run->serial_ns = vmm_stats_mark(machine, VMM_MARK_SERIAL);
+        run->user_space_ns = vmm_stats_mark(machine, VMM_MARK_USER_SPACE);
+    }
     vmm_destroy(machine);
     return result;
 }
@@ -192,34 +212,57 @@ static void check_interrupts(const struct linux_run *run, unsigned cpu_count)
     }
 }
 
-static void boot_with(unsigned cpu_count, enum vmm_irqchip irqchip)
+static void boot_with(const struct vmm_config *config)
 {
-    struct linux_run run = {.config = {.cpu_count = cpu_count, .irqchip = irqchip}, .input = "poweroff -f\n"};
-    char text[32];
+    struct linux_run run = {.config = *config, .input = "poweroff -f\n"};
+    unsigned cpu_count = config->cpu_count;
+    char text[64];
     linux_run(&run);
     snprintf(text, sizeof(text), "USER cpus=%u clock=kvm-clock", cpu_count);
     must_say(&run, text);
+    snprintf(text, sizeof(text), "CORES %u SOCKETS 1 SIBLINGS 0", cpu_count);
+    must_say(&run, text);
+    must_say(&run, "NOT NESTED");
     must_say(&run, "RANDOM");
     must_say(&run, "HEARD poweroff -f");
     check_interrupts(&run, cpu_count);
+    ck_assert_msg(run.entry_ns && run.entry_ns < run.serial_ns && run.serial_ns < run.user_space_ns,
+                  "the boot's marks: %llu, %llu, %llu ns", (unsigned long long)run.entry_ns,
+                  (unsigned long long)run.serial_ns, (unsigned long long)run.user_space_ns);
     ck_assert_msg(run.end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run.end.reason));
 }
 
 START_TEST(linux_reaches_user_space)
 {
-    boot_with(1, VMM_IRQCHIP_KERNEL);
+    boot_with(&(struct vmm_config){
+        .cpu_count = 1, .irqchip = VMM_IRQCHIP_KERNEL, .mmio_engine = VMM_MMIO_KVM, .no_run_ahead = true});
 }
 END_TEST
 
 START_TEST(linux_uses_four_cpus)
 {
-    boot_with(4, VMM_IRQCHIP_KERNEL);
+    boot_with(&(struct vmm_config){.cpu_count = 4, .irqchip = VMM_IRQCHIP_KERNEL});
 }
 END_TEST
 
+START_TEST(linux_uses_eight_cpus)
+{
+    boot_with(&(struct vmm_config){.cpu_count = 8, .irqchip = VMM_IRQCHIP_KERNEL});
+}
+END_TEST
+
+/* The IOAPIC outside is device memory: by each engine, and running ahead or not. */
 START_TEST(linux_runs_with_the_ioapic_outside)
 {
-    boot_with(2, VMM_IRQCHIP_SPLIT);
+    boot_with(&(struct vmm_config){
+        .cpu_count = 2, .irqchip = VMM_IRQCHIP_SPLIT, .mmio_engine = VMM_MMIO_KVM, .no_run_ahead = true});
+}
+END_TEST
+
+START_TEST(linux_runs_with_a_trapped_ioapic)
+{
+    boot_with(
+        &(struct vmm_config){.cpu_count = 1, .irqchip = VMM_IRQCHIP_SPLIT, .mmio_engine = VMM_MMIO_TRAP});
 }
 END_TEST
 
@@ -236,6 +279,8 @@ void test_suite(Suite *suite)
 {
     test_add_slow(suite, linux_reaches_user_space, 150);
     test_add_slow(suite, linux_uses_four_cpus, 150);
+    test_add_slow(suite, linux_uses_eight_cpus, 150);
     test_add_slow(suite, linux_runs_with_the_ioapic_outside, 150);
+    test_add_slow(suite, linux_runs_with_a_trapped_ioapic, 150);
     test_add_slow(suite, linux_reboots, 150);
 }
