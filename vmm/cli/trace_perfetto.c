@@ -101,15 +101,19 @@ static unsigned tid_of(const struct trace_item *item)
     return item->track + 1u;
 }
 
-/* Opens a slice of the item's track; it ends where the one around it does, at the latest. The caller adds
- * members and closes the brace. */
+/* Opens a slice of the item's track; it ends a nanosecond before the next one and before the one around it,
+ * at the latest: viewers add a start and a length in floating point, and neighbours that touch would overlap.
+ * The caller adds members and closes the brace. */
 static FILE *begin_slice(struct json *json, unsigned track, int64_t start, int64_t end, const char *name)
 {
     struct lane *lane = &json->lanes[track];
     while (lane->depth && lane->ends[lane->depth - 1] <= start)
         lane->depth--;
-    if (lane->depth && end > lane->ends[lane->depth - 1])
-        end = lane->ends[lane->depth - 1];
+    end--;
+    if (lane->depth && end > lane->ends[lane->depth - 1] - 1)
+        end = lane->ends[lane->depth - 1] - 1;
+    if (end < start)
+        end = start;
     if (lane->depth < DEPTH_LIMIT)
         lane->ends[lane->depth++] = end;
     FILE *out = begin(json, 'X', THREADS_PID, track + 1, name);
@@ -187,7 +191,7 @@ static void print_access(struct json *json, const struct trace_item *item)
     lane->end = end > start ? end : start;
     out = begin(json, 'X', DEVICES_PID, tid, record->flags & TRACE_WRITE ? "write" : "read");
     print_us(out, "ts", start);
-    print_us(out, "dur", lane->end - start);
+    print_us(out, "dur", lane->end > start ? lane->end - 1 - start : 0);
     fprintf(out, ",\"cat\":\"%s\"", trace_event_name(record->event));
     print_access_args(out, record);
     fputs("}}", out);
