@@ -266,7 +266,9 @@ void event_loop_remove(struct event_loop *loop, struct event_source *source)
 {
     pthread_mutex_lock(&loop->lock);
     if (source->id) {
+        uint32_t events = source->events;
         source_set(loop, source, 0);
+        source->events = events; /* as the caller filled it in, for the next add */
         struct event_source **link = &loop->sources;
         while (*link != source)
             link = &(*link)->next;

@@ -167,6 +167,22 @@ START_TEST(a_readable_descriptor_is_called_for)
 }
 END_TEST
 
+START_TEST(a_removed_source_can_be_added_again)
+{
+    struct reader reader;
+    set_up_started();
+    reader_add(&reader);
+    for (int i = 1; i <= 3; i++) {
+        reader_feed(&reader);
+        wait_for(&reader.calls, i);
+        event_loop_remove(loop, &reader.source);
+        ck_assert_int_eq(event_loop_add(loop, &reader.source, NULL), 0);
+    }
+    reader_close(&reader);
+    event_loop_destroy(loop);
+}
+END_TEST
+
 START_TEST(nothing_is_called_before_start_and_after_stop)
 {
     struct reader reader;
@@ -462,6 +478,7 @@ void test_suite(Suite *suite)
     test_add(suite, an_unused_loop_makes_no_thread_and_no_descriptor);
     test_add(suite, destroy_gives_everything_back);
     test_add(suite, a_readable_descriptor_is_called_for);
+    test_add(suite, a_removed_source_can_be_added_again);
     test_add(suite, nothing_is_called_before_start_and_after_stop);
     test_add(suite, a_source_set_to_nothing_is_silent_even_when_hung_up);
     test_add(suite, what_cannot_be_waited_for_is_refused);
