@@ -130,7 +130,8 @@ static gpa_t taken_end(const struct placement *placement, gpa_t low)
 int placement_take_tables(struct placement *placement, const char *owner, uint64_t len, gpa_t *gpa,
                           struct vmm_error *error)
 {
-    if (!find_down(placement, len, PAGE_BYTES, EBDA_GPA, gpa) &&
+    if (!find_up(placement, len, TABLES_GPA, TABLES_END_GPA, gpa) &&
+        !find_down(placement, len, PAGE_BYTES, EBDA_GPA, gpa) &&
         !find_up(placement, len, taken_end(placement, HIGH_MEMORY), 4 * GIB, gpa) &&
         !find_up(placement, len, PAGE_BYTES, 4 * GIB, gpa))
         return error_set(

@@ -9,12 +9,16 @@
 #include "boot/memory_map.h"
 
 /*
- *  0      0x1000                          0x9fc00        1 MiB        image end                 4 GiB
- *  | page 0 |  <- trampolines ->  ...  <- tables |  firmware | image ...  | modules -> ...        |
+ *  0      0x1000          0x10000    0x80000        0x9fc00        1 MiB     image end                4 GiB
+ *  | page 0 | <- trampolines | tables ->  |  trampolines ->  |  firmware | image ... | modules -> ...   |
  *
- * Tables go as high as possible below the EBDA: out of page 0, of the low pages in which kernels start their
- * other processors, and of where images are usually loaded. Where that is full they follow the image.
+ * Tables go from 64 KiB on: out of page 0, of the low pages in which kernels start their other processors,
+ * of where images are usually loaded, and of the end of low memory, where Xen and memtest86+ have their
+ * trampolines and heaps. Where that is full, as high as possible below the EBDA, else behind the image.
  */
+#define TABLES_GPA     0x10000
+#define TABLES_END_GPA 0x80000
+
 #define PLACEMENT_LIMIT 160
 
 struct placement_taken {

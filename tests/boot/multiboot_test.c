@@ -205,16 +205,28 @@ END_TEST
 
 START_TEST(tables_stay_out_of_the_way)
 {
-    /* Off page 0, off an image that loads at 0x8000, off the low pages where processors are started. */
+    /* Off page 0, off an image that loads at 0x8000, off the low pages where processors are started, and off
+     * the end of low memory, where others have their trampolines. */
     struct fixture fixture;
     struct test_elf elf = images_default_elf(false, true, false);
     elf.segments[0].gpa = 0x8000;
     elf.entry = 0x10100000;
     init_elf(&fixture, 16 * MIB, &elf);
     fixture_must_load(&fixture);
-    ck_assert_uint_ge(fixture.state.rbx, 0x90000);
+    ck_assert_uint_ge(fixture.state.rbx, 0x10000);
+    ck_assert_uint_lt(fixture.state.rbx, 0x80000);
+    ck_assert_uint_ge(fixture.state.gdt.base, 0x10000);
+    /* Behind an image that goes further, and where it leaves only the end, there. */
+    elf.segments[0].len = 0x20000;
+    fixture.image.len = images_elf(&elf, fixture.bytes);
+    fixture_must_load(&fixture);
+    ck_assert_uint_ge(fixture.state.rbx, 0x28000);
+    ck_assert_uint_lt(fixture.state.rbx, 0x80000);
+    elf.segments[0].len = 0x80000;
+    fixture.image.len = images_elf(&elf, fixture.bytes);
+    fixture_must_load(&fixture);
+    ck_assert_uint_ge(fixture.state.rbx, 0x88000);
     ck_assert_uint_lt(fixture.state.rbx, 0x9fc00);
-    ck_assert_uint_ge(fixture.state.gdt.base, 0x90000);
     /* Where the image has all of the low memory, they follow it. */
     elf.segments[0] = (struct test_segment){0, 0x10100000, 0xc0, 0x9fc00, 0x90};
     fixture.image.len = images_elf(&elf, fixture.bytes);
