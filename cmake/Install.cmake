@@ -3,8 +3,8 @@
 # manual page.
 add_library(vmm_shared SHARED)
 target_sources(vmm_shared PRIVATE $<TARGET_OBJECTS:vmm_objects>)
-target_link_libraries(vmm_shared PRIVATE Threads::Threads ${CMAKE_DL_LIBS})
-target_link_options(vmm_shared PRIVATE -Wl,-z,relro -Wl,-z,now -Wl,-z,defs
+target_link_libraries(vmm_shared PRIVATE Threads::Threads ${CMAKE_DL_LIBS} ${URING_ARCHIVE})
+target_link_options(vmm_shared PRIVATE -Wl,-z,relro -Wl,-z,now -Wl,-z,defs -Wl,--exclude-libs,ALL
   "-Wl,--version-script=${CMAKE_SOURCE_DIR}/vmm/libvmm.map")
 set_target_properties(vmm_shared PROPERTIES OUTPUT_NAME vmm LINKER_LANGUAGE C VERSION ${PROJECT_VERSION}
   SOVERSION 0 LINK_DEPENDS "${CMAKE_SOURCE_DIR}/vmm/libvmm.map")
@@ -15,7 +15,7 @@ set(VMM_ARCHIVE "${CMAKE_BINARY_DIR}/install/libvmm.a")
 file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/install")
 add_custom_command(OUTPUT "${VMM_ARCHIVE}"
   COMMAND ${CMAKE_COMMAND} -E rm -f "${VMM_ARCHIVE}"
-  COMMAND ${CMAKE_LINKER} -r --whole-archive $<TARGET_FILE:vmm_static> -o libvmm.o
+  COMMAND ${CMAKE_LINKER} -r --whole-archive $<TARGET_FILE:vmm_static> --no-whole-archive ${URING_ARCHIVE} -o libvmm.o
   COMMAND ${CMAKE_OBJCOPY} --localize-hidden libvmm.o
   COMMAND ${CMAKE_AR} rcs "${VMM_ARCHIVE}" libvmm.o
   DEPENDS vmm_static WORKING_DIRECTORY "${CMAKE_BINARY_DIR}/install" VERBATIM)

@@ -1,0 +1,253 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * The engine of io_uring, by liburing: a batch is one system call, and what the page cache has is done when
+ * that returns.
+ *
+ * A transfer that comes back short, and what io_uring has no operation for, goes on by a system call that
+ * blocks: both are rare.
+ */
+#include <stdlib.h>
+
+#include "devices/block/internal.h"
+
+#ifdef VMM_HAVE_URING
+#include <errno.h>
+#include <fcntl.h>
+#include <liburing.h>
+#include <linux/falloc.h>
+#include <sys/eventfd.h>
+#include <unistd.h>
+
+#define RING_ENTRIES 256
+
+/* Indexes of registered files. */
+#define FILE_CACHED 0
+#define FILE_DIRECT 1
+
+struct uring {
+    struct block *block;
+    struct file_store *file;
+    struct io_uring ring;
+    unsigned in_flight;
+    int event_fd;
+    struct event_source completions;
+    struct block_request *full_first, **full_end; /* what the ring had no room for */
+};
+
+static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct block_request *request)
+{
+    int file = file_store_fd(uring->file, request) == uring->file->fd ? FILE_CACHED : FILE_DIRECT;
+    switch (request->operation) {
+    case BLOCK_READ:
+        io_uring_prep_readv(sqe, file, request->segments, request->segment_count, request->offset);
+        break;
+    case BLOCK_WRITE:
+        io_uring_prep_writev2(sqe, file, request->segments, request->segment_count, request->offset,
+                              request->is_stable ? RWF_DSYNC : 0);
+        break;
+    case BLOCK_FLUSH:
+        io_uring_prep_fsync(sqe, FILE_CACHED, IORING_FSYNC_DATASYNC);
+        break;
+    case BLOCK_DISCARD:
+    case BLOCK_WRITE_ZEROES:
+    case BLOCK_OPERATION_COUNT:
+        io_uring_prep_nop(sqe); /* run_here does it: a device has no fallocate, a file may refuse it */
+        break;
+    }
+    sqe->flags |= IOSQE_FIXED_FILE;
+    if (request->operation > BLOCK_FLUSH)
+        sqe->flags &= (uint8_t)~IOSQE_FIXED_FILE;
+    io_uring_sqe_set_data(sqe, request);
+}
+
+static void uring_submit(void *engine, struct block_request *request)
+{
+    struct uring *uring = engine;
+    /* Never more in flight than the completion ring has room for. */
+    bool is_full = uring->full_first || uring->in_flight == RING_ENTRIES;
+    struct io_uring_sqe *sqe = is_full ? NULL : io_uring_get_sqe(&uring->ring);
+    if (!sqe) {
+        request->next = NULL;
+        *uring->full_end = request;
+        uring->full_end = &request->next;
+        return;
+    }
+    uring->in_flight++;
+    prepare(uring, sqe, request);
+}
+
+/* The number of bytes that came, or a negative errno, to the result of the request. */
+static int result_of(struct uring *uring, const struct block_request *request, int count)
+{
+    struct store *store = &uring->file->store;
+    if (request->operation > BLOCK_FLUSH)
+        return store->ops->run(store->self, request);
+    if (count < 0 || request->operation == BLOCK_FLUSH)
+        return count == -EAGAIN || count == -EINTR ? store->ops->run(store->self, request) : count;
+    return (uint64_t)count == request->len ? 0 : store->ops->run(store->self, request);
+}
+
+/* Calls `done` for all that is there. */
+static bool reap(struct uring *uring)
+{
+    struct io_uring_cqe *cqe;
+    bool any = false;
+    while (!io_uring_peek_cqe(&uring->ring, &cqe)) {
+        struct block_request *request = io_uring_cqe_get_data(cqe);
+        int count = cqe->res;
+        io_uring_cqe_seen(&uring->ring, cqe);
+        if (!request)
+            continue;
+        uring->in_flight--;
+        any = true;
+        request->done(request, result_of(uring, request, count));
+    }
+    return any;
+}
+
+static void submit_waiting(struct uring *uring)
+{
+    struct block_request *request = uring->full_first;
+    uring->full_first = NULL;
+    uring->full_end = &uring->full_first;
+    for (struct block_request *next; request; request = next) {
+        next = request->next;
+        uring_submit(uring, request);
+    }
+}
+
+/* What the kernel does not take now (it is out of memory) is tried again by the loop. */
+static void submit_all(struct uring *uring)
+{
+    uint64_t one = 1;
+    if (io_uring_sq_ready(&uring->ring) && io_uring_submit(&uring->ring) < 0 &&
+        write(uring->event_fd, &one, sizeof(one)) < 0)
+        return; /* only where the counter is full: it rings already */
+}
+
+/* Submits, and reaps what is done at once, without a signal of the eventfd for it. */
+static void run_ring(struct uring *uring)
+{
+    bool any = reap(uring);
+    io_uring_cq_eventfd_toggle(&uring->ring, false);
+    submit_waiting(uring);
+    submit_all(uring);
+    any |= reap(uring);
+    io_uring_cq_eventfd_toggle(&uring->ring, true);
+    /* What came between the two gave no signal. */
+    any |= reap(uring);
+    submit_waiting(uring);
+    submit_all(uring);
+    if (any && uring->block->config.batch_done)
+        uring->block->config.batch_done(uring->block->config.owner);
+}
+
+static void uring_kick(void *engine)
+{
+    run_ring(engine);
+}
+
+static void on_completions(void *owner, uint32_t events)
+{
+    struct uring *uring = owner;
+    uint64_t count;
+    (void)events;
+    if (read(uring->event_fd, &count, sizeof(count)) == sizeof(count))
+        run_ring(uring);
+}
+
+/* The kernel may still write to the guest's memory. */
+static void wait_for_all(struct uring *uring)
+{
+    struct io_uring_cqe *cqe;
+    while (uring->in_flight) {
+        if (io_uring_wait_cqe(&uring->ring, &cqe))
+            continue;
+        uring->in_flight -= io_uring_cqe_get_data(cqe) != NULL;
+        io_uring_cqe_seen(&uring->ring, cqe);
+    }
+}
+
+static void uring_close(void *engine)
+{
+    struct uring *uring = engine;
+    event_loop_remove(uring->block->config.loop, &uring->completions);
+    wait_for_all(uring);
+    io_uring_queue_exit(&uring->ring);
+    if (uring->event_fd >= 0)
+        close(uring->event_fd);
+    free(uring);
+}
+
+static const struct engine_ops uring_ops = {.submit = uring_submit, .kick = uring_kick, .close = uring_close};
+
+static int set_up(struct uring *uring, struct vmm_error *error)
+{
+    int files[] = {uring->file->fd, uring->file->direct_fd >= 0 ? uring->file->direct_fd : uring->file->fd};
+    int result = io_uring_register_files(&uring->ring, files, ARRAY_COUNT(files));
+    uring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    if (!result && uring->event_fd < 0)
+        result = -errno;
+    if (!result)
+        result = io_uring_register_eventfd(&uring->ring, uring->event_fd);
+    if (result)
+        return error_set_errno(error, result, "%s: io_uring", uring->block->config.path);
+    uring->completions = (struct event_source){
+        .fd = uring->event_fd, .events = EPOLLIN, .ready = on_completions, .owner = uring};
+    return event_loop_add(uring->block->config.loop, &uring->completions, error);
+}
+
+int uring_open(struct block *block, struct file_store *file, struct vmm_error *error)
+{
+    struct uring *uring = calloc(1, sizeof(*uring));
+    if (!uring)
+        return error_set(error, -ENOMEM, "%s: out of memory", block->config.path);
+    uring->block = block;
+    uring->file = file;
+    uring->event_fd = -1;
+    uring->full_end = &uring->full_first;
+    int result = io_uring_queue_init(RING_ENTRIES, &uring->ring, 0);
+    if (result) {
+        free(uring);
+        return error_set_errno(error, result, "%s: io_uring", block->config.path);
+    }
+    result = set_up(uring, error);
+    if (result) {
+        uring_close(uring);
+        return result;
+    }
+    block->engine_ops = &uring_ops;
+    block->engine = uring;
+    file->store.info.aio = "io_uring";
+    return 0;
+}
+
+bool block_has_uring(const char **reason)
+{
+    struct io_uring ring;
+    int result = io_uring_queue_init(1, &ring, 0);
+    if (!result) {
+        io_uring_queue_exit(&ring);
+        return true;
+    }
+    *reason = result == -ENOSYS ? "this kernel has none"
+              : result == -EPERM || result == -EACCES
+                  ? "this kernel does not let this process use it (kernel.io_uring_disabled, seccomp)"
+                  : "the kernel refuses to make a ring (RLIMIT_MEMLOCK?)";
+    return false;
+}
+
+#else
+
+int uring_open(struct block *block, struct file_store *file, struct vmm_error *error)
+{
+    (void)file;
+    return error_set(error, -ENOTSUP, "%s: built without io_uring", block->config.path);
+}
+
+bool block_has_uring(const char **reason)
+{
+    *reason = "built without liburing";
+    return false;
+}
+#endif
