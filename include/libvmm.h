@@ -148,6 +148,48 @@ int vmm_add_acpi(struct vmm *machine, struct vmm_error *error);
  * IRQs 10 and 11. The first PCI device brings it by itself. Before vmm_load. */
 int vmm_add_pci(struct vmm *machine, struct vmm_error *error);
 
+/* How a virtio device is found. */
+enum vmm_transport {
+    VMM_TRANSPORT_PCI,  /* on the PCI bus, with MSI-X or INTx */
+    VMM_TRANSPORT_MMIO, /* by ACPI (LNRO0005): pages from 0xdff00000 on, GSIs from 16 on; at most 8 devices */
+};
+
+enum vmm_disk_cache {
+    VMM_DISK_CACHE_WRITEBACK, /* the host's page cache, made stable by the guest's flushes */
+    VMM_DISK_CACHE_NONE,      /* O_DIRECT for what is aligned */
+};
+
+enum vmm_disk_aio {
+    VMM_DISK_AIO_AUTO, /* io_uring where it is to be had, else threads */
+    VMM_DISK_AIO_URING,
+    VMM_DISK_AIO_THREADS,
+};
+
+#define VMM_DISK_QUEUES_MAX 64
+
+/* A virtio block device over a raw image or a block device. Every zero means its default. */
+struct vmm_disk_config {
+    const char *path;         /* a regular file or a block device; locked against a second writer */
+    bool read_only;           /* for the guest, too */
+    const char *overlay_path; /* writes go to this file, made if it does not exist; `path` is only read */
+    bool overlay_memory;      /* writes go to memory, and are gone with the machine */
+    enum vmm_disk_cache cache;
+    enum vmm_disk_aio aio;
+    enum vmm_transport transport;
+    unsigned queue_count; /* default one for each CPU, at most VMM_DISK_QUEUES_MAX */
+    uint32_t block_size;  /* what the guest is told; default the medium's, 512 for a file */
+    const char *serial;   /* up to 20 characters */
+    /* For each second, with bursts of a tenth of it; default none. */
+    uint64_t operations_limit, bytes_limit;
+};
+
+/* The strings are only read by the call. Before vmm_add_acpi and vmm_load. */
+int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, struct vmm_error *error);
+
+/* The size of the disk that was added as number `index`, from 0: the file is made that long, or, with 0
+ * bytes, has another length already. The guest is told. Any one thread, also while the machine runs. */
+int vmm_resize_disk(struct vmm *machine, unsigned index, uint64_t bytes, struct vmm_error *error);
+
 /* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them. */
 int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error);
 
@@ -381,6 +423,20 @@ struct vmm_trace_stats {
 
 /* All zero for a machine that is not traced. Any thread. */
 void vmm_trace_stats_get(struct vmm *machine, struct vmm_trace_stats *stats);
+
+struct vmm_disk_stat {
+    const char *name; /* lives as long as the machine */
+    const char *aio;  /* "io_uring" or "threads" */
+    uint64_t bytes;
+    uint64_t read_count, read_bytes, write_count, write_bytes, flush_count, discard_count, zeroes_count;
+    uint64_t error_count;     /* requests that the host's disk failed */
+    uint64_t refused_count;   /* ... and that made no sense, or are not supported */
+    uint64_t throttled_count; /* waits for a limit */
+    uint64_t doorbell_count;  /* notifications without an exit to us */
+    uint64_t notify_count;    /* ... and by one */
+    uint64_t interrupt_count, suppressed_count;
+};
+size_t vmm_stats_disks(struct vmm *machine, struct vmm_disk_stat *list, size_t capacity);
 
 /* ---- The host
  * ---------------------------------------------------------------------------------------------- */

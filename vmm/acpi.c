@@ -101,6 +101,8 @@ static int build_tables(const struct vmm *machine, struct acpi_tables **out, str
                                        .has_rtc = bus_find(machine->ports, 0x70) != NULL,
                                        .has_pvpanic = true,
                                        .serial_count = machine->serial_count,
+                                       .virtio_mmio = machine->virtio_mmios,
+                                       .virtio_mmio_count = machine->virtio_mmio_count,
                                        .pci = machine_acpi_pci(machine, &pci)};
     struct acpi_tables *tables = malloc(sizeof(*tables));
     *out = NULL;

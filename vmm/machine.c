@@ -216,6 +216,7 @@ void vmm_destroy(struct vmm *machine)
     for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++)
         vcpu_destroy(machine->cpus[i].vcpu);
     free(machine->cpus);
+    machine_stop_disks(machine);
     if (machine->loop)
         event_loop_stop(machine->loop);
     machine_destroy_trace(machine);

@@ -17,6 +17,7 @@
 #include "boot/boot.h"
 #include "devices/ioapic/ioapic.h"
 #include "devices/pci/pci.h"
+#include "devices/virtio/virtio.h"
 #include "ept/slots.h"
 #include "vcpu/coalesced.h"
 #include "vcpu/features.h"
@@ -75,6 +76,11 @@ struct machine_mark {
 
 #define SERIAL_LIMIT 4
 
+/* virtio.c: pages below PCI's low window, and pins of the IOAPIC that no PC's device has. */
+#define VIRTIO_MMIO_GPA   0xdff00000u
+#define VIRTIO_MMIO_GSI   16u
+#define VIRTIO_MMIO_LIMIT 8
+
 struct vmm {
     struct vmm_config config; /* defaults filled in */
     struct log log;
@@ -94,6 +100,9 @@ struct vmm {
     struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts, as the next */
     struct portcf9 *portcf9; /* of ACPI and PCI; NULL: neither is there */
     struct pci *pci;         /* NULL: no PCI */
+    struct machine_disk *disks;
+    struct acpi_virtio_mmio virtio_mmios[VIRTIO_MMIO_LIMIT]; /* where virtio-mmio devices are */
+    unsigned virtio_mmio_count;
 
     enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
@@ -153,6 +162,14 @@ int machine_create_irqchip(struct vmm *machine, struct vmm_error *error);
 void machine_destroy_irqchip(struct vmm *machine);
 /* The line of a GSI, for a device. */
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
+/* virtio.c: gives the device its transport, which is destroyed before what was added earlier. */
+int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
+                          struct vmm_error *error);
+
+/* disk.c: the threads of disks, from the begin of the run to its end. */
+int machine_start_disks(struct vmm *machine, struct vmm_error *error);
+void machine_stop_disks(struct vmm *machine);
+
 /* Where message-signalled interrupts and doorbells of devices go. */
 struct msi_line machine_msi_line(struct vmm *machine);
 struct doorbell_line machine_doorbell_line(struct vmm *machine);

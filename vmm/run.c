@@ -342,6 +342,8 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
         result = machine_start_trace(machine, error);
     if (!result)
         result = event_loop_start(machine->loop, error);
+    if (!result)
+        result = machine_start_disks(machine, error);
     machine_count_phase(machine, VMM_PHASE_VCPU, since_ns);
     pthread_mutex_lock(&machine->run.lock);
     machine->run.ready = !result;
@@ -386,6 +388,7 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
     if (!result)
         run_cpus(machine);
     event_timer_fini(&timeout);
+    machine_stop_disks(machine);
     event_loop_stop(machine->loop);
     return result ? result : conclude(machine, end, error);
 }

@@ -56,6 +56,8 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = vmm_add_acpi(*machine, error);
     if (!result)
         result = run_devices_add(&options->devices, *machine, error);
+    if (!result)
+        result = run_disks_add(&options->disks, *machine, error);
     if (!result && options->trace.config.path)
         result = vmm_add_trace(*machine, &options->trace.config, error);
     if (!result)

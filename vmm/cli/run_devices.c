@@ -10,78 +10,13 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/cli/keys.h"
+
 #define DEBUG_EXIT_PORT       0xf4
 #define DEBUG_EXIT_PORT_COUNT 4
 
 const char *const run_engine_names[] = {
     [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
-
-enum key_kind {
-    KEY_SIZE,   /* uint64_t: a number or a size */
-    KEY_SWITCH, /* bool: on or off */
-    KEY_ENGINE, /* enum vmm_mmio_engine */
-};
-
-struct device_key {
-    const char *name;
-    enum key_kind kind;
-    void *to;
-};
-
-static bool parse_value(const struct device_key *key, const char *value)
-{
-    static const char *const states[] = {"off", "on", NULL};
-    char option[40];
-    unsigned choice;
-    snprintf(option, sizeof(option), "device: %s", key->name);
-    switch (key->kind) {
-    case KEY_SIZE:
-        if (cli_parse_size(value, key->to))
-            return true;
-        cli_usage("run", "--device: %s=%s is not a number; write 0xd0000000, 64K or 1M", key->name, value);
-        return false;
-    case KEY_SWITCH:
-        if (!cli_choose(option, value, states, &choice))
-            return false;
-        *(bool *)key->to = choice;
-        return true;
-    case KEY_ENGINE:
-        if (!cli_choose(option, value, run_engine_names, &choice))
-            return false;
-        *(enum vmm_mmio_engine *)key->to = choice;
-        return true;
-    }
-    return false;
-}
-
-static bool unknown_key(const char *device, const char *word, const struct device_key *keys, size_t count)
-{
-    char list[200] = "";
-    for (size_t i = 0; i < count; i++)
-        snprintf(list + strlen(list), sizeof(list) - strlen(list), "%s%s", i ? ", " : "", keys[i].name);
-    cli_usage("run", "--device: %s has no '%s'; it has %s", device, word, list);
-    return false;
-}
-
-/* KEY=VALUE,... with these keys. */
-static bool parse_keys(const char *device, char *rest, const struct device_key *keys, size_t count)
-{
-    while (rest) {
-        char *value = strsep(&rest, ","), *word = strsep(&value, "=");
-        if (!value) {
-            cli_usage("run", "--device: '%s' has no value; write %s=VALUE", word, word);
-            return false;
-        }
-        size_t at = 0;
-        while (at < count && strcmp(keys[at].name, word))
-            at++;
-        if (at == count)
-            return unknown_key(device, word, keys, count);
-        if (!parse_value(&keys[at], value))
-            return false;
-    }
-    return true;
-}
 
 #define COUNT(array) (sizeof(array) / sizeof((array)[0]))
 
@@ -94,10 +29,10 @@ static bool parse_scratch(struct run_devices *devices, char *rest)
     struct vmm_scratch_config *scratch = &devices->scratches[devices->scratch_count++];
     const struct device_key keys[] = {{"addr", KEY_SIZE, &scratch->base},
                                       {"size", KEY_SIZE, &scratch->len},
-                                      {"engine", KEY_ENGINE, &scratch->engine},
+                                      {"engine", KEY_CHOICE, &scratch->engine, run_engine_names},
                                       {"coalesce", KEY_SWITCH, &scratch->coalesce},
                                       {"direct", KEY_SWITCH, &scratch->direct}};
-    if (!parse_keys("scratch", rest, keys, COUNT(keys)))
+    if (!keys_parse("device", "scratch", rest, keys, COUNT(keys)))
         return false;
     if (scratch->base && scratch->len)
         return true;
@@ -107,9 +42,9 @@ static bool parse_scratch(struct run_devices *devices, char *rest)
 
 static bool parse_testdev(struct run_devices *devices, char *rest)
 {
-    const struct device_key keys[] = {{"engine", KEY_ENGINE, &devices->testdev_engine}};
+    const struct device_key keys[] = {{"engine", KEY_CHOICE, &devices->testdev_engine, run_engine_names}};
     devices->has_testdev = true;
-    return parse_keys("testdev", rest, keys, COUNT(keys));
+    return keys_parse("device", "testdev", rest, keys, COUNT(keys));
 }
 
 static bool parse_debug_exit(struct run_devices *devices, char *rest)
@@ -119,7 +54,7 @@ static bool parse_debug_exit(struct run_devices *devices, char *rest)
     devices->has_debug_exit = true;
     devices->debug_exit_port = DEBUG_EXIT_PORT;
     devices->debug_exit_count = DEBUG_EXIT_PORT_COUNT;
-    if (!parse_keys("debug-exit", rest, keys, COUNT(keys)))
+    if (!keys_parse("device", "debug-exit", rest, keys, COUNT(keys)))
         return false;
     if (devices->debug_exit_port <= 0xffff && devices->debug_exit_count &&
         devices->debug_exit_count <= 0x10000 - devices->debug_exit_port)

@@ -14,7 +14,7 @@ static struct run_options options;
 
 #define CPUS_LIMIT 65536 /* no KVM allows as many; libvmm says how many this one does */
 
-enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DEVICE, OPTION_FW_CFG, OPTION_VERBOSE };
+enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DISK, OPTION_DEVICE, OPTION_FW_CFG, OPTION_VERBOSE };
 
 static const struct poptOption option_table[] = {
     {"mem", 'm', POPT_ARG_STRING, &options.mem, 0, "guest RAM, from 64K (default 128M)", "SIZE"},
@@ -33,6 +33,11 @@ static const struct poptOption option_table[] = {
     {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
      "interrupt controllers: kernel, split or none (default: none for one CPU with --flat, else kernel)",
      "KIND"},
+    {"disk", 'D', POPT_ARG_STRING, NULL, OPTION_DISK,
+     "a virtio disk over a raw image; may be repeated: readonly=on; overlay=FILE|memory takes the writes; "
+     "cache=writeback|none; aio=auto|uring|threads; transport=pci|mmio; iops=N, bandwidth=BYTES for each "
+     "second; queues=N; block-size=BYTES; serial=TEXT",
+     "path=FILE,KEY=VALUE,..."},
     {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE,
      "a further device; may be repeated: scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto]"
      "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts; "
@@ -89,7 +94,8 @@ static const char help_tail[] =
     "Examples:\n"
     "  vmm run guest.img\n"
     "  vmm run --mem 1G --cpus 4 --cmdline 'tests=smp-ipi,smp-tsc' --stats guest.img\n"
-    "  vmm run --flat real16 --serial none boot.bin\n";
+    "  vmm run --flat real16 --serial none boot.bin\n"
+    "  vmm run --mem 512M --initrd initrd.img --cmdline console=ttyS0 --disk disk.img vmlinuz\n";
 
 static bool parse_memory(void)
 {
@@ -244,6 +250,10 @@ static int parse(poptContext context, bool *is_help)
             if (!add_module(argument))
                 return CLI_USAGE;
             break;
+        case OPTION_DISK:
+            if (!run_disk_parse(&options.disks, argument))
+                return CLI_USAGE;
+            break;
         case OPTION_DEVICE:
             if (!run_device_parse(&options.devices, argument))
                 return CLI_USAGE;
@@ -298,6 +308,7 @@ void run_options_fini(struct run_options *out)
 {
     for (size_t i = 0; i < out->image.module_count; i++)
         free((void *)out->modules[i].path);
+    run_disks_fini(&out->disks);
     run_devices_fini(&out->devices);
     trace_options_fini(&out->trace);
     poptFreeContext(out->context);

@@ -7,6 +7,7 @@
 
 #include "vmm/cli/cli.h"
 #include "vmm/cli/run_devices.h"
+#include "vmm/cli/run_disks.h"
 #include "vmm/cli/trace_options.h"
 
 #define MODULE_LIMIT 16
@@ -24,6 +25,7 @@ struct run_options {
     struct vmm_image image;
     struct vmm_module modules[MODULE_LIMIT];
     struct run_devices devices;
+    struct run_disks disks;
     struct trace_options trace;
     poptContext context;
 };

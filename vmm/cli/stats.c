@@ -69,6 +69,17 @@ static void add_totals(struct run_stats *stats, struct vmm *machine)
     *sum = now;
 }
 
+/* Those of the last start. */
+static void read_disks(struct run_stats *stats, struct vmm *machine)
+{
+    size_t count = vmm_stats_disks(machine, stats->disks, STATS_DISKS_MAX);
+    stats->disk_count = count < STATS_DISKS_MAX ? count : STATS_DISKS_MAX;
+    for (size_t i = 0; i < stats->disk_count; i++) {
+        snprintf(stats->disk_names[i], sizeof(stats->disk_names[i]), "%s", stats->disks[i].name);
+        stats->disks[i].name = stats->disk_names[i];
+    }
+}
+
 void stats_add(struct run_stats *stats, struct vmm *machine)
 {
     static struct vmm_region_stat regions[STATS_REGIONS_MAX];
@@ -79,6 +90,7 @@ void stats_add(struct run_stats *stats, struct vmm *machine)
     for (size_t i = 0; i < count && i < STATS_REGIONS_MAX; i++)
         add_region(stats, &regions[i]);
     add_totals(stats, machine);
+    read_disks(stats, machine);
     read_marks(stats, machine);
     stats->start_count++;
 }
@@ -110,6 +122,29 @@ static void print_regions(FILE *file, const struct run_stats *stats)
     if (stats->totals.miss_count)
         fprintf(file, "  %-35s%9" PRIu64 "   (read as all ones, or ignored)\n", "claimed by no device",
                 stats->totals.miss_count);
+}
+
+static void print_disks(FILE *file, const struct run_stats *stats)
+{
+    for (size_t i = 0; i < stats->disk_count; i++) {
+        const struct vmm_disk_stat *disk = &stats->disks[i];
+        fprintf(file, "%s, %" PRIu64 " MiB by %s\n", disk->name, disk->bytes >> 20, disk->aio);
+        fprintf(file,
+                "  reads %" PRIu64 " of %" PRIu64 " KiB, writes %" PRIu64 " of %" PRIu64
+                " KiB, flushes %" PRIu64,
+                disk->read_count, disk->read_bytes >> 10, disk->write_count, disk->write_bytes >> 10,
+                disk->flush_count);
+        if (disk->discard_count || disk->zeroes_count)
+            fprintf(file, ", discards %" PRIu64 ", zeroes %" PRIu64, disk->discard_count, disk->zeroes_count);
+        fprintf(file,
+                "\n  notified %" PRIu64 " times by ioeventfd, %" PRIu64 " by the bus; interrupts %" PRIu64
+                ", not wanted %" PRIu64 "\n",
+                disk->doorbell_count, disk->notify_count, disk->interrupt_count, disk->suppressed_count);
+        if (disk->error_count || disk->refused_count || disk->throttled_count)
+            fprintf(file,
+                    "  failed by the host %" PRIu64 ", refused %" PRIu64 ", waits for a limit %" PRIu64 "\n",
+                    disk->error_count, disk->refused_count, disk->throttled_count);
+    }
 }
 
 static void print_phases(FILE *file, const struct vmm_stats *totals)
@@ -166,6 +201,7 @@ void stats_print_text(FILE *file, const struct run_stats *stats, const struct vm
     if (stats->totals.coalesced_count)
         fprintf(file, "  writes collected without an exit  %9" PRIu64 "\n", stats->totals.coalesced_count);
     print_regions(file, stats);
+    print_disks(file, stats);
     fprintf(file, "time inside KVM_RUN %.3f ms, outside %.3f ms\n", (double)stats->totals.guest_ns / 1e6,
             (double)stats->totals.host_ns / 1e6);
     print_phases(file, &stats->totals);
@@ -214,6 +250,37 @@ static json_t *marks_json(const struct run_stats *stats)
     return marks;
 }
 
+static json_t *disks_json(const struct run_stats *stats)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < stats->disk_count; i++) {
+        const struct vmm_disk_stat *disk = &stats->disks[i];
+        const struct {
+            const char *key;
+            uint64_t value;
+        } counts[] = {{"bytes", disk->bytes},
+                      {"reads", disk->read_count},
+                      {"read_bytes", disk->read_bytes},
+                      {"writes", disk->write_count},
+                      {"write_bytes", disk->write_bytes},
+                      {"flushes", disk->flush_count},
+                      {"discards", disk->discard_count},
+                      {"zeroes", disk->zeroes_count},
+                      {"errors", disk->error_count},
+                      {"refused", disk->refused_count},
+                      {"throttled", disk->throttled_count},
+                      {"doorbells", disk->doorbell_count},
+                      {"notifies", disk->notify_count},
+                      {"interrupts", disk->interrupt_count},
+                      {"suppressed", disk->suppressed_count}};
+        json_t *object = json_pack("{s:s, s:s}", "name", disk->name, "aio", disk->aio);
+        for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++)
+            json_object_set_new(object, counts[j].key, json_integer((json_int_t)counts[j].value));
+        json_array_append_new(list, object);
+    }
+    return list;
+}
+
 void stats_print_json(FILE *file, const struct run_stats *stats, const struct vmm_end *end)
 {
     json_t *exits = json_object(), *phases = json_object();
@@ -231,6 +298,7 @@ void stats_print_json(FILE *file, const struct run_stats *stats, const struct vm
         (json_int_t)stats->totals.guest_ns, "host_ns", (json_int_t)stats->totals.host_ns, "phase_ns", phases,
         "private_bytes", (json_int_t)stats->totals.private_bytes, "peak_bytes",
         (json_int_t)stats->totals.peak_bytes, "marks", marks_json(stats), "starts", (int)stats->start_count);
+    json_object_set_new(root, "disks", disks_json(stats));
     json_dumpf(root, file, JSON_COMPACT);
     fputc('\n', file);
     json_decref(root);

@@ -11,6 +11,7 @@
 #include "include/libvmm.h"
 
 #define STATS_EXITS_MAX   64
+#define STATS_DISKS_MAX   16
 #define STATS_REGIONS_MAX 256
 
 /* A point of the boot, and the exits until then. */
@@ -22,6 +23,9 @@ struct stats_mark {
 
 /* Begins as zeros. */
 struct run_stats {
+    struct vmm_disk_stat disks[STATS_DISKS_MAX];
+    char disk_names[STATS_DISKS_MAX][16];
+    size_t disk_count;
     struct vmm_stats totals;
     struct vmm_exit_stat exits[STATS_EXITS_MAX];
     struct vmm_region_stat regions[STATS_REGIONS_MAX]; /* without their names, which end with the machine */

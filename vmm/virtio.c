@@ -1,0 +1,67 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Where a virtio device goes: onto the PCI bus, or into a page of registers of its own.
+ *
+ *   3 GiB   VIRTIO_MMIO_GPA                                    0xe0000000
+ *   | free  | a page for each virtio-mmio device, up to the end | PCI's low window
+ */
+#include "devices/virtio/virtio_mmio.h"
+#include "devices/virtio/virtio_pci.h"
+#include "vmm/machine.h"
+
+static void destroy_mmio(void *part)
+{
+    virtio_mmio_destroy(part);
+}
+
+static void destroy_pci(void *part)
+{
+    virtio_pci_destroy(part);
+}
+
+static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_error *error)
+{
+    unsigned index = machine->virtio_mmio_count;
+    struct virtio_mmio *mmio;
+    if (index == VIRTIO_MMIO_LIMIT)
+        return error_set(error, -ENOSPC, "%s: at most %d devices by virtio-mmio; PCI has room for more",
+                         virtio_config(virtio)->name, VIRTIO_MMIO_LIMIT);
+    const struct virtio_mmio_config config = {.base = VIRTIO_MMIO_GPA + index * VIRTIO_MMIO_BYTES,
+                                              .irq = machine_irq_line(machine, VIRTIO_MMIO_GSI + index),
+                                              .doorbells = machine_doorbell_line(machine),
+                                              .virtio = virtio};
+    int result = virtio_mmio_create(&config, &mmio, error);
+    if (!result)
+        result = machine_own(machine, mmio, destroy_mmio, error);
+    if (!result)
+        result = bus_add(machine->memory_bus, virtio_mmio_region(mmio), error);
+    if (!result)
+        machine->virtio_mmios[machine->virtio_mmio_count++] = (struct acpi_virtio_mmio){
+            .base = (uint32_t)config.base, .len = VIRTIO_MMIO_BYTES, .gsi = VIRTIO_MMIO_GSI + index};
+    return result;
+}
+
+static int attach_pci(struct vmm *machine, struct virtio *virtio, struct vmm_error *error)
+{
+    struct virtio_pci *virtio_pci;
+    struct pci *pci;
+    int result = machine_pci(machine, &pci, error);
+    if (result)
+        return result;
+    const struct virtio_pci_config config = {.pci = pci, .slot = PCI_SLOT_ANY, .virtio = virtio};
+    result = virtio_pci_create(&config, &virtio_pci, error);
+    return result ? result : machine_own(machine, virtio_pci, destroy_pci, error);
+}
+
+int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
+                          struct vmm_error *error)
+{
+    switch (transport) {
+    case VMM_TRANSPORT_PCI:
+        return attach_pci(machine, virtio, error);
+    case VMM_TRANSPORT_MMIO:
+        return attach_mmio(machine, virtio, error);
+    }
+    return error_set(error, -EINVAL, "%s: there is no transport %d", virtio_config(virtio)->name,
+                     (int)transport);
+}
