@@ -109,13 +109,32 @@ static int check_config(const struct loader *loader)
     return result;
 }
 
+/* What of a BIOS's data area kernels look at without one: where the EBDA is, and how many KiB there are below
+ * it. Xen and memtest86+ do. Left out where the image has that memory, or there is none. */
+static int put_bios_data(const struct loader *loader)
+{
+    static const struct {
+        gpa_t gpa;
+        uint16_t value;
+    } words[] = {{0x40e, EBDA_GPA >> 4}, {0x413, EBDA_GPA / KIB}, {EBDA_GPA, 1 /* KiB of EBDA */}};
+    int result = 0;
+    if (!memory_map_is_ram(&loader->backed, 0, LOW_MEMORY_END))
+        return 0;
+    for (size_t i = 0; i < ARRAY_COUNT(words) && !result; i++)
+        if (placement_is_free(&loader->placement, words[i].gpa, sizeof(words[i].value)))
+            result = guest_mem_load(loader->memory, words[i].gpa, &words[i].value, sizeof(words[i].value));
+    return result;
+}
+
 static int load_by_protocol(struct loader *loader)
 {
+    int result;
     switch (loader->config->protocol) {
     case BOOT_AUTO:
     case BOOT_MULTIBOOT:
     case BOOT_PVH:
-        return load_by_content(loader);
+        result = load_by_content(loader);
+        return result ? result : put_bios_data(loader);
     case BOOT_FLAT_REAL16:
     case BOOT_FLAT_PROT32:
     case BOOT_FLAT_LONG64:

@@ -31,6 +31,11 @@ bool placement_has(const struct placement *placement, gpa_t gpa, uint64_t len)
     return false;
 }
 
+bool placement_is_free(const struct placement *placement, gpa_t gpa, uint64_t len)
+{
+    return !find_taken(placement, gpa, len);
+}
+
 static int add_taken(struct placement *placement, const char *owner, const char *what, gpa_t gpa,
                      uint64_t len, struct vmm_error *error)
 {

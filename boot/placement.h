@@ -45,6 +45,9 @@ int placement_take(struct placement *placement, const char *owner, const char *w
 /* Whether all of [gpa, gpa + len) is taken by one owner. */
 bool placement_has(const struct placement *placement, gpa_t gpa, uint64_t len);
 
+/* Whether nothing of the range is taken. */
+bool placement_is_free(const struct placement *placement, gpa_t gpa, uint64_t len);
+
 /* Takes `len` bytes, not 0, for the loader's tables, page-aligned and below 4 GiB. -ENOSPC. */
 int placement_take_tables(struct placement *placement, const char *owner, uint64_t len, gpa_t *gpa,
                           struct vmm_error *error);

@@ -241,6 +241,27 @@ START_TEST(tables_stay_out_of_the_way)
 }
 END_TEST
 
+START_TEST(the_bios_data_says_where_low_memory_ends)
+{
+    struct fixture fixture;
+    struct test_elf elf = images_default_elf(false, true, false);
+    init_elf(&fixture, 16 * MIB, &elf);
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x40e, 2), 0x9fc0);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x413, 2), 639);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x9fc00, 1), 1);
+    fixture_fini(&fixture);
+    elf.segments[0].gpa = 0; /* an image that has page 0 keeps what is in it */
+    elf.segments[0].len = 0x1000;
+    elf.entry = 0x10100000;
+    init_elf(&fixture, 16 * MIB, &elf);
+    fixture_must_load(&fixture);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x40e, 2), 0);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x413, 2), 0);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 START_TEST(modules_are_above_1_mib_if_possible)
 {
     struct boot_module module = {{module_bytes, sizeof(module_bytes), "initrd"}, NULL};
@@ -294,6 +315,7 @@ void test_suite(Suite *suite)
     test_add(suite, the_addresses_of_the_header_come_first);
     test_add(suite, the_header_is_found_in_the_first_8_kib_only);
     test_add(suite, tables_stay_out_of_the_way);
+    test_add(suite, the_bios_data_says_where_low_memory_ends);
     test_add(suite, modules_are_above_1_mib_if_possible);
     test_add(suite, used_ram_is_cleared_on_request);
 }
