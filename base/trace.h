@@ -46,7 +46,6 @@ enum trace_flags {
     TRACE_MISS = 1 << 1,  /* no device has claimed it */
     TRACE_FIRST = 1 << 2, /* of a text in several records: the first */
     TRACE_LAST = 1 << 3,  /* ... the last */
-    TRACE_AFTER = 1 << 4, /* rip may already be behind the instruction */
 };
 
 #define TRACE_BYTES_MAX 15 /* of an instruction */

@@ -9,6 +9,7 @@
 #include <sys/ioctl.h>
 
 #include "base/disassembly.h"
+#include "base/trace_filter.h"
 #include "base/trace_ring.h"
 #include "vcpu/exit_trace.h"
 #include "vcpu/state.h"
@@ -172,13 +173,19 @@ static void report_exit(struct vcpu *vcpu, uint64_t number, const struct trace_r
     LINE("  #%llu %s", U64(number), text + strlen("exit "));
 }
 
-/* The last records of a vCPU that is traced: its exits, and what was done about each. */
+struct last_records {
+    struct vcpu *vcpu;
+    double us_per_tick;
+};
+
+/* One of the last records of a vCPU that is traced: its exits, and what was done about each. */
 static void report_record(void *context, const struct trace_record *record)
 {
-    struct vcpu *vcpu = context;
+    const struct last_records *last = context;
+    struct vcpu *vcpu = last->vcpu;
     char text[200];
-    uint64_t now = vcpu->left_at_ticks;
-    LINE("  %+lld ticks: %s", (long long)(record->time - now),
+    int64_t ticks = (int64_t)(record->time - vcpu->left_at_ticks);
+    LINE("  %+10.3f us: %s", (double)ticks * last->us_per_tick,
          trace_describe(record, &vcpu_trace_names, text, sizeof(text)));
 }
 
@@ -191,8 +198,9 @@ void vcpu_report_last(struct vcpu *vcpu)
         report_exit(vcpu, number, &vcpu->history[number % VCPU_HISTORY]);
     if (!vcpu->machine->trace)
         return;
+    struct last_records last = {vcpu, 1e6 / (double)trace_measure_tsc()};
     LINE("  the last records of its trace:");
-    trace_visit_last(vcpu->machine->trace[vcpu->index], RECORDS_SHOWN, report_record, vcpu);
+    trace_visit_last(vcpu->machine->trace[vcpu->index], RECORDS_SHOWN, report_record, &last);
 }
 
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
