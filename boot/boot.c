@@ -6,6 +6,7 @@
 
 #include <string.h>
 
+#include "base/bytes.h"
 #include "boot/flat.h"
 #include "boot/format.h"
 #include "boot/linux.h"
@@ -109,21 +110,27 @@ static int check_config(const struct loader *loader)
     return result;
 }
 
-/* What of a BIOS's data area kernels look at without one: where the EBDA is, and how many KiB there are below
- * it. Xen and memtest86+ do. Left out where the image has that memory, or there is none. */
+#define BIOS_STUB_GPA 0x4f0u /* in the BIOS's data area, for communication between programs */
+
+/* What of a BIOS kernels look at or call without one; Xen and memtest86+ do. Where the EBDA is, how many KiB
+ * there are below it, and for each software interrupt a stub that returns with the carry flag set: not
+ * supported. Left out where the image has a part of it, or there is no such memory. */
 static int put_bios_data(const struct loader *loader)
 {
-    static const struct {
-        gpa_t gpa;
-        uint16_t value;
-    } words[] = {{0x40e, EBDA_GPA >> 4}, {0x413, EBDA_GPA / KIB}, {EBDA_GPA, 1 /* KiB of EBDA */}};
-    int result = 0;
-    if (!memory_map_is_ram(&loader->backed, 0, LOW_MEMORY_END))
+    static const uint8_t stub[] = {0xf9, 0xca, 0x02, 0x00}; /* stc; lret $2 */
+    uint8_t page[0x500] = {0};
+    const uint8_t ebda_kib = 1;
+    if (!memory_map_is_ram(&loader->backed, 0, LOW_MEMORY_END) ||
+        !placement_is_free(&loader->placement, 0, sizeof(page)) ||
+        !placement_is_free(&loader->placement, EBDA_GPA, 1))
         return 0;
-    for (size_t i = 0; i < ARRAY_COUNT(words) && !result; i++)
-        if (placement_is_free(&loader->placement, words[i].gpa, sizeof(words[i].value)))
-            result = guest_mem_load(loader->memory, words[i].gpa, &words[i].value, sizeof(words[i].value));
-    return result;
+    for (unsigned vector = 0; vector < 256; vector++)
+        store_le32(page + 4 * vector, BIOS_STUB_GPA);
+    store_le16(page + 0x40e, EBDA_GPA >> 4);
+    store_le16(page + 0x413, EBDA_GPA / KIB);
+    memcpy(page + BIOS_STUB_GPA, stub, sizeof(stub));
+    int result = guest_mem_load(loader->memory, 0, page, sizeof(page));
+    return result ? result : guest_mem_load(loader->memory, EBDA_GPA, &ebda_kib, sizeof(ebda_kib));
 }
 
 static int load_by_protocol(struct loader *loader)

@@ -250,6 +250,9 @@ START_TEST(the_bios_data_says_where_low_memory_ends)
     ck_assert_uint_eq(fixture_read(&fixture, 0x40e, 2), 0x9fc0);
     ck_assert_uint_eq(fixture_read(&fixture, 0x413, 2), 639);
     ck_assert_uint_eq(fixture_read(&fixture, 0x9fc00, 1), 1);
+    for (unsigned vector = 0; vector < 256; vector++) /* every software interrupt returns, with carry */
+        ck_assert_uint_eq(fixture_read(&fixture, 4 * vector, 4), 0x4f0);
+    ck_assert_uint_eq(fixture_read(&fixture, 0x4f0, 4), 0x0002caf9);
     fixture_fini(&fixture);
     elf.segments[0].gpa = 0; /* an image that has page 0 keeps what is in it */
     elf.segments[0].len = 0x1000;
