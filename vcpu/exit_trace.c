@@ -12,8 +12,9 @@
 #include "base/trace_ring.h"
 #include "decoder/insn.h"
 
-/* A place in the code is known by rip and by whether rip is behind the instruction. */
-#define KEY_AFTER (1ull << 63)
+/* A place in the code is known by rip and by whether rip may be behind the instruction, which turns this bit
+ * over: the addresses that result are not canonical. */
+#define KEY_BEHIND (1ull << 62)
 
 void exit_trace_begin(struct vcpu *vcpu)
 {
@@ -157,6 +158,12 @@ static void put_bytes(struct trace_record *code, const uint8_t *bytes, size_t le
         code->len = insn.length;
 }
 
+/* An exit that KVM's emulator may have finished the instruction of. */
+static bool may_be_behind(const struct trace_record *exit)
+{
+    return (exit->index == KVM_EXIT_IO || exit->index == KVM_EXIT_MMIO) && exit->flags & TRACE_WRITE;
+}
+
 static struct trace_record make_code(struct vcpu *vcpu, const struct trace_record *exit, uint64_t key)
 {
     struct trace_record code = {
@@ -164,7 +171,7 @@ static struct trace_record make_code(struct vcpu *vcpu, const struct trace_recor
     struct place place = {.linear = 0};
     if (!load_place(vcpu, exit, &place))
         return code;
-    unsigned back = key & KEY_AFTER && !is_at_out(&place) ? find_start(&place) : 0;
+    unsigned back = may_be_behind(exit) && !is_at_out(&place) ? find_start(&place) : 0;
     code.size = place.mode.bits;
     code.rip = vcpu->left_rip - back;
     code.address = place.linear - back;
@@ -175,16 +182,10 @@ static struct trace_record make_code(struct vcpu *vcpu, const struct trace_recor
     return code;
 }
 
-/* An exit that KVM's emulator may have finished the instruction of. */
-static bool may_be_behind(const struct trace_record *exit)
-{
-    return (exit->index == KVM_EXIT_IO || exit->index == KVM_EXIT_MMIO) && exit->flags & TRACE_WRITE;
-}
-
 static uint64_t find_rip(struct vcpu *vcpu, const struct trace_record *exit)
 {
     uint64_t rip = vcpu->left_rip;
-    uint64_t key = rip ^ (may_be_behind(exit) ? KEY_AFTER : 0);
+    uint64_t key = rip ^ (may_be_behind(exit) ? KEY_BEHIND : 0);
     if (!rip || trace_code_find(key, &rip))
         return rip;
     struct trace_record code = make_code(vcpu, exit, key);

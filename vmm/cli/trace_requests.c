@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * From records to requests: a chain is taken from its queue (pop), goes to the backend and comes back, is
- * given back (push), and the guest is told. The kick that led to it is the first after the kick of the chains
- * before it; an interrupt is that of all chains given back before it.
+ * given back (push), and the guest is told. The kick that led to it is the last before the pop: where the
+ * guest's write arrived on a vCPU's thread, that; else where the device heard of it. An interrupt is that of
+ * all chains given back before it.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -30,7 +31,7 @@ struct search {
         const char *device;
         uint32_t queue;
         size_t item;
-        bool is_used; /* a chain was taken for it */
+        bool is_waiting; /* the guest's write has arrived; the device has not heard of it yet */
     } kicks[KICK_LIMIT];
     unsigned kick_count;
 };
@@ -48,13 +49,15 @@ static struct kick *find_kick(struct search *search, const struct trace_record *
     return NULL;
 }
 
-static void note_kick(struct search *search, const struct trace_record *record, size_t item)
+static void note_kick(struct search *search, const struct trace_record *record, size_t item, bool is_cpu)
 {
     struct kick *kick = find_kick(search, record);
     if (!kick && search->kick_count < KICK_LIMIT)
         kick = &search->kicks[search->kick_count++];
-    if (kick && (!kick->device || kick->is_used))
-        *kick = (struct kick){record->device, record->index, item, false};
+    if (kick && kick->is_waiting && !is_cpu)
+        kick->is_waiting = false;
+    else if (kick)
+        *kick = (struct kick){record->device, record->index, item, is_cpu};
 }
 
 static bool add_request(struct search *search, const struct trace_record *record, size_t item)
@@ -72,11 +75,9 @@ static bool add_request(struct search *search, const struct trace_record *record
     *request = (struct request){.device = record->device, .queue = record->index, .chain = record->id};
     for (unsigned step = 0; step < STEP_COUNT; step++)
         request->steps[step] = STEP_MISSING;
-    struct kick *kick = find_kick(search, record);
-    if (kick) {
-        kick->is_used = true;
+    const struct kick *kick = find_kick(search, record);
+    if (kick)
         request->steps[STEP_KICK] = kick->item;
-    }
     request->steps[STEP_POP] = item;
     return true;
 }
@@ -120,7 +121,7 @@ bool requests_find(const struct trace_file *file, struct requests *requests)
         const struct trace_record *record = &file->items[i].record;
         switch ((enum trace_event)record->event) {
         case TRACE_QUEUE_KICK:
-            note_kick(&search, record, i);
+            note_kick(&search, record, i, file->tracks[file->items[i].track].vcpu >= 0);
             break;
         case TRACE_QUEUE_POP:
             if (!add_request(&search, record, i))
