@@ -83,6 +83,12 @@ struct trace {
     struct trace_writer writer;
 };
 
+/* Threads are added to the end of the list while the writer reads it. */
+static inline struct trace_thread *trace_next_thread(struct trace_thread *const *link)
+{
+    return __atomic_load_n(link, __ATOMIC_ACQUIRE);
+}
+
 /* trace_stream.c */
 int trace_start_writer(struct trace *trace, struct vmm_error *error);
 void trace_stop_writer(struct trace *trace);

@@ -297,8 +297,9 @@ int trace_add_thread(struct trace *trace, const char *name, int vcpu, struct tra
     struct trace_thread **link = &trace->threads;
     while (*link)
         link = &(*link)->next;
-    *link = thread;
     trace->thread_count++;
+    /* Partner: the acquire in trace_next_thread. */
+    __atomic_store_n(link, thread, __ATOMIC_RELEASE);
     *out = thread;
     return 0;
 }
@@ -344,7 +345,8 @@ static void add_totals(const struct trace_ring *ring, struct trace_totals *total
 void trace_get_buffer_totals(struct trace *trace, unsigned buffer, struct trace_totals *totals)
 {
     *totals = (struct trace_totals){.triggers = __atomic_load_n(&trace->trigger_count, __ATOMIC_RELAXED)};
-    for (struct trace_thread *thread = trace->threads; thread; thread = thread->next)
+    struct trace_thread *thread = trace_next_thread(&trace->threads);
+    for (; thread; thread = trace_next_thread(&thread->next))
         add_totals(&thread->rings[buffer], totals);
 }
 

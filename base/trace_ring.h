@@ -10,8 +10,8 @@
  * new record or the oldest is lost, as chosen, and counted. The reader copies records and looks afterwards
  * whether they were overwritten meanwhile.
  *
- * Threads: trace_add_thread, trace_start and trace_finish while nothing of the machine runs; trace_attach by
- * the thread itself; the rest says so.
+ * Threads: trace_start, trace_add_region and trace_finish while nothing of the machine runs; trace_add_thread
+ * by one thread at a time, also after the start; trace_attach by the thread itself; the rest says so.
  */
 #ifndef BASE_TRACE_RING_H
 #define BASE_TRACE_RING_H

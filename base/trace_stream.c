@@ -78,7 +78,8 @@ static void write_codes(struct trace_writer *writer, struct trace_thread *thread
 
 void trace_drain(struct trace *trace, unsigned buffer)
 {
-    for (struct trace_thread *thread = trace->threads; thread; thread = thread->next) {
+    struct trace_thread *thread = trace_next_thread(&trace->threads);
+    for (; thread; thread = trace_next_thread(&thread->next)) {
         if (!thread->is_announced)
             trace_write_track(&trace->writer, thread->index, thread->vcpu, thread->name);
         thread->is_announced = true;

@@ -46,8 +46,9 @@ static void record_all(void)
 
 static struct trace_file *make(void)
 {
-    traced_begin(&traced, (struct trace_config){.buffers = NULL});
+    traced_prepare(&traced, (struct trace_config){.buffers = NULL});
     trace_add_region(traced.trace, "disk", 'm', 0xd0000000, 0x1000, "trap");
+    traced_start(&traced);
     record_all();
     return traced_end(&traced);
 }

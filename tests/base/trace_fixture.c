@@ -10,7 +10,7 @@
 
 static const char *const reasons[] = {[2] = "IO", [6] = "MMIO", [8] = "SHUTDOWN"};
 
-void traced_begin(struct traced *traced, struct trace_config config)
+void traced_prepare(struct traced *traced, struct trace_config config)
 {
     static const struct trace_buffer_config usual = {.name = "main", .events = ~0ull};
     struct vmm_error error;
@@ -27,8 +27,18 @@ void traced_begin(struct traced *traced, struct trace_config config)
     int result = trace_create(&config, &traced->trace, &error);
     ck_assert_msg(!result, "%s", error.message);
     ck_assert_int_eq(trace_add_thread(traced->trace, "vCPU 3", 3, &traced->thread, NULL), 0);
+}
+
+void traced_start(struct traced *traced)
+{
     ck_assert_int_eq(trace_start(traced->trace, NULL), 0);
     trace_attach(traced->thread);
+}
+
+void traced_begin(struct traced *traced, struct trace_config config)
+{
+    traced_prepare(traced, config);
+    traced_start(traced);
 }
 
 struct trace_file *traced_end(struct traced *traced)

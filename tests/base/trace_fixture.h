@@ -17,6 +17,9 @@ struct traced {
 
 /* Everything into one buffer, unless `config` says otherwise; its path and names are filled in. */
 void traced_begin(struct traced *traced, struct trace_config config);
+/* The same in two steps: threads and regions can be added between them. */
+void traced_prepare(struct traced *traced, struct trace_config config);
+void traced_start(struct traced *traced);
 /* Ends it and reads the file. The caller destroys what it gets. */
 struct trace_file *traced_end(struct traced *traced);
 

@@ -320,10 +320,10 @@ START_TEST(threads_have_rings_of_their_own)
     struct trace_buffer_config buffer = {.bytes = RECORDS(8192)};
     struct trace_thread *threads[4];
     pthread_t ids[4];
-    traced_begin(&traced, one_buffer(&buffer));
-    trace_attach(NULL);
+    traced_prepare(&traced, one_buffer(&buffer));
     for (unsigned i = 0; i < 4; i++)
         ck_assert_int_eq(trace_add_thread(traced.trace, "one", (int)i + 10, &threads[i], NULL), 0);
+    traced_start(&traced);
     for (unsigned i = 0; i < 4; i++)
         ck_assert_int_eq(pthread_create(&ids[i], NULL, record_some, threads[i]), 0);
     for (unsigned i = 0; i < 4; i++)

@@ -383,7 +383,7 @@ START_TEST(the_report_names_who_causes_exits)
         "requests of virtio-blk0",
         "  kick      -> pop             12 ",
         "  issue     -> complete        12 ",
-        "the slowest, step by step:\n",
+        "the slowest write, step by step:\n",
         "queue_interrupt virtio-blk0 queue 0\n",
         "requests \"now\"\n",
     };

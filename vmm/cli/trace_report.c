@@ -230,16 +230,23 @@ static void print_step(const struct trace_view *view, const struct requests *req
     free(list);
 }
 
-/* One request from beginning to end: the slowest that has all its steps. */
+static bool is_operation(const struct trace_file *file, const struct request *request, uint32_t operation)
+{
+    size_t issue = request->steps[STEP_ISSUE];
+    return issue == STEP_MISSING ? operation == TRACE_OPERATION_OTHER
+                                 : file->items[issue].record.index == operation;
+}
+
+/* One request from beginning to end: the slowest of the operation that came to its end. */
 static const struct request *find_slowest(const struct trace_file *file, const struct requests *requests,
-                                          const char *device)
+                                          const char *device, uint32_t operation)
 {
     const struct request *slowest = NULL;
     double worst = -1;
     for (size_t i = 0; i < requests->count; i++) {
         const struct request *request = &requests->list[i];
         if (strcmp(request->device ? request->device : "", device) ||
-            request->steps[STEP_PUSH] == STEP_MISSING)
+            request->steps[STEP_PUSH] == STEP_MISSING || !is_operation(file, request, operation))
             continue;
         double ns = step_ns(file, request, STEP_POP, STEP_PUSH);
         if (ns <= worst)
@@ -250,12 +257,13 @@ static const struct request *find_slowest(const struct trace_file *file, const s
     return slowest;
 }
 
-static void print_path(const struct trace_view *view, const struct request *request)
+static void print_path(const struct trace_view *view, const struct request *request, uint32_t operation)
 {
     const struct trace_file *file = view->file;
     char text[200];
     uint64_t first = 0, last = 0;
-    fprintf(view->out, "  the slowest, step by step:\n");
+    fprintf(view->out, "  the slowest %s, step by step:\n",
+            operation == TRACE_OPERATION_OTHER ? "request" : trace_operation_name(operation));
     for (unsigned step = 0; step < STEP_COUNT; step++) {
         if (request->steps[step] == STEP_MISSING)
             continue;
@@ -281,9 +289,11 @@ static void print_requests_of(const struct trace_view *view, const struct reques
         print_step(view, requests, device, from, from + 1);
     print_step(view, requests, device, STEP_POP, STEP_PUSH);
     print_step(view, requests, device, STEP_KICK, STEP_INTERRUPT);
-    const struct request *slowest = find_slowest(view->file, requests, device);
-    if (slowest)
-        print_path(view, slowest);
+    for (uint32_t operation = TRACE_OPERATION_READ; operation <= TRACE_OPERATION_OTHER; operation++) {
+        const struct request *slowest = find_slowest(view->file, requests, device, operation);
+        if (slowest)
+            print_path(view, slowest, operation);
+    }
 }
 
 static void print_requests(const struct trace_view *view, const struct requests *requests)
