@@ -172,6 +172,8 @@ static void file_close(void *self)
         close(file->direct_fd);
     if (file->fd >= 0)
         close(file->fd);
+    if (file->lock_fd >= 0)
+        close(file->lock_fd);
     free(file);
 }
 
@@ -227,6 +229,8 @@ static int open_fd(const struct block_config *config, struct file_store *file, s
     int mode = config->read_only ? O_RDONLY : O_RDWR;
     /* Not to wait for the other end of a FIFO. */
     file->fd = open(config->path, mode | O_CLOEXEC | O_NONBLOCK);
+    if (file->fd < 0 && errno == EISDIR)
+        return error_set(error, -EISDIR, "%s: is a directory, not a disk image", config->path);
     if (file->fd < 0 && !config->read_only && (errno == EACCES || errno == EROFS))
         return error_set_errno(
             error, -errno,
@@ -275,6 +279,15 @@ static int open_direct(const struct block_config *config, struct file_store *fil
     return 0;
 }
 
+/* By a descriptor of its own: io_uring keeps the others for a while after a process has ended. */
+static int lock_file(const struct block_config *config, struct file_store *file, struct vmm_error *error)
+{
+    file->lock_fd = open(config->path, (config->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_NONBLOCK);
+    if (file->lock_fd < 0)
+        return error_set_errno(error, -errno, "%s: cannot open", config->path);
+    return file_lock(file->lock_fd, config->path, !config->read_only, error);
+}
+
 static int open_checked(const struct block_config *config, struct file_store *file, struct vmm_error *error)
 {
     int result = open_fd(config, file, error);
@@ -285,7 +298,7 @@ static int open_checked(const struct block_config *config, struct file_store *fi
     if (!result)
         result = check_format(file->fd, config->path, error);
     if (!result)
-        result = file_lock(file->fd, config->path, !config->read_only, error);
+        result = lock_file(config, file, error);
     if (!result)
         result = open_direct(config, file, error);
     return result;
@@ -296,7 +309,8 @@ int file_store_open(const struct block_config *config, struct file_store **out, 
     struct file_store *file = calloc(1, sizeof(*file));
     if (!file)
         return error_set(error, -ENOMEM, "%s: out of memory", config->path);
-    *file = (struct file_store){.store = {.ops = &file_ops, .self = file}, .fd = -1, .direct_fd = -1};
+    *file = (struct file_store){
+        .store = {.ops = &file_ops, .self = file}, .fd = -1, .direct_fd = -1, .lock_fd = -1};
     int result = open_checked(config, file, error);
     if (result) {
         file_close(file);

@@ -40,6 +40,7 @@ struct file_store {
     struct store store;
     int fd;        /* by the page cache */
     int direct_fd; /* O_DIRECT, or -1 */
+    int lock_fd;   /* holds the lock */
     uint32_t direct_align;
     bool is_device;
 };

@@ -141,6 +141,7 @@ START_TEST(a_request_without_header_or_status_breaks_the_device)
         ck_assert(virtio_status(virtio_blk_virtio(disk.blk)) & VIRTIO_NEEDS_RESET);
         ck_assert_uint_eq(virtio_driver_config_interrupts(&disk.driver), 1);
         /* After a reset it works. */
+        virtio_driver_set_status(&disk.driver, 0);
         virtio_driver_init(&disk.driver, virtio_blk_virtio(disk.blk), RINGS_GPA);
         virtio_driver_start(&disk.driver, F_ALL, 1, 64);
         ck_assert_int_eq(disk_request(&disk, TYPE_IN, 0, 0, 512, NULL), STATUS_OK);

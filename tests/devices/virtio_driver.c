@@ -200,7 +200,7 @@ static bool take_packed(struct driver_queue *queue, uint32_t *id, uint32_t *writ
 
 bool driver_queue_take(struct driver_queue *queue, uint16_t *out, uint32_t *written)
 {
-    uint32_t id;
+    uint32_t id = 0;
     if (!(queue->is_packed ? take_packed(queue, &id, written) : take_split(queue, &id, written)))
         return false;
     ck_assert_msg(id < queue->size && queue->slots[id], "%u came back, and was not in flight", id);

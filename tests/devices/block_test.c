@@ -1,0 +1,239 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Opening a disk's file: what can be wrong with it, and what is said. And overlays from one opening to the
+ * next.
+ */
+#include <signal.h>
+#include <sys/resource.h>
+
+#include "tests/devices/disk_fixture.h"
+
+/* Opens `path` and expects a message with `part` in it. */
+static void expect_refusal(const struct block_config *config, int code, const char *part)
+{
+    struct vmm_error error = {0};
+    struct block *block = NULL;
+    struct event_loop *loop;
+    struct block_config with_loop = *config;
+    ck_assert_int_eq(event_loop_create(&loop, &error), 0);
+    with_loop.loop = loop;
+    ck_assert_int_eq(block_open(&with_loop, &block, &error), code);
+    ck_assert_msg(strstr(error.message, part), "\"%s\" says nothing of \"%s\"", error.message, part);
+    ck_assert_ptr_nonnull(strstr(error.message, config->path));
+    event_loop_destroy(loop);
+}
+
+static void make(const char *path, const void *bytes, size_t len)
+{
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    ck_assert_int_eq(write(fd, bytes, len), (ssize_t)len);
+    close(fd);
+}
+
+START_TEST(what_is_wrong_with_a_file_is_said)
+{
+    struct disk disk;
+    disk_init(&disk);
+    struct block_config config = {.path = disk.path};
+    static const char cow[1024] = "QFI\xfb", text[1000] = "x";
+    make(disk.path, text, 0);
+    expect_refusal(&config, -EINVAL, "is empty");
+    make(disk.path, text, 1000);
+    expect_refusal(&config, -EINVAL, "1000 bytes are no whole sectors of 512");
+    make(disk.path, cow, sizeof(cow));
+    expect_refusal(&config, -EINVAL, "a qcow2 image");
+    unlink(disk.path);
+    expect_refusal(&config, -ENOENT, "cannot open: No such file");
+    config.path = disk.folder;
+    expect_refusal(&config, -EISDIR, "is a directory");
+    config.path = "/dev/null";
+    expect_refusal(&config, -EINVAL, "neither a regular file nor a block device");
+    ck_assert_int_eq(mkfifo(disk.path, 0600), 0);
+    config.path = disk.path;
+    expect_refusal(&config, -EINVAL, "neither a regular file nor a block device");
+    disk_fini(&disk);
+}
+END_TEST
+
+START_TEST(a_file_without_permission_is_refused)
+{
+    struct disk disk;
+    disk_init(&disk);
+    struct block_config config = {.path = disk.path};
+    chmod(disk.folder, 0755);
+    chmod(disk.path, 0444);
+    if (!geteuid() && seteuid(65534))
+        test_skip("root may do everything, and cannot become anybody else here");
+    if (access(disk.path, R_OK))
+        expect_refusal(&config, -EACCES, "cannot open");
+    else
+        expect_refusal(&config, -EACCES, "readonly=on");
+    ck_assert_int_eq(seteuid(getuid()), 0);
+    disk_fini(&disk);
+}
+END_TEST
+
+/* In this process and in another; many may read. */
+START_TEST(a_second_writer_is_refused)
+{
+    struct disk disk;
+    disk_init(&disk);
+    struct block_config writer = {.path = disk.path}, reader = {.path = disk.path, .read_only = true};
+    disk_start(&disk, 0);
+    expect_refusal(&writer, -EBUSY, "in use by another process");
+    expect_refusal(&reader, -EBUSY, "in use by another process");
+    disk_close(&disk);
+    disk.config.backend.read_only = true;
+    disk_start(&disk, 0);
+    expect_refusal(&writer, -EBUSY, "use an overlay to share it");
+    struct disk other = disk;
+    other.config.backend.overlay_memory = true;
+    other.config.backend.read_only = false;
+    disk_start(&other, F_ALL);
+    ck_assert_int_eq(disk_request(&other, TYPE_IN, 1, 0, 512, NULL), STATUS_OK);
+    disk_close(&other);
+    disk_fini(&disk);
+}
+END_TEST
+
+START_TEST(direct_io_serves_aligned_and_other_requests)
+{
+    struct disk disk;
+    disk_init(&disk);
+    int fd = open(disk.path, O_RDWR | O_DIRECT);
+    if (fd < 0) {
+        disk_fini(&disk);
+        test_skip("the current directory's file system has no O_DIRECT");
+    }
+    close(fd);
+    for (enum block_aio aio = BLOCK_AIO_AUTO; aio <= BLOCK_AIO_THREADS; aio++) {
+        const char *reason;
+        if (aio == BLOCK_AIO_URING && !block_has_uring(&reason))
+            continue;
+        disk_make_file(disk.path);
+        disk.config.backend.cache = BLOCK_CACHE_NONE;
+        disk.config.backend.aio = aio;
+        disk_start(&disk, F_ALL);
+        ck_assert_int_eq(disk_request(&disk, TYPE_IN, 8, 0, 8192, NULL), STATUS_OK); /* aligned */
+        ck_assert(disk_is_filled(&disk, 0, 8192, 4096));
+        disk_fill(&disk, 0, 4096, 1ull << 40);
+        ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 16, 0, 4096, NULL), STATUS_OK);
+        ck_assert_int_eq(disk_request(&disk, TYPE_IN, 17, 0x1008, 512, NULL), STATUS_OK); /* neither */
+        ck_assert(disk_is_filled(&disk, 0x1008, 512, (1ull << 40) + 512));
+        disk_fill(&disk, 0x2008, 512, 1ull << 41);
+        ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 17, 0x2008, 512, NULL), STATUS_OK);
+        ck_assert_int_eq(disk_request(&disk, TYPE_IN, 16, 0, 4096, NULL), STATUS_OK);
+        ck_assert(disk_is_filled(&disk, 0, 512, 1ull << 40));
+        ck_assert(disk_is_filled(&disk, 512, 512, 1ull << 41));
+        disk_close(&disk);
+    }
+    disk_fini(&disk);
+}
+END_TEST
+
+START_TEST(an_overlay_keeps_what_was_written_and_leaves_the_base)
+{
+    struct disk disk;
+    disk_init(&disk);
+    disk.config.backend.overlay_path = disk.overlay;
+    for (unsigned round = 0; round < 5; round++) {
+        disk_start(&disk, F_ALL);
+        for (unsigned i = 0; i < round; i++) {
+            ck_assert_int_eq(disk_request(&disk, TYPE_IN, 300 * i + 127, 0, 1024, NULL), STATUS_OK);
+            ck_assert(disk_is_filled(&disk, 0, 1024, (i + 1ull) << 40));
+        }
+        disk_fill(&disk, 0, 1024, (round + 1ull) << 40);
+        ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 300 * round + 127, 0, 1024, NULL), STATUS_OK);
+        ck_assert_int_eq(disk_request(&disk, TYPE_FLUSH, 0, 0, 0, NULL), STATUS_OK);
+        disk_close(&disk);
+    }
+    disk.config.backend.overlay_path = NULL;
+    disk_start(&disk, F_ALL);
+    for (unsigned i = 0; i < DISK_BYTES / MIB; i++) {
+        ck_assert_int_eq(disk_request(&disk, TYPE_IN, i * (MIB / 512), 0, MIB, NULL), STATUS_OK);
+        ck_assert(disk_is_filled(&disk, 0, MIB, i * MIB));
+    }
+    disk_fini(&disk);
+}
+END_TEST
+
+START_TEST(a_damaged_overlay_is_refused)
+{
+    struct disk disk;
+    disk_init(&disk);
+    struct block_config config = {.path = disk.path, .overlay_path = disk.overlay};
+    disk.config.backend.overlay_path = disk.overlay;
+    disk_start(&disk, F_ALL);
+    disk_close(&disk);
+    static const struct {
+        off_t offset;
+        const char *part;
+    } cases[] = {{0, "no overlay of ours"}, {8, "version"}, {12, "version"}, {16, "belongs to a base"}};
+    for (unsigned i = 0; i < ARRAY_COUNT(cases); i++) {
+        uint8_t byte, changed;
+        int fd = open(disk.overlay, O_RDWR);
+        ck_assert_int_eq(pread(fd, &byte, 1, cases[i].offset), 1);
+        changed = byte ^ 0x40;
+        ck_assert_int_eq(pwrite(fd, &changed, 1, cases[i].offset), 1);
+        struct vmm_error error = {0};
+        struct block *block;
+        ck_assert_int_eq(event_loop_create(&config.loop, &error), 0);
+        ck_assert_int_eq(block_open(&config, &block, &error), -EINVAL);
+        ck_assert_ptr_nonnull(strstr(error.message, cases[i].part));
+        event_loop_destroy(config.loop);
+        ck_assert_int_eq(pwrite(fd, &byte, 1, cases[i].offset), 1);
+        close(fd);
+    }
+    ck_assert_int_eq(truncate(disk.overlay, DISK_BYTES), 0);
+    config.loop = NULL;
+    struct vmm_error error = {0};
+    struct block *block;
+    ck_assert_int_eq(event_loop_create(&config.loop, &error), 0);
+    ck_assert_int_eq(block_open(&config, &block, &error), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(error.message, "cut short"));
+    event_loop_destroy(config.loop);
+    disk_fini(&disk);
+}
+END_TEST
+
+/* A limit on the size of files stands for a full disk. */
+START_TEST(a_full_disk_loses_nothing_acknowledged)
+{
+    struct disk disk;
+    disk_init(&disk);
+    disk.config.backend.overlay_path = disk.overlay;
+    disk_start(&disk, F_ALL);
+    signal(SIGXFSZ, SIG_IGN);
+    disk_fill(&disk, 0, 4096, 1ull << 40);
+    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 8, 0, 4096, NULL), STATUS_OK);
+    ck_assert_int_eq(disk_request(&disk, TYPE_FLUSH, 0, 0, 0, NULL), STATUS_OK);
+    struct rlimit limit = {.rlim_cur = 2 * MIB, .rlim_max = RLIM_INFINITY};
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
+    disk_fill(&disk, 0, 4096, 2ull << 40);
+    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 3 * MIB / 512, 0, 4096, NULL), STATUS_IOERR);
+    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 64, 0, 4096, NULL), STATUS_OK);
+    ck_assert_int_eq(disk_request(&disk, TYPE_FLUSH, 0, 0, 0, NULL), STATUS_OK);
+    limit.rlim_cur = RLIM_INFINITY;
+    setrlimit(RLIMIT_FSIZE, &limit);
+    disk_close(&disk);
+    disk_start(&disk, F_ALL);
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 8, 0, 4096, NULL), STATUS_OK);
+    ck_assert(disk_is_filled(&disk, 0, 4096, 1ull << 40));
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 64, 0, 4096, NULL), STATUS_OK);
+    ck_assert(disk_is_filled(&disk, 0, 4096, 2ull << 40));
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 3 * MIB / 512, 0, 4096, NULL), STATUS_OK);
+    ck_assert(disk_is_filled(&disk, 0, 4096, 3 * MIB));
+    disk_fini(&disk);
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, what_is_wrong_with_a_file_is_said);
+    test_add(suite, a_file_without_permission_is_refused);
+    test_add(suite, a_second_writer_is_refused);
+    test_add(suite, direct_io_serves_aligned_and_other_requests);
+    test_add(suite, an_overlay_keeps_what_was_written_and_leaves_the_base);
+    test_add(suite, a_damaged_overlay_is_refused);
+    test_add(suite, a_full_disk_loses_nothing_acknowledged);
+}
