@@ -103,7 +103,7 @@ struct trace_file {
     unsigned buffer_count;
     struct trace_region *regions;
     unsigned region_count;
-    struct trace_record *codes; /* TRACE_CODE, in no order */
+    struct trace_record *codes; /* TRACE_CODE, by rip */
     unsigned code_count;
     struct trace_names names;
     uint64_t first_ticks, first_ns; /* of the earliest clock */

@@ -1,15 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
- * A recursive descent into an array of nodes, which is then walked for every record.
+ * Reading an expression: a recursive descent that makes an array of nodes.
  *
  *     or      = and { "||" and }
  *     and     = unary { "&&" unary }
  *     unary   = "!" unary | "(" or ")" | word | field operator value
  */
-#include "base/trace_filter.h"
+#include "base/trace_filter_internal.h"
 
 #include <ctype.h>
-#include <fnmatch.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -18,80 +17,16 @@
 #include "base/event_loop.h"
 #include "base/types.h"
 
-#define NODE_LIMIT  64
 #define DEPTH_LIMIT 32
-#define WORD_BYTES  64
 
-enum node_kind {
-    NODE_AND,
-    NODE_OR,
-    NODE_NOT,
-    NODE_EVENT, /* of this number */
-    NODE_FLAG,  /* any of these bits, */
-    NODE_CLEAR, /* or none of them, in a record that has a direction */
-    NODE_NUMBER,
-    NODE_STRING,
-};
-
-enum comparison {
-    COMPARE_EQUAL,
-    COMPARE_NOT_EQUAL,
-    COMPARE_LESS,
-    COMPARE_LESS_EQUAL,
-    COMPARE_GREATER,
-    COMPARE_GREATER_EQUAL,
-    COMPARE_AND, /* any bit in common */
-    COMPARE_GLOB,
-};
-
-enum field {
-    FIELD_VCPU,
-    FIELD_ADDRESS,
-    FIELD_PORT,
-    FIELD_RIP,
-    FIELD_VALUE,
-    FIELD_SIZE,
-    FIELD_DURATION,
-    FIELD_REASON,
-    FIELD_QUEUE,
-    FIELD_ID,
-    FIELD_COUNT,
-    FIELD_DEVICE,
-    FIELD_EVENT,
-};
-
-static const struct {
-    const char *name;
-    unsigned needs; /* enum trace_field */
-} fields[] = {
-    [FIELD_VCPU] = {"vcpu", 0},
-    [FIELD_ADDRESS] = {"addr", TRACE_HAS_ADDRESS},
-    [FIELD_PORT] = {"port", TRACE_HAS_ADDRESS},
-    [FIELD_RIP] = {"rip", TRACE_HAS_RIP},
-    [FIELD_VALUE] = {"value", TRACE_HAS_VALUE},
-    [FIELD_SIZE] = {"size", TRACE_HAS_SIZE},
-    [FIELD_DURATION] = {"duration", TRACE_HAS_DURATION},
-    [FIELD_REASON] = {"reason", TRACE_HAS_INDEX},
-    [FIELD_QUEUE] = {"queue", TRACE_HAS_INDEX},
-    [FIELD_ID] = {"id", TRACE_HAS_ID},
-    [FIELD_COUNT] = {"count", TRACE_HAS_COUNT},
-    [FIELD_DEVICE] = {"device", TRACE_HAS_DEVICE},
-    [FIELD_EVENT] = {"event", 0},
-};
-
-struct node {
-    enum node_kind kind;
-    enum field field;
-    enum comparison comparison;
-    uint8_t left, right;
-    uint64_t number;
-    char string[WORD_BYTES];
-};
-
-struct trace_filter {
-    unsigned count;
-    unsigned root;
-    struct node nodes[NODE_LIMIT];
+static const char *const field_names[] = {
+    [FIELD_VCPU] = "vcpu",         [FIELD_ADDRESS] = "addr",
+    [FIELD_PORT] = "port",         [FIELD_RIP] = "rip",
+    [FIELD_VALUE] = "value",       [FIELD_SIZE] = "size",
+    [FIELD_DURATION] = "duration", [FIELD_REASON] = "reason",
+    [FIELD_QUEUE] = "queue",       [FIELD_ID] = "id",
+    [FIELD_COUNT] = "count",       [FIELD_DEVICE] = "device",
+    [FIELD_EVENT] = "event",
 };
 
 struct parser {
@@ -137,20 +72,20 @@ static bool take(struct parser *parser, const char *token)
     return true;
 }
 
-static int add_node(struct parser *parser, struct node node)
+static int add_node(struct parser *parser, struct trace_node node)
 {
-    if (parser->filter->count == NODE_LIMIT)
+    if (parser->filter->count == TRACE_NODE_LIMIT)
         return parse_error(parser, "the expression is too long");
     parser->filter->nodes[parser->filter->count] = node;
     return (int)parser->filter->count++;
 }
 
 /* A word as far as it goes; its length, 0 where there is none. */
-static size_t peek_word(struct parser *parser, char word[WORD_BYTES])
+static size_t peek_word(struct parser *parser, char word[TRACE_WORD_BYTES])
 {
     size_t len = 0;
     skip_space(parser);
-    while (len < WORD_BYTES - 1 && (isalnum((unsigned char)parser->at[len]) || parser->at[len] == '_'))
+    while (len < TRACE_WORD_BYTES - 1 && (isalnum((unsigned char)parser->at[len]) || parser->at[len] == '_'))
         len++;
     memcpy(word, parser->at, len);
     word[len] = 0;
@@ -176,11 +111,11 @@ static bool find_reason(const struct parser *parser, const char *word, uint64_t 
     return false;
 }
 
-static bool parse_operator(struct parser *parser, enum comparison *comparison)
+static bool parse_operator(struct parser *parser, enum trace_comparison *comparison)
 {
     static const struct {
         const char *token;
-        enum comparison comparison;
+        enum trace_comparison comparison;
     } operators[] = {
         {"==", COMPARE_EQUAL},         {"!=", COMPARE_NOT_EQUAL}, {"<=", COMPARE_LESS_EQUAL},
         {">=", COMPARE_GREATER_EQUAL}, {"<", COMPARE_LESS},       {">", COMPARE_GREATER},
@@ -216,9 +151,9 @@ static bool scale_time(struct parser *parser, uint64_t *value)
     return false;
 }
 
-static int parse_number(struct parser *parser, struct node *node)
+static int parse_number(struct parser *parser, struct trace_node *node)
 {
-    char word[WORD_BYTES], *end;
+    char word[TRACE_WORD_BYTES], *end;
     size_t len = peek_word(parser, word);
     if (node->field == FIELD_REASON && find_reason(parser, word, &node->number)) {
         parser->at += len;
@@ -240,7 +175,7 @@ static int parse_number(struct parser *parser, struct node *node)
 }
 
 /* In quotes, or as far as there is no space. */
-static int parse_string(struct parser *parser, struct node *node)
+static int parse_string(struct parser *parser, struct trace_node *node)
 {
     skip_space(parser);
     bool is_quoted = *parser->at == '"';
@@ -248,7 +183,7 @@ static int parse_string(struct parser *parser, struct node *node)
     size_t len = strcspn(parser->at, is_quoted ? "\"" : " \t()&|");
     if (!len)
         return parse_error(parser, "a name is missing");
-    if (len >= WORD_BYTES)
+    if (len >= TRACE_WORD_BYTES)
         return parse_error(parser, "the name is too long");
     if (is_quoted && !parser->at[len])
         return parse_error(parser, "there is no quote at the end of the name");
@@ -257,9 +192,9 @@ static int parse_string(struct parser *parser, struct node *node)
     return 0;
 }
 
-static int parse_comparison(struct parser *parser, enum field field)
+static int parse_comparison(struct parser *parser, enum trace_filter_field field)
 {
-    struct node node = {.kind = NODE_NUMBER, .field = field};
+    struct trace_node node = {.kind = NODE_NUMBER, .field = field};
     const char *start = parser->at;
     bool is_string = field == FIELD_DEVICE || field == FIELD_EVENT;
     if (!parse_operator(parser, &node.comparison))
@@ -280,25 +215,25 @@ static int parse_comparison(struct parser *parser, enum field field)
 
 static int parse_word(struct parser *parser)
 {
-    char word[WORD_BYTES];
+    char word[TRACE_WORD_BYTES];
     unsigned event;
     size_t len = peek_word(parser, word);
     if (!len)
         return parse_error(parser, *parser->at ? "a field, an event or a direction is missing here"
                                                : "the expression ends too early");
-    for (unsigned i = 0; i < ARRAY_COUNT(fields); i++) {
-        if (strcmp(word, fields[i].name))
+    for (unsigned i = 0; i < ARRAY_COUNT(field_names); i++) {
+        if (strcmp(word, field_names[i]))
             continue;
         parser->at += len;
         return parse_comparison(parser, i);
     }
-    struct node node = {.kind = NODE_FLAG, .number = TRACE_WRITE};
+    struct trace_node node = {.kind = NODE_FLAG, .number = TRACE_WRITE};
     if (strcmp(word, "read") == 0)
         node.kind = NODE_CLEAR;
     else if (strcmp(word, "miss") == 0)
         node.number = TRACE_MISS;
     else if (find_event(word, &event))
-        node = (struct node){.kind = NODE_EVENT, .number = event};
+        node = (struct trace_node){.kind = NODE_EVENT, .number = event};
     else if (strcmp(word, "write"))
         return parse_error(parser, "there is no such field, event or direction");
     parser->at += len;
@@ -317,7 +252,7 @@ static int parse_unary(struct parser *parser)
         parser->at++;
         inner = parse_unary(parser);
         if (inner >= 0)
-            inner = add_node(parser, (struct node){.kind = NODE_NOT, .left = (uint8_t)inner});
+            inner = add_node(parser, (struct trace_node){.kind = NODE_NOT, .left = (uint8_t)inner});
     } else if (take(parser, "(")) {
         inner = parse_or(parser);
         if (inner >= 0 && !take(parser, ")"))
@@ -330,7 +265,7 @@ static int parse_unary(struct parser *parser)
 }
 
 /* Operands of one level, joined from the left. */
-static int parse_chain(struct parser *parser, const char *token, enum node_kind kind,
+static int parse_chain(struct parser *parser, const char *token, enum trace_node_kind kind,
                        int (*operand)(struct parser *parser))
 {
     int left = operand(parser);
@@ -338,7 +273,8 @@ static int parse_chain(struct parser *parser, const char *token, enum node_kind 
         int right = operand(parser);
         if (right < 0)
             return right;
-        left = add_node(parser, (struct node){.kind = kind, .left = (uint8_t)left, .right = (uint8_t)right});
+        left = add_node(parser,
+                        (struct trace_node){.kind = kind, .left = (uint8_t)left, .right = (uint8_t)right});
     }
     return left;
 }
@@ -382,120 +318,4 @@ int trace_filter_create(const char *text, const struct trace_names *names, struc
 void trace_filter_destroy(struct trace_filter *filter)
 {
     free(filter);
-}
-
-static bool compare_number(const struct node *node, uint64_t value)
-{
-    switch (node->comparison) {
-    case COMPARE_EQUAL:
-        return value == node->number;
-    case COMPARE_NOT_EQUAL:
-        return value != node->number;
-    case COMPARE_LESS:
-        return value < node->number;
-    case COMPARE_LESS_EQUAL:
-        return value <= node->number;
-    case COMPARE_GREATER:
-        return value > node->number;
-    case COMPARE_GREATER_EQUAL:
-        return value >= node->number;
-    case COMPARE_AND:
-        return value & node->number;
-    case COMPARE_GLOB:
-        break;
-    }
-    return false;
-}
-
-/* Whether the record has the field, beyond what trace_event_fields knows. */
-static bool has_field(enum field field, int vcpu, const struct trace_record *record)
-{
-    unsigned event = record->event;
-    if ((trace_event_fields(event) & fields[field].needs) != fields[field].needs)
-        return false;
-    switch (field) {
-    case FIELD_VCPU:
-        return vcpu >= 0;
-    case FIELD_PORT:
-        return event == TRACE_PIO || (event == TRACE_EXIT && record->address <= 0xffff && record->size);
-    case FIELD_REASON:
-        return event == TRACE_EXIT;
-    case FIELD_QUEUE:
-        return event >= TRACE_QUEUE_KICK && event <= TRACE_QUEUE_INTERRUPT;
-    default:
-        return true;
-    }
-}
-
-static uint64_t field_value(enum field field, int vcpu, const struct trace_record *record)
-{
-    switch (field) {
-    case FIELD_VCPU:
-        return (uint64_t)vcpu;
-    case FIELD_ADDRESS:
-    case FIELD_PORT:
-        return record->address;
-    case FIELD_RIP:
-        return record->rip;
-    case FIELD_VALUE:
-        return record->value;
-    case FIELD_SIZE:
-        return record->size;
-    case FIELD_DURATION:
-        return record->duration;
-    case FIELD_REASON:
-    case FIELD_QUEUE:
-        return record->index;
-    case FIELD_ID:
-        return record->id;
-    case FIELD_COUNT:
-        return record->count;
-    case FIELD_DEVICE:
-    case FIELD_EVENT:
-        break;
-    }
-    return 0;
-}
-
-static bool compare_string(const struct node *node, const struct trace_record *record)
-{
-    const char *value = node->field == FIELD_EVENT ? trace_event_name(record->event) : record->device;
-    if (!value)
-        return false;
-    if (node->comparison == COMPARE_GLOB)
-        return fnmatch(node->string, value, 0) == 0;
-    return (strcmp(node->string, value) == 0) == (node->comparison == COMPARE_EQUAL);
-}
-
-#define DIRECTED (1u << TRACE_EXIT | 1u << TRACE_PIO | 1u << TRACE_MMIO)
-
-static bool match_node(const struct trace_filter *filter, unsigned index, int vcpu,
-                       const struct trace_record *record)
-{
-    const struct node *node = &filter->nodes[index];
-    switch (node->kind) {
-    case NODE_AND:
-        return match_node(filter, node->left, vcpu, record) && match_node(filter, node->right, vcpu, record);
-    case NODE_OR:
-        return match_node(filter, node->left, vcpu, record) || match_node(filter, node->right, vcpu, record);
-    case NODE_NOT:
-        return !match_node(filter, node->left, vcpu, record);
-    case NODE_EVENT:
-        return record->event == node->number;
-    case NODE_FLAG:
-        return record->flags & node->number;
-    case NODE_CLEAR:
-        return !(record->flags & node->number) && record->size && (DIRECTED >> record->event & 1);
-    case NODE_NUMBER:
-        return has_field(node->field, vcpu, record) &&
-               compare_number(node, field_value(node->field, vcpu, record));
-    case NODE_STRING:
-        return has_field(node->field, vcpu, record) && compare_string(node, record);
-    }
-    return false;
-}
-
-bool trace_filter_match(const struct trace_filter *filter, int vcpu, const struct trace_record *record)
-{
-    return match_node(filter, filter->root, vcpu, record);
 }

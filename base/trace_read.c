@@ -3,14 +3,10 @@
  * Reading a trace file. Nothing of it is trusted: each block is checked by its sum, and every number in it by
  * what is there. The first block that is not as it should be ends the reading, and is named.
  */
-#include <fcntl.h>
 #include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/bytes.h"
 #include "base/trace_file.h"
@@ -426,6 +422,14 @@ static void sort_items(struct trace_file *file)
     file->item_count = kept + 1;
 }
 
+static int compare_codes(const void *a, const void *b)
+{
+    const struct trace_record *left = a, *right = b;
+    if (left->rip != right->rip)
+        return left->rip < right->rip ? -1 : 1;
+    return left->time < right->time ? -1 : left->time > right->time;
+}
+
 static void conclude(struct trace_file *file)
 {
     const struct trace_strings *strings = file->strings;
@@ -435,6 +439,8 @@ static void conclude(struct trace_file *file)
     file->ns_per_tick = ratio > 1e-3 && ratio < 1e6 ? ratio : 1;
     file->names = (struct trace_names){strings->reasons, REASON_LIMIT, (uint64_t)(1e9 / file->ns_per_tick)};
     sort_items(file);
+    if (file->code_count)
+        qsort(file->codes, file->code_count, sizeof(*file->codes), compare_codes);
     if (!file->is_ended && !*file->damage)
         damaged(file, "cut off: it was not ended (is the guest still running, or was vmm killed?)");
 }
@@ -463,29 +469,6 @@ int trace_file_parse(const void *bytes, size_t len, struct trace_file **out, str
     return 0;
 }
 
-int trace_file_open(const char *path, struct trace_file **file, struct vmm_error *error)
-{
-    struct stat status;
-    struct vmm_error inner;
-    *file = NULL;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0 || fstat(fd, &status)) {
-        int result = error_set_errno(error, -errno, "%s: cannot open", path);
-        if (fd >= 0)
-            close(fd);
-        return result;
-    }
-    size_t len = (size_t)status.st_size;
-    void *bytes = len ? mmap(NULL, len, PROT_READ, MAP_PRIVATE, fd, 0) : MAP_FAILED;
-    close(fd);
-    if (bytes == MAP_FAILED)
-        return len ? error_set_errno(error, -errno, "%s: cannot read", path)
-                   : error_set(error, -EINVAL, "%s: is empty", path);
-    int result = trace_file_parse(bytes, len, file, &inner);
-    munmap(bytes, len);
-    return result ? error_set(error, result, "%s: %s", path, inner.message) : 0;
-}
-
 void trace_file_destroy(struct trace_file *file)
 {
     if (!file)
@@ -502,32 +485,4 @@ void trace_file_destroy(struct trace_file *file)
     free(file->regions);
     free(file->codes);
     free(file);
-}
-
-double trace_file_span_ns(const struct trace_file *file, uint64_t ticks)
-{
-    return (double)ticks * file->ns_per_tick;
-}
-
-double trace_file_ns(const struct trace_file *file, uint64_t time)
-{
-    return (double)(int64_t)(time - file->first_ticks) * file->ns_per_tick;
-}
-
-const struct trace_record *trace_file_code(const struct trace_file *file, uint64_t rip)
-{
-    for (unsigned i = 0; i < file->code_count; i++)
-        if (file->codes[i].rip == rip)
-            return &file->codes[i];
-    return NULL;
-}
-
-const struct trace_region *trace_file_region(const struct trace_file *file, char space, uint64_t address)
-{
-    for (unsigned i = 0; i < file->region_count; i++) {
-        const struct trace_region *region = &file->regions[i];
-        if (region->space == space && range_inside(address, 1, region->base, region->len))
-            return region;
-    }
-    return NULL;
 }
