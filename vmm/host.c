@@ -14,6 +14,8 @@
 #include <sys/utsname.h>
 #include <unistd.h>
 
+#include "devices/block/block.h"
+
 /* Newer than the headers that we build with. */
 #define CAP_MEMORY_FAULT_INFO 232
 
@@ -150,7 +152,18 @@ static const struct question {
      "guests cannot be single-stepped"},
 };
 
-_Static_assert(ARRAY_COUNT(questions) <= VMM_HOST_FACT_LIMIT, "the list of facts is too short");
+_Static_assert(ARRAY_COUNT(questions) + 1 <= VMM_HOST_FACT_LIMIT, "the list of facts is too short");
+
+static struct vmm_host_fact io_uring_fact(void)
+{
+    const char *reason;
+    bool has_uring = block_has_uring(&reason);
+    return (struct vmm_host_fact){.name = "io_uring",
+                                  .value = has_uring,
+                                  .meaning = has_uring ? "disks are read and written by io_uring"
+                                                       : "disks are read and written by threads",
+                                  .is_problem = !has_uring};
+}
 
 static void ask_all(struct vmm_host *host, int kvm_fd)
 {
@@ -162,6 +175,7 @@ static void ask_all(struct vmm_host *host, int kvm_fd)
                                                                                    : questions[i].if_not,
                                                                  .is_problem = !answer};
     }
+    host->facts[host->fact_count++] = io_uring_fact();
     host->recommended_cpus = (unsigned)ask(kvm_fd, KVM_CAP_NR_VCPUS);
     host->max_cpus = (unsigned)ask(kvm_fd, KVM_CAP_MAX_VCPUS);
 }
