@@ -4,6 +4,7 @@
  * here, from its boot to its end. In the nested lane only, where the kernel runs at full speed: that lane's
  * own kernel, as the file vmlinuz in the current directory or where VMM_TEST_KERNEL says.
  */
+#include <dirent.h>
 #include <fcntl.h>
 #include <pthread.h>
 #include <stdatomic.h>
@@ -17,12 +18,13 @@
 #include "tests/harness.h"
 
 #define BUSYBOX       "/bin/busybox"
+#define MODULES       "modules"
 #define RUN_LIMIT_MS  120000
 #define INITRD_BYTES  (8u << 20)
 #define CONSOLE_BYTES (1u << 20)
 
-/* The line read from the console is the command with which the guest ends. */
-static const char init_script[] =
+/* What every guest does first; the line read from the console is the command with which it ends. */
+static const char script_begin[] =
     "#!/bin/busybox sh\n"
     "/bin/outb 1287 1\n" /* the mark of user space, before anything is mounted */
     "/bin/busybox --install -s /bin\n"
@@ -38,15 +40,18 @@ static const char init_script[] =
     "cpu[0-9]*/topology/physical_package_id | sort -u | wc -l) SIBLINGS $(cat "
     "cpu[0-9]*/topology/thread_siblings_list | grep -c '[-,]')\n"
     "grep -q -w -e svm -e vmx -e sgx /proc/cpuinfo || echo NOT NESTED\n"
-    "dd if=/dev/random of=/dev/null bs=64 count=1 2>/dev/null && echo RANDOM\n"
-    "echo COMMAND?\n"
-    "read command\n"
-    "echo \"HEARD $command\"\n"
-    "$command\n";
+    "dd if=/dev/random of=/dev/null bs=64 count=1 2>/dev/null && echo RANDOM\n";
+static const char script_end[] = "echo COMMAND?\n"
+                                 "read command\n"
+                                 "echo \"HEARD $command\"\n"
+                                 "$command\n";
 
 struct linux_run {
     struct vmm_config config;
     const char *input;
+    const char *script;  /* more for the guest to do, or NULL */
+    const char *cmdline; /* more for its command line, or NULL */
+    const char *disk;    /* a disk's image, or NULL; then the kernel's modules are needed */
     struct vmm_end end;
     uint64_t entry_ns, serial_ns, user_space_ns;
     char log[8192];
@@ -81,27 +86,48 @@ static size_t cpio_add(char *archive, size_t at, const char *name, unsigned mode
     return (at + len + 3) & ~(size_t)3;
 }
 
-/* Where vmm_load finds it. */
-static void make_initrd(const char *path)
+static size_t cpio_add_file(char *archive, size_t at, const char *name, const char *path, unsigned mode)
 {
-    static char archive[INITRD_BYTES], busybox[INITRD_BYTES / 2];
-    static const char *const folders[] = {"bin", "proc", "sys", "dev"};
-    size_t at = 0;
-    int fd = open(BUSYBOX, O_RDONLY);
-    ssize_t len = read(fd, busybox, sizeof(busybox));
-    ck_assert(len > 0 && len < (ssize_t)sizeof(busybox));
+    static char bytes[INITRD_BYTES / 2];
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = read(fd, bytes, sizeof(bytes));
+    ck_assert_msg(len > 0 && len < (ssize_t)sizeof(bytes), "%s", path);
     close(fd);
+    return cpio_add(archive, at, name, mode, bytes, (size_t)len);
+}
+
+static size_t cpio_add_modules(char *archive, size_t at)
+{
+    char path[300];
+    struct dirent *entry;
+    DIR *folder = opendir(MODULES);
+    if (!folder)
+        test_skip("the lane has no modules for the guest: scripts/nested/run --file build/nested/modules");
+    while ((entry = readdir(folder)))
+        if (strstr(entry->d_name, ".ko")) {
+            snprintf(path, sizeof(path), MODULES "/%s", entry->d_name);
+            at = cpio_add_file(archive, at, path, path, 0100644);
+        }
+    closedir(folder);
+    return at;
+}
+
+/* Where vmm_load finds it. */
+static void make_initrd(const struct linux_run *run, const char *path)
+{
+    static char archive[INITRD_BYTES], script[4096];
+    static const char *const folders[] = {"bin", "proc", "sys", "dev", MODULES};
+    size_t at = 0;
     for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
         at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
-    at = cpio_add(archive, at, "bin/busybox", 0100755, busybox, (size_t)len);
-    fd = open(VMM_GUEST_DIR "/outb", O_RDONLY);
-    len = read(fd, busybox, sizeof(busybox));
-    ck_assert(len > 0 && len < (ssize_t)sizeof(busybox));
-    close(fd);
-    at = cpio_add(archive, at, "bin/outb", 0100755, busybox, (size_t)len);
-    at = cpio_add(archive, at, "init", 0100755, init_script, strlen(init_script));
+    at = cpio_add_file(archive, at, "bin/busybox", BUSYBOX, 0100755);
+    at = cpio_add_file(archive, at, "bin/outb", VMM_GUEST_DIR "/outb", 0100755);
+    if (run->disk)
+        at = cpio_add_modules(archive, at);
+    snprintf(script, sizeof(script), "%s%s%s", script_begin, run->script ? run->script : "", script_end);
+    at = cpio_add(archive, at, "init", 0100755, script, strlen(script));
     at = cpio_add(archive, at, "TRAILER!!!", 0, NULL, 0);
-    fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC, 0600);
     ck_assert_int_eq(write(fd, archive, at), (ssize_t)at);
     close(fd);
 }
@@ -140,9 +166,12 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
                        const char *initrd, struct vmm_error *error)
 {
     struct vmm *machine = NULL;
+    char cmdline[200];
+    const struct vmm_disk_config disk = {.path = run->disk};
     const struct vmm_module module = {.path = initrd};
     const struct vmm_image image = {
-        .path = kernel, .cmdline = "console=ttyS0 panic=-1 quiet", .modules = &module, .module_count = 1};
+        .path = kernel, .cmdline = cmdline, .modules = &module, .module_count = 1};
+    snprintf(cmdline, sizeof(cmdline), "console=ttyS0 panic=-1 quiet %s", run->cmdline ? run->cmdline : "");
     int result = vmm_create(&run->config, &machine, error);
     if (!result)
         result = vmm_add_serial(machine, serial, error);
@@ -150,6 +179,8 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
         result = vmm_add_legacy(machine, error);
     if (!result)
         result = vmm_add_progress(machine, error);
+    if (!result && run->disk)
+        result = vmm_add_disk(machine, &disk, error);
     if (!result)
         result = vmm_add_acpi(machine, error);
     if (!result)
@@ -172,7 +203,7 @@ static void linux_run(struct linux_run *run)
     struct vmm_error error = {0};
     need_lane(kernel, sizeof(kernel));
     snprintf(initrd, sizeof(initrd), "/tmp/linux-test-%d.cpio", (int)getpid());
-    make_initrd(initrd);
+    make_initrd(run, initrd);
     int input[2], output = memfd_create("console", MFD_CLOEXEC);
     ck_assert_int_eq(pipe(input), 0);
     struct typist typist = {.input = run->input, .output_fd = output, .input_fd = input[1]};
@@ -275,6 +306,86 @@ START_TEST(linux_reboots)
 }
 END_TEST
 
+/* Loads the drivers, says what the PCI bus shows of the disk, and reads from it past the page cache. */
+static const char pci_script[] = "for module in /modules/*; do insmod $module; done\n"
+                                 "cd /sys/bus/pci/devices\n"
+                                 "for d in *; do echo PCI $d $(cat $d/vendor $d/device $d/class); done\n"
+                                 "readlink 0000:00:01.0/driver\n"
+                                 "dd if=/dev/vda bs=4k count=64 iflag=direct 2>/dev/null | md5sum\n"
+                                 "grep virtio /proc/interrupts\n"
+                                 "dmesg | grep -E 'MMCONFIG|root bus resource|1af4'\n";
+
+#define DISK_BYTES (1u << 20)
+
+/* An image whose first 256 KiB are the alphabet over and over. */
+static void make_disk(const char *path)
+{
+    static char bytes[DISK_BYTES];
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (char)('a' + i % 26);
+    int fd = open(path, O_WRONLY | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_eq(write(fd, bytes, sizeof(bytes)), DISK_BYTES);
+    close(fd);
+}
+
+/* How often the interrupt came whose line ends like this. */
+static unsigned long interrupt_count(const struct linux_run *run, const char *end)
+{
+    const char *at = strstr(run->console, end);
+    ck_assert_msg(at != NULL, "no interrupt '%s': %s", end, run->console);
+    while (at > run->console && at[-1] != '\n')
+        at--;
+    at = strchr(at, ':');
+    return strtoul(at + 1, NULL, 10);
+}
+
+static void run_with_disk(struct linux_run *run, enum vmm_irqchip irqchip, const char *cmdline)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/linux-test-%d.img", (int)getpid());
+    make_disk(path);
+    *run = (struct linux_run){.config = {.irqchip = irqchip},
+                              .input = "poweroff -f\n",
+                              .script = pci_script,
+                              .cmdline = cmdline,
+                              .disk = path};
+    linux_run(run);
+    unlink(path);
+    must_say(run, "PCI 0000:00:00.0 0x1b36 0x0008 0x060000");
+    must_say(run, "PCI 0000:00:01.0 0x1af4 0x1042 0x018000");
+    must_say(run, "bus/pci/drivers/virtio-pci");
+    must_say(run, "d5ef82f3fc46e755ae51c14d83ab52d4");
+    must_say(run, "MMCONFIG at [mem 0xf0000000-0xf00fffff] reserved");
+    must_say(run, "root bus resource [mem 0xe0000000-0xefffffff window]");
+    ck_assert_msg(run->end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run->end.reason));
+}
+
+START_TEST(linux_uses_a_pci_disk_by_msix)
+{
+    struct linux_run run;
+    run_with_disk(&run, VMM_IRQCHIP_KERNEL, NULL);
+    ck_assert_uint_ge(interrupt_count(&run, "virtio0-req"), 64);
+}
+END_TEST
+
+START_TEST(linux_uses_a_pci_disk_by_intx)
+{
+    struct linux_run run;
+    run_with_disk(&run, VMM_IRQCHIP_KERNEL, "pci=nomsi");
+    ck_assert_uint_ge(interrupt_count(&run, "11-fasteoi   virtio0"), 64);
+}
+END_TEST
+
+START_TEST(linux_uses_a_pci_disk_with_the_ioapic_outside)
+{
+    struct linux_run run;
+    run_with_disk(&run, VMM_IRQCHIP_SPLIT, "pci=nomsi");
+    ck_assert_uint_ge(interrupt_count(&run, "11-fasteoi   virtio0"), 64);
+    run_with_disk(&run, VMM_IRQCHIP_SPLIT, NULL);
+    ck_assert_uint_ge(interrupt_count(&run, "virtio0-req"), 64);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, linux_reaches_user_space, 150);
@@ -283,4 +394,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_runs_with_the_ioapic_outside, 150);
     test_add_slow(suite, linux_runs_with_a_trapped_ioapic, 150);
     test_add_slow(suite, linux_reboots, 150);
+    test_add_slow(suite, linux_uses_a_pci_disk_by_msix, 150);
+    test_add_slow(suite, linux_uses_a_pci_disk_by_intx, 150);
+    test_add_slow(suite, linux_uses_a_pci_disk_with_the_ioapic_outside, 300);
 }
