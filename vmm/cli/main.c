@@ -78,17 +78,20 @@ static int run_command(int argc, const char **argv)
     return unknown_command(word);
 }
 
+/* By a link with that name, so that a runner needs no change. */
+static bool is_called_qemu(const char *path)
+{
+    const char *slash = path ? strrchr(path, '/') : NULL;
+    const char *name = slash ? slash + 1 : path;
+    return name && strcmp(name, "qemu-system-x86_64") == 0;
+}
+
 /* What was printed and could not be written is a failure, too. */
 int main(int argc, char **argv)
 {
     open_standard_files();
-    const char *name = strrchr(argv[0] ? argv[0] : "", '/');
-    int status = strcmp(name      ? name + 1
-                        : argv[0] ? argv[0]
-                                  : "",
-                        "qemu-system-x86_64") == 0
-                     ? cmd_qemu_compat(argc, (const char **)argv)
-                     : run_command(argc, (const char **)argv);
+    int status = is_called_qemu(argv[0]) ? cmd_qemu_compat(argc, (const char **)argv)
+                                         : run_command(argc, (const char **)argv);
     if (fflush(stdout) == 0 && !ferror(stdout))
         return status;
     cli_message("standard output: cannot write: %m");
