@@ -116,6 +116,9 @@ void virtio_queue_flush(struct virtio *virtio, unsigned queue);
 /* See queue.h. A usual notify: kicks_off; pop all; kicks_on; again where that says so. */
 void virtio_queue_kicks_off(struct virtio *virtio, unsigned queue);
 bool virtio_queue_kicks_on(struct virtio *virtio, unsigned queue);
+/* Calls notify once more, after what else the event loop has to do: for who gives up its turn with chains
+ * left, since a driver can make chains available for ever. Not for a device without a loop. */
+void virtio_queue_again(struct virtio *virtio, unsigned queue);
 /* Whether the driver has enabled it and it is running. */
 bool virtio_queue_is_running(const struct virtio *virtio, unsigned queue);
 

@@ -22,7 +22,7 @@ struct virtio_queue {
     bool is_running; /* written while nobody uses the queue */
     int event_fd;
     struct event_source kicks;
-    uint64_t own_rings;          /* signals of our own to event_fd; under the lock */
+    uint64_t own_rings;          /* signals of our own to event_fd; atomic */
     struct virtio_counts counts; /* notifies: under the lock; the others: the queue's thread */
 };
 

@@ -15,7 +15,7 @@
 static void ring(struct virtio_queue *queue)
 {
     uint64_t one = 1;
-    queue->own_rings++;
+    __atomic_fetch_add(&queue->own_rings, 1, __ATOMIC_RELAXED);
     /* Fails only where the counter is full, which rings as well. */
     ssize_t written = write(queue->event_fd, &one, sizeof(one));
     (void)written;
@@ -159,6 +159,11 @@ void virtio_queue_kicks_off(struct virtio *virtio, unsigned index)
 bool virtio_queue_kicks_on(struct virtio *virtio, unsigned index)
 {
     return __atomic_load_n(&virtio->broken, __ATOMIC_RELAXED) || queue_kicks_on(&virtio->queues[index].queue);
+}
+
+void virtio_queue_again(struct virtio *virtio, unsigned index)
+{
+    ring(&virtio->queues[index]);
 }
 
 bool virtio_queue_is_running(const struct virtio *virtio, unsigned index)
