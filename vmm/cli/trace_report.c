@@ -51,8 +51,9 @@ static void print_head(const struct trace_view *view, const struct tally *tally)
     if (file->lost)
         fprintf(out, "%" PRIu64 " records are missing: they were lost in full buffers\n", file->lost);
     if (file->trigger_count)
-        fprintf(out, "the trigger fired %" PRIu64 " time%s\n", file->trigger_count,
-                plural(file->trigger_count));
+        fprintf(out, "the trigger fired %" PRIu64 " time%s; %" PRIu64 " snapshot%s in the file\n",
+                file->trigger_count, plural(file->trigger_count), file->snapshot_count,
+                file->snapshot_count == 1 ? " is" : "s are");
     if (*file->damage)
         fprintf(out, "the file is %s; this is what came before\n", file->damage);
     fprintf(out, "in the guest %.3f ms, in %" PRIu64 " exit%s %.3f ms\n", tally->guest_ns / 1e6,
