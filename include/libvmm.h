@@ -190,6 +190,30 @@ int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, stru
  * bytes, has another length already. The guest is told. Any one thread, also while the machine runs. */
 int vmm_resize_disk(struct vmm *machine, unsigned index, uint64_t bytes, struct vmm_error *error);
 
+/* A virtio entropy device: random bytes of the host's kernel. Before vmm_load, as the next. */
+int vmm_add_rng(struct vmm *machine, enum vmm_transport transport, struct vmm_error *error);
+
+/* A port of a virtio console: a stream of bytes in both directions. */
+struct vmm_console_port {
+    struct vmm_serial_config where; /* what it is connected to */
+    const char *name; /* up to 31 characters: Linux makes it /dev/virtio-ports/NAME; NULL: none */
+    bool is_console;  /* a terminal of the guest's: Linux's /dev/hvc0, ... */
+};
+
+struct vmm_console_config {
+    const struct vmm_console_port *ports;
+    size_t port_count; /* 1 to 8 */
+    enum vmm_transport transport;
+};
+
+/* The strings are only read by the call. A console whose first port is on a terminal has that one's size. */
+int vmm_add_console(struct vmm *machine, const struct vmm_console_config *config, struct vmm_error *error);
+
+/* What the first port of the console that was added as number `index`, from 0, is shown on has another size,
+ * up to 65535. The guest is told. Any thread, also while the machine runs. */
+int vmm_resize_console(struct vmm *machine, unsigned index, unsigned columns, unsigned rows,
+                       struct vmm_error *error);
+
 /* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them. */
 int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error);
 

@@ -55,8 +55,8 @@ static void press_power_button(void *machine)
     vmm_press_power_button(machine);
 }
 
-static int add_backend(struct vmm *machine, const struct vmm_serial_config *config,
-                       struct char_backend **backend, struct vmm_error *error)
+int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,
+                             struct char_backend **backend, struct vmm_error *error)
 {
     if ((unsigned)config->kind >= ARRAY_COUNT(char_kinds))
         return error_set(error, -EINVAL, "serial: there is no backend %d", (int)config->kind);
@@ -107,7 +107,7 @@ int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, 
     struct char_backend *backend;
     if (machine->serial_count == SERIAL_LIMIT)
         return error_set(error, -ENOSPC, "serial: a PC has at most %d serial ports", SERIAL_LIMIT);
-    int result = add_backend(machine, config, &backend, error);
+    int result = machine_add_char_backend(machine, config, &backend, error);
     if (!result)
         result = add_uart(machine, backend, error);
     if (!result && char_backend_name(backend))

@@ -101,6 +101,7 @@ struct vmm {
     struct portcf9 *portcf9; /* of ACPI and PCI; NULL: neither is there */
     struct pci *pci;         /* NULL: no PCI */
     struct machine_disk *disks;
+    struct machine_console *consoles;
     struct acpi_virtio_mmio virtio_mmios[VIRTIO_MMIO_LIMIT]; /* where virtio-mmio devices are */
     unsigned virtio_mmio_count;
 
@@ -165,6 +166,13 @@ struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 /* virtio.c: gives the device its transport, which is destroyed before what was added earlier. */
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
                           struct vmm_error *error);
+
+/* devices.c: what a serial port or a console's port is connected to; the machine's. */
+int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,
+                             struct char_backend **backend, struct vmm_error *error);
+
+/* console.c: writes out what is still there, at the end of a run. */
+void machine_flush_consoles(struct vmm *machine);
 
 /* disk.c: the threads of disks, from the begin of the run to its end. */
 int machine_start_disks(struct vmm *machine, struct vmm_error *error);

@@ -370,6 +370,7 @@ static int conclude(struct vmm *machine, struct vmm_end *end, struct vmm_error *
     machine_finish_trace(machine);
     for (unsigned i = 0; i < machine->serial_count; i++)
         char_backend_flush(machine->serial_backends[i]);
+    machine_flush_consoles(machine);
     if (end)
         *end = machine->run.end;
     if (machine->run.failure && error)

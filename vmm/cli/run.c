@@ -43,6 +43,7 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         options->serial_config.on_escape = on_escape;
         options->serial_config.escape_context = machine;
     }
+    run_consoles_set_escape(&options->devices.consoles, on_escape, machine);
     int result = vmm_create(&options->config, machine, error);
     if (!result)
         result = vmm_add_serial(*machine, &options->serial_config, error);
@@ -119,7 +120,8 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
     struct vmm *machine = NULL;
     int result = compose(options, &machine, error);
     if (!result) {
-        if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS)
+        if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS ||
+            run_consoles_use_stdio(&options->devices.consoles))
             terminal_make_raw(STDIN_FILENO);
         result = vmm_run(machine, end, error);
         terminal_restore();

@@ -64,10 +64,24 @@ static bool parse_debug_exit(struct run_devices *devices, char *rest)
     return false;
 }
 
+static bool parse_console(struct run_devices *devices, char *rest)
+{
+    return run_console_parse(&devices->consoles, rest);
+}
+
+static bool parse_rng(struct run_devices *devices, char *rest)
+{
+    return run_rng_parse(&devices->consoles, rest);
+}
+
 static const struct device_kind {
     const char *name;
     bool (*parse)(struct run_devices *devices, char *rest);
-} kinds[] = {{"scratch", parse_scratch}, {"testdev", parse_testdev}, {"debug-exit", parse_debug_exit}};
+} kinds[] = {{"scratch", parse_scratch},
+             {"testdev", parse_testdev},
+             {"debug-exit", parse_debug_exit},
+             {"virtio-console", parse_console},
+             {"virtio-rng", parse_rng}};
 
 static bool parse_device(struct run_devices *devices, char *argument)
 {
@@ -117,6 +131,7 @@ void run_devices_fini(struct run_devices *devices)
 {
     for (unsigned i = 0; i < devices->file_count; i++)
         free(devices->files[i].argument);
+    run_consoles_fini(&devices->consoles);
 }
 
 static int fail(const char *path, const char *what, struct vmm_error *error)
@@ -159,7 +174,7 @@ static int add_file(struct vmm *machine, const struct run_fwcfg_file *file, stru
     return result;
 }
 
-int run_devices_add(const struct run_devices *devices, struct vmm *machine, struct vmm_error *error)
+int run_devices_add(struct run_devices *devices, struct vmm *machine, struct vmm_error *error)
 {
     int result = devices->has_debug_exit
                      ? vmm_add_debug_exit_ports(machine, (uint16_t)devices->debug_exit_port,
@@ -171,5 +186,7 @@ int run_devices_add(const struct run_devices *devices, struct vmm *machine, stru
         result = vmm_add_testdev(machine, devices->testdev_engine, error);
     for (unsigned i = 0; !result && i < devices->file_count; i++)
         result = add_file(machine, &devices->files[i], error);
+    if (!result)
+        result = run_consoles_add(&devices->consoles, machine, error);
     return result;
 }

@@ -6,7 +6,7 @@
 #ifndef VMM_CLI_RUN_DEVICES_H
 #define VMM_CLI_RUN_DEVICES_H
 
-#include "vmm/cli/cli.h"
+#include "vmm/cli/run_consoles.h"
 
 #define SCRATCH_LIMIT    16
 #define FWCFG_FILE_LIMIT 64
@@ -25,6 +25,7 @@ struct run_devices {
     uint64_t debug_exit_port, debug_exit_count;
     struct run_fwcfg_file files[FWCFG_FILE_LIMIT];
     unsigned file_count;
+    struct run_consoles consoles;
 };
 
 extern const char *const run_engine_names[];
@@ -35,7 +36,7 @@ bool run_device_parse(struct run_devices *devices, char *argument);
 /* "name=NAME,file=PATH" or "name=NAME,string=TEXT", which *devices owns from now on. */
 bool run_fwcfg_parse(struct run_devices *devices, char *argument);
 
-int run_devices_add(const struct run_devices *devices, struct vmm *machine, struct vmm_error *error);
+int run_devices_add(struct run_devices *devices, struct vmm *machine, struct vmm_error *error);
 
 void run_devices_fini(struct run_devices *devices);
 

@@ -7,7 +7,6 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <unistd.h>
 
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
 static struct run_options options;
@@ -42,7 +41,8 @@ static const struct poptOption option_table[] = {
      "a further device; may be repeated: scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto]"
      "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts; "
      "testdev[,engine=trap|kvm] is QEMU's pc-testdev; debug-exit,iobase=PORT[,iosize=COUNT] instead of that "
-     "at 0xf4",
+     "at 0xf4; virtio-rng[,transport=pci|mmio] gives random bytes; virtio-console[,transport=pci|mmio] with "
+     "hvc=WHERE (a console: hvc0) and port=NAME:WHERE, each as often as wanted, WHERE as with --serial",
      "NAME,KEY=VALUE,..."},
     {"fw-cfg", 0, POPT_ARG_STRING, NULL, OPTION_FW_CFG,
      "a file that the guest finds in fw_cfg; may be repeated", "name=NAME,file=PATH|string=TEXT"},
@@ -115,29 +115,17 @@ static bool parse_memory(void)
     return true;
 }
 
+/* Two readers of one input would each have half of it. */
 static bool parse_serial(void)
 {
-    struct vmm_serial_config *serial = &options.serial_config;
     const char *text = options.serial ? options.serial : "stdio";
-    *serial = (struct vmm_serial_config){.in_fd = -1, .out_fd = -1};
-    if (strcmp(text, "stdio") == 0) {
-        *serial = (struct vmm_serial_config){
-            .kind = VMM_SERIAL_DESCRIPTORS, .in_fd = STDIN_FILENO, .out_fd = STDOUT_FILENO};
-    } else if (strcmp(text, "none") == 0) {
-        serial->kind = VMM_SERIAL_NONE;
-    } else if (strcmp(text, "pty") == 0) {
-        serial->kind = VMM_SERIAL_PTY;
-    } else if (strncmp(text, "file:", 5) == 0 && text[5]) {
-        serial->kind = VMM_SERIAL_FILE;
-        serial->path = text + 5;
-    } else if (strncmp(text, "unix:", 5) == 0 && text[5]) {
-        serial->kind = VMM_SERIAL_SOCKET;
-        serial->path = text + 5;
-    } else {
-        cli_usage("run", "--serial: '%s' is none of stdio, none, pty, file:PATH, unix:PATH", text);
+    if (!run_parse_where("serial", text, &options.serial_config))
         return false;
-    }
-    return true;
+    if (options.serial_config.kind != VMM_SERIAL_DESCRIPTORS ||
+        !run_consoles_use_stdio(&options.devices.consoles))
+        return true;
+    cli_usage("run", "--device: virtio-console on stdio, which is the serial port's: add --serial none");
+    return false;
 }
 
 /* MODE[@ADDRESS] */
