@@ -306,14 +306,20 @@ START_TEST(linux_reboots)
 }
 END_TEST
 
-/* Loads the drivers, says what the PCI bus shows of the disk, and reads from it past the page cache. */
-static const char pci_script[] = "for module in /modules/*; do insmod $module; done\n"
-                                 "cd /sys/bus/pci/devices\n"
-                                 "for d in *; do echo PCI $d $(cat $d/vendor $d/device $d/class); done\n"
-                                 "readlink 0000:00:01.0/driver\n"
-                                 "dd if=/dev/vda bs=4k count=64 iflag=direct 2>/dev/null | md5sum\n"
-                                 "grep virtio /proc/interrupts\n"
-                                 "dmesg | grep -E 'MMCONFIG|root bus resource|1af4'\n";
+/* Loads the drivers, says what the PCI bus shows of the disk, and reads from it past the page cache, before
+ * and after its BARs have moved. */
+static const char pci_script[] =
+    "for module in /modules/*; do insmod $module; done\n"
+    "cd /sys/bus/pci/devices\n"
+    "for d in *; do echo PCI $d $(cat $d/vendor $d/device $d/class); done\n"
+    "readlink 0000:00:01.0/driver\n"
+    "dd if=/dev/vda bs=4k count=64 iflag=direct 2>/dev/null | md5sum\n"
+    "before=$(head -n 1 0000:00:01.0/resource)\n"
+    "echo 1 >0000:00:01.0/remove; echo 1 >../rescan\n" /* after which the kernel finds a better place */
+    "[ \"$before\" = \"$(head -n 1 0000:00:01.0/resource)\" ] || echo MOVED\n"
+    "echo AGAIN $(dd if=/dev/vda bs=4k count=64 iflag=direct 2>/dev/null | md5sum)\n"
+    "grep virtio /proc/interrupts\n"
+    "dmesg | grep -E 'MMCONFIG|root bus resource|1af4'\n";
 
 #define DISK_BYTES (1u << 20)
 
@@ -355,6 +361,8 @@ static void run_with_disk(struct linux_run *run, enum vmm_irqchip irqchip, const
     must_say(run, "PCI 0000:00:01.0 0x1af4 0x1042 0x018000");
     must_say(run, "bus/pci/drivers/virtio-pci");
     must_say(run, "d5ef82f3fc46e755ae51c14d83ab52d4");
+    must_say(run, "MOVED");
+    must_say(run, "AGAIN d5ef82f3fc46e755ae51c14d83ab52d4");
     must_say(run, "MMCONFIG at [mem 0xf0000000-0xf00fffff] reserved");
     must_say(run, "root bus resource [mem 0xe0000000-0xefffffff window]");
     ck_assert_msg(run->end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run->end.reason));

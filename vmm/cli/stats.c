@@ -107,11 +107,11 @@ static void print_regions(FILE *file, const struct run_stats *stats)
         const struct vmm_region_stat *region = &stats->regions[i];
         const uint64_t *reads = region->read_counts, *writes = region->write_counts;
         if (region->dirty_bytes)
-            fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 " KiB of pages written\n", stats->names[i],
+            fprintf(file, "  %-12s %#-12" PRIx64 " %-9s%9" PRIu64 " KiB of pages written\n", stats->names[i],
                     region->base, region->engine, region->dirty_bytes >> 10);
         if (!sum(reads) && !sum(writes))
             continue;
-        fprintf(file, "  %-12s %#-12" PRIx64 "%-10s%9" PRIu64 "   %9" PRIu64 "   ", stats->names[i],
+        fprintf(file, "  %-12s %#-12" PRIx64 " %-9s%9" PRIu64 "   %9" PRIu64 "   ", stats->names[i],
                 region->base, region->space == VMM_SPACE_PORTS ? "port" : region->engine, sum(reads),
                 sum(writes));
         fprintf(file,
