@@ -33,6 +33,7 @@ static struct doorbell attachment(const struct pci_doorbell *doorbell)
     return (struct doorbell){.address = doorbell->address, .event_fd = doorbell->event_fd};
 }
 
+/* One that the host refuses is not asked for again until its BAR moves: the region's write does the same. */
 static void doorbell_attach(struct pci_function *function, struct pci_doorbell *doorbell)
 {
     uint64_t base = function->bars[doorbell->bar].address;
