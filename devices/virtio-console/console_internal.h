@@ -64,6 +64,7 @@ struct virtio_console {
     pthread_mutex_t lock; /* all below, and the use of queues; inside virtio_lock */
     bool runs[CONSOLE_QUEUES_MAX];
     bool is_multiport; /* negotiated */
+    bool size_told;    /* see tell_size */
     uint32_t size;     /* rows << 16 | columns; atomic */
     unsigned port_count;
     struct console_port ports[VIRTIO_CONSOLE_PORTS_MAX];

@@ -127,6 +127,16 @@ static bool transmit_chain(struct console_port *port, size_t *budget)
     return stream->segment >= stream->chain.out_count;
 }
 
+/* Linux does not look at the size when it starts, only when it is told of a change; and then it had better
+ * have its port, as it has once it sends. */
+static void tell_size(struct virtio_console *console)
+{
+    if (console->size_told || console->is_multiport || !__atomic_load_n(&console->size, __ATOMIC_RELAXED))
+        return;
+    console->size_told = true;
+    virtio_config_changed(console->virtio);
+}
+
 static void transmit(struct console_port *port)
 {
     struct virtio_console *console = port->console;
@@ -137,6 +147,7 @@ static void transmit(struct console_port *port)
         if (!transmit_chain(port, &budget))
             break;
         stream_push(console, &port->transmit, queue, 0);
+        tell_size(console);
         chains--;
     }
     virtio_queue_flush(console->virtio, queue);
@@ -212,7 +223,7 @@ static void reset(void *device)
 {
     struct virtio_console *console = device;
     pthread_mutex_lock(&console->lock);
-    console->is_multiport = false;
+    console->is_multiport = console->size_told = false;
     for (unsigned i = 0; i < console->port_count; i++) {
         console->ports[i].is_open = false;
         console->ports[i].waiting = 0;

@@ -241,6 +241,11 @@ START_TEST(the_size_is_in_the_configuration)
     ck_assert_uint_eq(virtio_config_read(virtio, 0, 2), 132);
     ck_assert_uint_eq(virtio_config_read(virtio, 2, 2), 43);
     ck_assert_uint_eq(virtio_config_read(virtio, 4, 4), 1);
+    virtio_driver_start(&world.driver, 1, 2, QUEUE_SIZE);
+    say(&world, 1, "hello\n"); /* a driver that was not told yet is, with its first output */
+    say(&world, 1, "hello\n");
+    must_print(&world, 0, "hello\nhello\n");
+    ck_assert_uint_eq(virtio_driver_config_interrupts(&world.driver), 2);
     destroy(&world);
 }
 END_TEST

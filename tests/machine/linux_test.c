@@ -52,6 +52,9 @@ struct linux_run {
     const char *script;  /* more for the guest to do, or NULL */
     const char *cmdline; /* more for its command line, or NULL */
     const char *disk;    /* a disk's image, or NULL; then the kernel's modules are needed */
+    const char
+        *agent; /* what a console's port "agent" writes to, or NULL: no console, and no entropy device */
+    enum vmm_transport transport;
     struct vmm_end end;
     uint64_t entry_ns, serial_ns, user_space_ns;
     char log[8192];
@@ -122,7 +125,7 @@ static void make_initrd(const struct linux_run *run, const char *path)
         at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
     at = cpio_add_file(archive, at, "bin/busybox", BUSYBOX, 0100755);
     at = cpio_add_file(archive, at, "bin/outb", VMM_GUEST_DIR "/outb", 0100755);
-    if (run->disk)
+    if (run->disk || run->agent)
         at = cpio_add_modules(archive, at);
     snprintf(script, sizeof(script), "%s%s%s", script_begin, run->script ? run->script : "", script_end);
     at = cpio_add(archive, at, "init", 0100755, script, strlen(script));
@@ -162,6 +165,21 @@ static void log_line(void *context, enum vmm_log_level level, const char *line)
     snprintf(run->log + len, sizeof(run->log) - len, "%s\n", line);
 }
 
+/* An entropy device, and a console of two ports, of which the guest's terminal leads nowhere. */
+static int add_console(const struct linux_run *run, struct vmm *machine, struct vmm_error *error)
+{
+    const struct vmm_console_port ports[] = {
+        {.is_console = true}, {.name = "agent", .where = {.kind = VMM_SERIAL_FILE, .path = run->agent}}};
+    const struct vmm_console_config two = {.ports = ports, .port_count = 2, .transport = run->transport};
+    const struct vmm_console_config one = {.ports = ports, .port_count = 1, .transport = run->transport};
+    int result = vmm_add_rng(machine, run->transport, error);
+    if (!result)
+        result = vmm_add_console(machine, &one, error);
+    if (!result)
+        result = vmm_resize_console(machine, 0, 132, 43, error);
+    return result ? result : vmm_add_console(machine, &two, error);
+}
+
 static int run_machine(struct linux_run *run, const struct vmm_serial_config *serial, const char *kernel,
                        const char *initrd, struct vmm_error *error)
 {
@@ -181,6 +199,8 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
         result = vmm_add_progress(machine, error);
     if (!result && run->disk)
         result = vmm_add_disk(machine, &disk, error);
+    if (!result && run->agent)
+        result = add_console(run, machine, error);
     if (!result)
         result = vmm_add_acpi(machine, error);
     if (!result)
@@ -394,6 +414,47 @@ START_TEST(linux_uses_a_pci_disk_with_the_ioapic_outside)
 }
 END_TEST
 
+static const char console_script[] =
+    "for module in /modules/*; do insmod $module; done\n"
+    "sleep 1\n"
+    "echo RNG $(cat /sys/class/misc/hw_random/rng_current) $(dd if=/dev/hwrng bs=1000 count=1 2>/dev/null | "
+    "wc -c)\n"
+    "echo text >/dev/hvc0 && echo WRITTEN && sleep 1\n"
+    "echo HVC $(stty size </dev/hvc0)\n"
+    "for p in /sys/class/virtio-ports/*; do [ \"$(cat $p/name 2>/dev/null)\" = agent ] && "
+    "echo from the guest >/dev/${p##*/}; done\n"
+
+    "grep virtio /proc/interrupts\n";
+
+static void check_console(enum vmm_transport transport)
+{
+    char agent[64], text[64] = "";
+    snprintf(agent, sizeof(agent), "/tmp/linux-test-%d.agent", (int)getpid());
+    struct linux_run run = {
+        .input = "poweroff -f\n", .script = console_script, .agent = agent, .transport = transport};
+    linux_run(&run);
+    must_say(&run, "RNG virtio_rng.0 1000");
+    must_say(&run, "HVC 43 132");
+    must_say(&run, "WRITTEN");
+    int fd = open(agent, O_RDONLY | O_CLOEXEC);
+    ck_assert_int_gt(read(fd, text, sizeof(text) - 1), 0);
+    close(fd);
+    unlink(agent);
+    ck_assert_str_eq(text, "from the guest\n");
+}
+
+START_TEST(linux_has_consoles_and_entropy_by_pci)
+{
+    check_console(VMM_TRANSPORT_PCI);
+}
+END_TEST
+
+START_TEST(linux_has_consoles_and_entropy_by_mmio)
+{
+    check_console(VMM_TRANSPORT_MMIO);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, linux_reaches_user_space, 150);
@@ -405,4 +466,6 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_uses_a_pci_disk_by_msix, 150);
     test_add_slow(suite, linux_uses_a_pci_disk_by_intx, 150);
     test_add_slow(suite, linux_uses_a_pci_disk_with_the_ioapic_outside, 300);
+    test_add_slow(suite, linux_has_consoles_and_entropy_by_pci, 150);
+    test_add_slow(suite, linux_has_consoles_and_entropy_by_mmio, 150);
 }
