@@ -198,7 +198,7 @@ void aml_gsi(struct aml *aml, uint32_t gsi)
 {
     put(aml, 0x89, 1); /* an extended interrupt */
     put(aml, 6, 2);
-    put(aml, 0x03, 1); /* a consumer's, edge-triggered */
+    put(aml, 0x01, 1); /* a consumer's, level-triggered */
     put(aml, 1, 1);
     put(aml, gsi, 4);
 }

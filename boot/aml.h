@@ -44,7 +44,7 @@ void aml_resources_end(struct aml *aml, struct aml_resources resources);
 void aml_ports(struct aml *aml, uint16_t base, uint8_t count);
 void aml_isa_irq(struct aml *aml, unsigned irq); /* edge-triggered, active high */
 void aml_memory(struct aml *aml, uint32_t base, uint32_t len);
-void aml_gsi(struct aml *aml, uint32_t gsi); /* edge-triggered, active high, not shared */
+void aml_gsi(struct aml *aml, uint32_t gsi); /* level-triggered, active high, not shared */
 /* Windows that a bridge passes on: a range of bus numbers, and of memory, below 4 GiB or anywhere. */
 void aml_bus_window(struct aml *aml, uint8_t first, uint8_t last);
 void aml_memory_window(struct aml *aml, uint32_t base, uint32_t len);

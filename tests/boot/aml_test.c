@@ -70,7 +70,7 @@ START_TEST(resources_end_with_a_tag)
     static const uint8_t want[] = "\x08_CRS\x11\x88\x02\x00\x0b\x22\x00"
                                   "\x47\x01\xf8\x03\xf8\x03\x01\x08\x22\x10\x00"
                                   "\x86\x09\x00\x01\x00\x00\x00\xd0\x00\x02\x00\x00"
-                                  "\x89\x06\x00\x03\x01\x05\x00\x00\x00\x79";
+                                  "\x89\x06\x00\x01\x01\x05\x00\x00\x00\x79";
     check(&aml, want, sizeof(want)); /* the end tag's checksum of 0 too */
 }
 END_TEST
