@@ -121,10 +121,10 @@ static json_int_t mark_ns(json_t *marks, const char *name)
 START_TEST(statistics_are_json_with_the_documented_fields)
 {
     test_need_kvm();
-    static const char *const fields[] = {"end",           "value",      "cpu",       "exit_count",
-                                         "exits",         "emulated",   "coalesced", "devices",
-                                         "unclaimed",     "guest_ns",   "host_ns",   "phase_ns",
-                                         "private_bytes", "peak_bytes", "marks",     "starts"};
+    static const char *const fields[] = {"end",      "value",     "cpu",           "exit_count", "exits",
+                                         "emulated", "coalesced", "devices",       "unclaimed",  "guest_ns",
+                                         "host_ns",  "phase_ns",  "private_bytes", "peak_bytes", "marks",
+                                         "starts",   "disks"};
     check(&(struct expectation){"run --stats-json --flat real16 " FLAT("real16-hello"), 1, "hello", "{"});
     json_t *root = parse(run.err);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
