@@ -37,6 +37,7 @@ struct own {
     struct vcpu vcpu;
     struct coalesced_ring coalesced;
     union run_pages pages;
+    pthread_mutex_t lock; /* as devices have one */
     struct bus_region region;
     struct simd_code *simd;
     struct step_machine machine;
@@ -176,10 +177,15 @@ int own_create(struct own **out)
         return -ENOMEM;
     memset(own, 0, sizeof(*own));
     *out = own;
-    own->region = (struct bus_region){
-        .name = "device", .base = DEVICE_GPA, .len = sizeof(own->device), .ops = &device_ops, .device = own};
+    pthread_mutex_init(&own->lock, NULL);
+    own->region = (struct bus_region){.name = "device",
+                                      .base = DEVICE_GPA,
+                                      .len = sizeof(own->device),
+                                      .ops = &device_ops,
+                                      .device = own,
+                                      .lock = &own->lock};
     own->port = (struct bus_region){
-        .name = "port", .base = PORT, .len = 8, .ops = &device_ops, .device = own};
+        .name = "port", .base = PORT, .len = 8, .ops = &device_ops, .device = own, .lock = &own->lock};
     int result = guest_memory_create(1 * MIB, MEMORY_ANONYMOUS, &own->memory, NULL);
     if (!result)
         result = bus_create(BUS_MEMORY, &own->bus, NULL);

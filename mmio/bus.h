@@ -58,6 +58,7 @@ struct bus_region {
     uint64_t
         dirty_bytes; /* of a direct region: what the guest has written, in whole pages, as far as asked */
     uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
+    uint16_t whole_sizes; /* the bus's: bit n is set where an access of n bytes reaches the device as one */
 };
 
 struct bus;

@@ -48,17 +48,24 @@ const char *vcpu_reason_name(uint32_t reason)
     return "(not an x86 reason)";
 }
 
-static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
+/* The record of this exit; its address, value, size and flags are what another has left there. */
+static inline struct trace_record *next_record(struct vcpu *vcpu, uint32_t reason)
 {
     uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
     uint64_t *count = &vcpu->reason_counts[counted];
     __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED); /* for machine_mark on another thread */
     struct trace_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
     record->event = TRACE_EXIT;
-    record->size = record->flags = 0;
-    record->address = record->value = 0;
     record->index = reason;
     record->count = 1;
+    return record;
+}
+
+static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
+{
+    struct trace_record *record = next_record(vcpu, reason);
+    record->size = record->flags = 0;
+    record->address = record->value = 0;
     return record;
 }
 
@@ -77,42 +84,73 @@ static inline uint64_t port_element(struct bus *ports, const struct kvm_run *run
     return value;
 }
 
-/* All elements of an IN, OUT, INS or OUTS, with REP or without: KVM hands over up to a page of them. */
-static void exit_port_io(struct vcpu *vcpu, struct trace_record *record)
+/* INS or OUTS, with REP: KVM hands over up to a page of elements. The first is the record's value. */
+__attribute__((noinline)) static void exit_port_string(struct vcpu *vcpu, struct trace_record *record)
 {
     struct kvm_run *run = vcpu->run;
-    struct bus *ports = vcpu->machine->ports;
     uint8_t *data = (uint8_t *)run + run->io.data_offset;
-    record->address = run->io.port;
     record->count = run->io.count;
-    record->size = run->io.size;
+    record->value = 0;
+    for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
+        uint64_t value = port_element(vcpu->machine->ports, run, data);
+        if (!i)
+            record->value = value;
+    }
+}
+
+static inline void exit_port_io(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    struct trace_record *record = next_record(vcpu, KVM_EXIT_IO);
+    uint8_t *data = (uint8_t *)run + run->io.data_offset;
+    unsigned port = run->io.port, size = run->io.size;
+    record->address = port;
+    record->size = (uint8_t)size;
     record->flags = run->io.direction == KVM_EXIT_IO_OUT ? TRACE_WRITE : 0;
-    if (__builtin_expect(!run->io.count, 0))
+    if (__builtin_expect(run->io.count != 1, 0)) {
+        exit_port_string(vcpu, record);
+    } else if (run->io.direction == KVM_EXIT_IO_OUT) {
+        uint32_t value = size == 1 ? *data : size == 2 ? load_le16(data) : load_le32(data);
+        record->value = value;
+        bus_write(vcpu->machine->ports, port, size, value);
+    } else {
+        /* KVM takes `size` bytes of what is put there; the page goes on behind them. */
+        record->value = bus_read(vcpu->machine->ports, port, size);
+        store_le32(data, (uint32_t)record->value);
+    }
+}
+
+/* Where it was one to a slot without access after all. */
+__attribute__((noinline)) static void exit_mmio_trapped(struct vcpu *vcpu, const struct trace_record *record)
+{
+    const struct bus_region *region = bus_find(vcpu->machine->memory_bus, record->address);
+    if (!region || !region->is_trapped)
         return;
-    record->value = port_element(ports, run, data);
-    for (uint32_t i = 1; i < run->io.count; i++)
-        port_element(ports, run, data += run->io.size);
+    vcpu->ahead_wanted = vcpu->machine->run_ahead;
+    if (!(record->flags & TRACE_WRITE))
+        vcpu_note_read(vcpu, record->address, record->size, record->value);
 }
 
 /* KVM has decoded the instruction: an access of 1 to 8 bytes inside one page. */
-static void exit_mmio(struct vcpu *vcpu, struct trace_record *record)
+static inline void exit_mmio(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
+    struct trace_record *record = next_record(vcpu, KVM_EXIT_MMIO);
+    struct bus *bus = vcpu->machine->memory_bus;
     unsigned size = run->mmio.len <= 8 ? run->mmio.len : 8;
-    record->address = run->mmio.phys_addr;
+    gpa_t gpa = run->mmio.phys_addr;
+    record->address = gpa;
     record->size = (uint8_t)size;
     record->flags = run->mmio.is_write ? TRACE_WRITE : 0;
-    const struct bus_region *region = bus_find(vcpu->machine->memory_bus, run->mmio.phys_addr);
-    vcpu->ahead_wanted = region && region->is_trapped && vcpu->machine->run_ahead;
     if (run->mmio.is_write) {
-        record->value = load_le(run->mmio.data, size);
-        bus_write(vcpu->machine->memory_bus, run->mmio.phys_addr, size, record->value);
+        record->value = load_le64(run->mmio.data) & size_mask(size);
+        bus_write(bus, gpa, size, record->value);
     } else {
-        record->value = bus_read(vcpu->machine->memory_bus, run->mmio.phys_addr, size);
-        store_le(run->mmio.data, record->value, size);
-        if (region && region->is_trapped)
-            vcpu_note_read(vcpu, run->mmio.phys_addr, size, record->value);
+        record->value = bus_read(bus, gpa, size);
+        store_le64(run->mmio.data, record->value);
     }
+    if (__builtin_expect(vcpu->machine->has_trapped, 0))
+        exit_mmio_trapped(vcpu, record);
 }
 
 static bool exit_system_event(struct vcpu *vcpu, struct trace_record *record, enum vcpu_end *end)
@@ -207,12 +245,10 @@ static bool end_with(enum vcpu_end *end, enum vcpu_end why)
     return false;
 }
 
-bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
+/* Those that are neither a port's nor a device's memory. */
+__attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
-    if (coalesced_pending(vcpu->machine->coalesced))
-        coalesced_drain(vcpu->machine->coalesced);
     uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
-    TRACE_PROBE2(exit, vcpu->index, reason);
     struct trace_record *record = record_exit(vcpu, reason);
     /* A touch of a slot without access; with KVM_EXIT_MEMORY_FAULT on newer kernels, which says no more than
      * the page. */
@@ -222,13 +258,7 @@ bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
         vcpu->error = -result;
         return end_with(end, VCPU_HOST_FAILED);
     }
-    switch (vcpu->run->exit_reason) {
-    case KVM_EXIT_IO:
-        exit_port_io(vcpu, record);
-        return true;
-    case KVM_EXIT_MMIO:
-        exit_mmio(vcpu, record);
-        return true;
+    switch (reason) {
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
         exit_msr(vcpu, record);
@@ -272,4 +302,21 @@ bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
     default:
         return end_with(end, VCPU_NOT_EXECUTED);
     }
+}
+
+bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    if (__builtin_expect(coalesced_pending(vcpu->machine->coalesced), 0))
+        coalesced_drain(vcpu->machine->coalesced);
+    uint32_t reason = vcpu->run->exit_reason;
+    TRACE_PROBE2(exit, vcpu->index, result == -EFAULT ? VCPU_MEMORY_FAULT : reason);
+    if (__builtin_expect(!result && reason == KVM_EXIT_IO, 1)) {
+        exit_port_io(vcpu);
+        return true;
+    }
+    if (__builtin_expect(!result && reason == KVM_EXIT_MMIO, 1)) {
+        exit_mmio(vcpu);
+        return true;
+    }
+    return handle_rare(vcpu, result, end);
 }

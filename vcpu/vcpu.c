@@ -108,7 +108,8 @@ static void choose_sync(struct vcpu *vcpu)
 static enum vcpu_end run(struct vcpu *vcpu)
 {
     for (;;) {
-        choose_sync(vcpu);
+        if (vcpu->sync_exits || vcpu->synced_fields != vcpu->traced_fields)
+            choose_sync(vcpu);
         int result = vcpu_enter(vcpu);
         /* -EAGAIN: a vCPU that waits for its start-up IPI was looked at and does not run yet. */
         if (result == -EINTR || result == -EAGAIN) {

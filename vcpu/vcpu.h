@@ -41,6 +41,7 @@ struct vcpu_machine {
     struct coalesced_ring *coalesced;
     struct log *log;
     bool measure_time;
+    bool has_trapped;          /* some region on the bus is trapped */
     bool run_ahead;            /* go on in software behind an access to a trapped region */
     pthread_mutex_t *bus_lock; /* struct step_machine; NULL with one vCPU */
     /* What only KVM can reach: its own interrupt controllers and timer. NULL: it has none. */

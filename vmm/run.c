@@ -247,6 +247,16 @@ static void find_coalesced_ring(struct vmm *machine)
     machine->coalesced.ring = (void *)((char *)machine->cpus[0].vcpu->run + (size_t)pages * PAGE_BYTES);
 }
 
+static bool has_trapped(const struct vmm *machine)
+{
+    size_t count;
+    struct bus_region *const *regions = bus_regions(machine->memory_bus, &count);
+    for (size_t i = 0; i < count; i++)
+        if (regions[i]->is_trapped)
+            return true;
+    return false;
+}
+
 static int create_cpus(struct vmm *machine, struct vmm_error *error)
 {
     unsigned count = machine->config.cpu_count;
@@ -257,6 +267,7 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .memory_bus = machine->memory_bus,
                                                   .memory = machine->memory,
                                                   .coalesced = &machine->coalesced,
+                                                  .has_trapped = has_trapped(machine),
                                                   .run_ahead = !machine->config.no_run_ahead,
                                                   .bus_lock = &machine->bus_lock,
                                                   .is_kernel_device = machine_is_kernel_device,
