@@ -16,7 +16,7 @@ file(MAKE_DIRECTORY "${CMAKE_BINARY_DIR}/install")
 add_custom_command(OUTPUT "${VMM_ARCHIVE}"
   COMMAND ${CMAKE_COMMAND} -E rm -f "${VMM_ARCHIVE}"
   COMMAND ${CMAKE_LINKER} -r --whole-archive $<TARGET_FILE:vmm_static> --no-whole-archive ${URING_ARCHIVE} -o libvmm.o
-  COMMAND ${CMAKE_OBJCOPY} --localize-hidden libvmm.o
+  COMMAND ${CMAKE_OBJCOPY} --wildcard --keep-global-symbol=vmm_* libvmm.o
   COMMAND ${CMAKE_AR} rcs "${VMM_ARCHIVE}" libvmm.o
   DEPENDS vmm_static WORKING_DIRECTORY "${CMAKE_BINARY_DIR}/install" VERBATIM)
 add_custom_target(vmm_archive ALL DEPENDS "${VMM_ARCHIVE}")

@@ -185,7 +185,7 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
 {
     struct vmm *machine = NULL;
     char cmdline[200];
-    const struct vmm_disk_config disk = {.path = run->disk};
+    const struct vmm_disk_config disk = {.path = run->disk, .transport = run->transport};
     const struct vmm_module module = {.path = initrd};
     const struct vmm_image image = {
         .path = kernel, .cmdline = cmdline, .modules = &module, .module_count = 1};
@@ -455,6 +455,58 @@ START_TEST(linux_has_consoles_and_entropy_by_mmio)
 }
 END_TEST
 
+#define EXT4 "ext4"
+
+/* What is read back comes from the disk again, behind a new mount. */
+static const char ext4_script[] = "for module in /modules/*; do insmod $module; done\n"
+                                  "mkdir /mnt && mount -t ext4 /dev/vda /mnt && echo MOUNTED\n"
+                                  "dd if=/dev/urandom of=/mnt/a bs=64k count=64 2>/dev/null\n"
+                                  "cp /mnt/a /mnt/b && sync\n"
+                                  "before=$(md5sum </mnt/a)\n"
+                                  "umount /mnt && mount -t ext4 /dev/vda /mnt\n"
+                                  "[ \"$before\" = \"$(md5sum </mnt/a)\" ] && echo SAME A\n"
+                                  "[ \"$before\" = \"$(md5sum </mnt/b)\" ] && echo SAME B\n"
+                                  "rm /mnt/b && sync && fstrim -v /mnt\n"
+                                  "echo kept >/mnt/c\n"
+                                  "umount /mnt && echo UNMOUNTED\n";
+
+static void run_with_ext4(enum vmm_transport transport, unsigned cpus)
+{
+    char path[64], command[200];
+    struct linux_run run = {.config = {.cpu_count = cpus},
+                            .input = "poweroff -f\n",
+                            .script = ext4_script,
+                            .transport = transport,
+                            .disk = path};
+    if (access(EXT4 "/e2fsck", X_OK))
+        test_skip("the lane has no file system: scripts/nested/run --file build/nested/ext4");
+    snprintf(path, sizeof(path), "/tmp/linux-test-%d.img", (int)getpid());
+    snprintf(command, sizeof(command), "gunzip -c " EXT4 "/disk.img.gz >%s", path);
+    ck_assert_int_eq(system(command), 0);
+    linux_run(&run);
+    must_say(&run, "MOUNTED");
+    must_say(&run, "SAME A");
+    must_say(&run, "SAME B");
+    must_say(&run, "bytes trimmed");
+    must_say(&run, "UNMOUNTED");
+    ck_assert_msg(run.end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run.end.reason));
+    snprintf(command, sizeof(command), EXT4 "/e2fsck -f -n %s", path);
+    ck_assert_int_eq(system(command), 0);
+    unlink(path);
+}
+
+START_TEST(linux_keeps_files_on_a_pci_disk)
+{
+    run_with_ext4(VMM_TRANSPORT_PCI, 2);
+}
+END_TEST
+
+START_TEST(linux_keeps_files_on_an_mmio_disk)
+{
+    run_with_ext4(VMM_TRANSPORT_MMIO, 1);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, linux_reaches_user_space, 150);
@@ -468,4 +520,6 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_uses_a_pci_disk_with_the_ioapic_outside, 300);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_pci, 150);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_mmio, 150);
+    test_add_slow(suite, linux_keeps_files_on_a_pci_disk, 150);
+    test_add_slow(suite, linux_keeps_files_on_an_mmio_disk, 150);
 }
