@@ -6,7 +6,6 @@
  * Arrows go from the kick of a request to its interrupt.
  */
 #include <inttypes.h>
-#include <math.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -44,7 +43,9 @@ struct json {
 static int64_t ns_of(const struct json *json, uint64_t time)
 {
     double ns = trace_file_ns(json->view->file, time);
-    return ns > 1e18 ? 1000000000000000000 : ns < -1e18 ? -1000000000000000000 : llround(ns);
+    return ns > 1e18    ? 1000000000000000000
+           : ns < -1e18 ? -1000000000000000000
+                        : (long long)(ns < 0 ? ns - 0.5 : ns + 0.5);
 }
 
 static void print_string(FILE *out, const char *text, size_t len)
