@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "mmio/run.h"
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "vcpu/coalesced.h"
@@ -40,6 +41,7 @@ struct own {
     pthread_mutex_t lock; /* as devices have one */
     struct bus_region region;
     struct simd_code *simd;
+    struct step_run *run;
     struct step_machine machine;
     struct cpu_state cpu;
     uint8_t device[4096];
@@ -197,6 +199,8 @@ int own_create(struct own **out)
         result = bus_add(own->ports, &own->port, NULL);
     if (!result)
         result = simd_code_create(&own->simd, NULL);
+    if (!result)
+        result = step_run_create(&own->run, NULL);
     if (result) {
         own_destroy(own);
         return result;
@@ -207,6 +211,7 @@ int own_create(struct own **out)
                                          .bus = own->bus,
                                          .ports = own->bus,
                                          .simd = own->simd,
+                                         .run = own->run,
                                          .ops = &ops,
                                          .owner = own,
                                          .physical_address_bits = 48,
@@ -222,6 +227,7 @@ void own_destroy(struct own *own)
     if (!own)
         return;
     simd_code_destroy(own->simd);
+    step_run_destroy(own->run);
     bus_destroy(own->ports);
     bus_destroy(own->bus);
     guest_memory_destroy(own->memory);

@@ -282,13 +282,16 @@ static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned a
     const struct memory_range *range = guest_memory_ranges(context->memory, &count);
     unsigned shift = context->cr4 & CR4_LA57_BIT ? 48 : 39;
     uint64_t all = ~0ull, any = 0, entry = context->cr3;
+    struct walk_trail *trail = &result->trail;
+    unsigned level = 0;
     if (!(context->efer & EFER_LMA_BIT) || !count)
         return false;
-    for (;; shift -= 9) {
+    for (;; shift -= 9, level++) {
         uint64_t offset = (entry & ENTRY_GPA) + (gva >> shift & 511) * 8 - range->gpa;
         if (offset >= range->len)
             return false;
-        entry = __atomic_load_n((const uint64_t *)(range->hva + offset), __ATOMIC_ACQUIRE);
+        trail->entries[level] = (const uint64_t *)(range->hva + offset);
+        trail->values[level] = entry = __atomic_load_n(trail->entries[level], __ATOMIC_ACQUIRE);
         all &= entry;
         any |= entry;
         if (shift == 12 || (entry & (ENTRY_P | ENTRY_PS)) != ENTRY_P)
@@ -303,6 +306,7 @@ static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned a
         return false;
     result->gpa = (entry & ENTRY_GPA & ~low) | (gva & low);
     result->page_bytes = low + 1;
+    trail->count = level + 1;
     return true;
 }
 
@@ -332,7 +336,12 @@ __attribute__((noinline)) static bool walk_fully(const struct walk_context *cont
 
 bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, struct walk_result *result)
 {
-    *result = (struct walk_result){.gpa = gva, .page_bytes = 4 * GIB};
+    result->gpa = gva;
+    result->page_bytes = 4 * GIB;
+    result->error_code = 0;
+    result->table_outside_ram = false;
+    result->table_gpa = 0;
+    result->trail.count = 0;
     if (!(context->cr0 & CR0_PG_BIT) || walk_quick(context, gva, access, result))
         return true;
     return walk_fully(context, gva, access, result);

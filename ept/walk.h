@@ -44,12 +44,30 @@ struct walk_context {
     void *owner;
 };
 
+/* The entries that a walk went down by, where it had nothing to set and nothing unusual in it: while they
+ * hold these values, and the registers theirs, the same walk ends the same way. */
+#define WALK_LEVELS 5
+struct walk_trail {
+    unsigned count; /* 0: not known */
+    const uint64_t *entries[WALK_LEVELS];
+    uint64_t values[WALK_LEVELS];
+};
+
+static inline bool walk_trail_holds(const struct walk_trail *trail)
+{
+    for (unsigned i = 0; i < trail->count; i++)
+        if (__atomic_load_n(trail->entries[i], __ATOMIC_ACQUIRE) != trail->values[i])
+            return false;
+    return trail->count > 0;
+}
+
 struct walk_result {
     gpa_t gpa;
     uint64_t page_bytes;    /* the mapping's: 4 KiB to 1 GiB, and 4 GiB without paging */
     uint32_t error_code;    /* of #PF, where the walk returned false */
     bool table_outside_ram; /* an entry was not in RAM, and table_gpa says where */
     gpa_t table_gpa;
+    struct walk_trail trail; /* beyond `count` nothing is meant */
 };
 
 /* false: #PF with result->error_code. `gva` is a linear address: 32 bits outside long mode, canonical in it.

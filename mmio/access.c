@@ -98,7 +98,8 @@ void access_find_ram(const struct step_env *env, gpa_t gpa, unsigned len, struct
 }
 
 /* Keeps what holds for the whole page: not where a device inside the kernel has a part of it. */
-static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, const struct access_piece *piece)
+static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, const struct access_piece *piece,
+                     const struct walk_trail *trail)
 {
     const struct step_ops *ops = env->machine->ops;
     unsigned offset = (unsigned)(gva & (PAGE_BYTES - 1));
@@ -107,13 +108,18 @@ static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, cons
         (!piece->to && ops->is_kernel_device && ops->is_kernel_device(env->machine->owner, page, PAGE_BYTES)))
         return;
     struct tlb_entry *entry = tlb_place(env->tlb, gva);
-    uint8_t allowed = entry->page == gva >> 12 && entry->session == env->tlb->session ? entry->allowed : 0;
+    /* what was allowed by other entries is not allowed by these */
+    bool is_same = entry->page == gva >> 12 && entry->session == env->tlb->session &&
+                   entry->generation == env->tlb->generation && tlb_same_trail(&entry->trail, trail);
+    uint8_t allowed = is_same ? entry->allowed : 0;
     *entry = (struct tlb_entry){.page = gva >> 12,
                                 .gpa = page,
                                 .from = piece->from ? piece->from - offset : NULL,
                                 .to = piece->to ? piece->to - offset : NULL,
                                 .session = env->tlb->session,
-                                .allowed = (uint8_t)(allowed | tlb_need(flags))};
+                                .generation = env->tlb->generation,
+                                .allowed = (uint8_t)(allowed | tlb_need(flags)),
+                                .trail = *trail};
 }
 
 static bool is_kernel_device(const struct step_env *env, const struct access_piece *piece)
@@ -163,12 +169,28 @@ static enum step_result prepare_piece(struct step_env *env, const struct access 
         return env_unsupported(env, "a device inside the kernel");
     }
     if (env->tlb)
-        tlb_fill(env, gva, access->flags, piece);
+        tlb_fill(env, gva, access->flags, piece, &result.trail);
     return STEP_DONE;
+}
+
+/* On one page whose translation is known, and nothing else to look at. */
+static inline bool prepare_known(struct step_env *env, struct access *access)
+{
+    struct access_piece *piece = &access->pieces[0];
+    if (!env->tlb || (env->cpu->dr7 & DR7_ACTIVE) ||
+        (access->gva & (PAGE_BYTES - 1)) + access->len > PAGE_BYTES ||
+        (access->align > 1 && (access->gva & (access->align - 1))) ||
+        !tlb_find(env->tlb, access->gva, access->flags, piece))
+        return false;
+    piece->len = access->len;
+    access->piece_count = 1;
+    return true;
 }
 
 enum step_result access_prepare_linear(struct step_env *env, struct access *access)
 {
+    if (prepare_known(env, access))
+        return STEP_DONE;
     if (access->align > 1 && (access->gva & (access->align - 1)) && access_checks_alignment(env) &&
         !(access->flags & ACCESS_SYSTEM))
         return env_raise_error(env, VECTOR_AC, 0);

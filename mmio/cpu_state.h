@@ -140,7 +140,8 @@ struct cpu_table {
 struct cpu_vector {
     uint8_t *xsave;
     uint32_t xsave_bytes;
-    uint64_t xcr0;
+    uint64_t xcr0; /* once xcr0_known; to be asked by env_xcr0 */
+    bool xcr0_known;
     bool loaded;  /* the fields above and `pkru` of the CPU are the guest's */
     bool changed; /* vcpu_store_state must write the area back */
 };

@@ -104,7 +104,7 @@ enum step_result emulate_xcr(struct step_env *env)
     if (env->insn.op == INSN_OP_XGETBV) {
         uint64_t in_use;
         memcpy(&in_use, env->cpu->vector.xsave + 512, sizeof(in_use)); /* XSTATE_BV */
-        write_pair(env, index ? env->cpu->vector.xcr0 & in_use : env->cpu->vector.xcr0);
+        write_pair(env, index ? env_xcr0(env) & in_use : env_xcr0(env));
         return STEP_DONE;
     }
     if (index)
@@ -114,6 +114,7 @@ enum step_result emulate_xcr(struct step_env *env)
     if (!machine->ops->xcr0_write(machine->owner, read_pair(env)))
         return env_gp(env);
     env->cpu->vector.xcr0 = read_pair(env);
+    env->cpu->vector.xcr0_known = true;
     return STEP_DONE;
 }
 

@@ -132,6 +132,16 @@ enum step_result env_load_vector(struct step_env *env)
     return STEP_DONE;
 }
 
+uint64_t env_xcr0(struct step_env *env)
+{
+    const struct step_ops *ops = env->machine->ops;
+    struct cpu_vector *vector = &env->cpu->vector;
+    if (!vector->xcr0_known && ops->xcr0_read)
+        vector->xcr0 = ops->xcr0_read(env->machine->owner);
+    vector->xcr0_known = true;
+    return vector->xcr0;
+}
+
 bool env_has_feature(struct step_env *env, uint32_t leaf, enum cpuid_register reg, unsigned bit)
 {
     uint32_t regs[4] = {0};

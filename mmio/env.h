@@ -81,6 +81,9 @@ static inline enum step_result env_gp(struct step_env *env)
 /* Makes cpu->vector (and cpu->pkru) valid. */
 enum step_result env_load_vector(struct step_env *env);
 
+/* XCR0, once the vector state is loaded. */
+uint64_t env_xcr0(struct step_env *env);
+
 /* PKRU, in the CPU and in its loaded vector state. */
 void env_store_pkru(struct step_env *env, uint32_t value);
 

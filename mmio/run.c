@@ -23,6 +23,8 @@ struct decoded {
     uint64_t bytes[2], mask[2];
     uint8_t bits, real; /* of the mode; bits 0: an empty entry */
     bool is_plain;      /* of vector instructions: not without more ado */
+    bool is_quick;      /* execute_quick may have it, with operand `memory` (or none: -1) prepared */
+    int8_t memory;
     struct insn insn;
 };
 
@@ -38,7 +40,7 @@ int step_run_create(struct step_run **out, struct vmm_error *error)
     struct step_run *run = calloc(1, sizeof(*run));
     if (!run)
         return error_set(error, -ENOMEM, "emulator: out of memory");
-    run->tlb.session = 1;
+    run->tlb.session = run->tlb.generation = 1;
     *out = run;
     return 0;
 }
@@ -101,6 +103,7 @@ static void remember(struct decoded *decoded, const struct step_env *env, const 
     decoded->real = mode->real;
     decoded->insn = env->insn;
     decoded->is_plain = env->insn.op < INSN_OP_NATIVE && execute_is_plain(env);
+    decoded->is_quick = decoded->is_plain && execute_is_quick(env, &decoded->memory);
 }
 
 /* The instruction at rip into env: decoded before, or now. */
@@ -122,22 +125,32 @@ static enum step_result find(struct step_run *run, struct step_env *env, const s
     return STEP_DONE;
 }
 
-enum step_result run_fetch(struct step_run *run, struct step_env *env)
+enum step_result run_fetch(struct step_run *run, struct step_env *env, bool *is_plain)
 {
     const struct decoded *decoded;
     struct insn_mode mode = execute_mode(env);
+    env->tlb = &run->tlb;
+    tlb_begin(env->tlb, env);
     TRY(find(run, env, &mode, &decoded));
+    *is_plain = decoded->is_plain;
+    if (!*is_plain)
+        env->tlb = NULL; /* it may change what translations depend on while it is executed */
     memcpy(env->outcome->bytes, decoded->bytes, STEP_INSN_BYTES_MAX);
     env->outcome->byte_count = env->insn.length;
     return STEP_DONE;
+}
+
+void step_run_forget(struct step_run *run)
+{
+    tlb_forget(&run->tlb);
 }
 
 void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
                     struct step_outcome *outcome)
 {
     env_begin(&run->env, machine, cpu, outcome);
-    tlb_forget(&run->tlb);
     run->env.tlb = &run->tlb;
+    tlb_begin(&run->tlb, &run->env);
     run->mode = execute_mode(&run->env);
 }
 
@@ -159,7 +172,7 @@ static void check_ac(struct step_run *run)
     if (ac == run->env.walk.flags_ac)
         return;
     run->env.walk.flags_ac = ac;
-    tlb_forget(&run->tlb);
+    tlb_begin(&run->tlb, &run->env);
 }
 
 enum step_result step_run_insn(struct step_run *run)
@@ -179,7 +192,7 @@ enum step_result step_run_insn(struct step_run *run)
     if (result == STEP_DONE && !decoded->is_plain && !execute_is_plain(env))
         result = env_unsupported(env, "an instruction that is not plain");
     if (result == STEP_DONE)
-        result = execute_insn(env);
+        result = decoded->is_quick ? execute_quick(env, decoded->memory) : execute_insn(env);
     env_end(env);
     if (result == STEP_DONE || result == STEP_AGAIN)
         return execute_retire(env, result, false);

@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Instructions one after another in software, at a fraction of step_insn's cost: decoded instructions are
- * kept as long as their bytes stand in memory, translations as long as the run lasts.
+ * kept as long as their bytes stand in memory, translations as long as their page table entries do (tlb.h).
  *
  * Threads: the vCPU's own.
  */
@@ -27,7 +27,11 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
  * while the vector state is not loaded. Not for a CPU with TF or breakpoints set. */
 enum step_result step_run_insn(struct step_run *run);
 
-/* For step_insn: fetch and decode through what is remembered. */
-enum step_result run_fetch(struct step_run *run, struct step_env *env);
+/* Guest memory may have moved on the host. */
+void step_run_forget(struct step_run *run);
+
+/* For step_insn: fetch and decode through what is remembered. A plain instruction then has the use of the
+ * translations, too. */
+enum step_result run_fetch(struct step_run *run, struct step_env *env, bool *is_plain);
 
 #endif

@@ -53,7 +53,7 @@ static bool has_operand(const struct insn *insn, enum insn_operand_kind kind)
 }
 
 /* SDM 2A 2.4 to 2.8: what has to be on for each kind of registers. */
-static bool is_switched_on(const struct step_env *env, enum insn_class class)
+static bool is_switched_on(struct step_env *env, enum insn_class class)
 {
     const struct cpu_state *cpu = env->cpu;
     uint64_t wanted = XCR0_SSE | XCR0_AVX;
@@ -73,7 +73,7 @@ static bool is_switched_on(const struct step_env *env, enum insn_class class)
     case INSN_CLASS_AMX:
         return false;
     }
-    return (cpu->cr4 & CR4_OSXSAVE) && (cpu->vector.xcr0 & wanted) == wanted;
+    return (cpu->cr4 & CR4_OSXSAVE) && (env_xcr0(env) & wanted) == wanted;
 }
 
 static bool is_x87_waiting(const struct insn *insn, enum insn_class class)

@@ -187,7 +187,7 @@ static enum step_result xsave_request(struct step_env *env, struct xsave_request
     if (is_supervisor && env->machine->ops->msr_read &&
         env->machine->ops->msr_read(env->machine->owner, MSR_IA32_XSS, &xss) && (xss & request->components))
         return env_unsupported(env, "XSAVES of supervisor state");
-    request->components &= cpu->vector.xcr0;
+    request->components &= env_xcr0(env);
     if (request->components & ~simd_layout(env)->components)
         return env_unsupported(env, "XSAVE of state that this host does not have");
     return check_area(env, &request->operand, XSAVE_EXTENDED, flags);
@@ -272,10 +272,10 @@ static enum step_result xsave(struct step_env *env, struct xsave_request *reques
 }
 
 /* SDM 1 13.8.2 and 13.12: what the header may say. */
-static bool is_header_valid(const struct step_env *env, const struct xsave_request *request)
+static bool is_header_valid(struct step_env *env, const struct xsave_request *request)
 {
     uint64_t present = request->header[0], packed = request->header[1];
-    uint64_t xcr0 = env->cpu->vector.xcr0;
+    uint64_t xcr0 = env_xcr0(env);
     if (packed & XSAVE_COMPACTED)
         return !(packed & ~XSAVE_COMPACTED & ~xcr0) && !(present & ~packed) &&
                is_all((const uint8_t *)&request->header[2], 48, 0);

@@ -348,16 +348,19 @@ enum step_result operand_prepare(struct step_env *env, unsigned i)
     return STEP_DONE;
 }
 
+static bool is_accessed(const struct insn_operand *operand)
+{
+    bool is_explicit = operand->kind == INSN_MEM || operand->kind == INSN_MEM_MOFFS ||
+                       operand->kind == INSN_MEM_XLAT;
+    return is_explicit && (operand->access & INSN_READ_WRITE) && operand->size;
+}
+
 /* The explicit memory operand of an instruction that does not look after it itself. */
 static enum step_result prepare_operands(struct step_env *env)
 {
-    for (unsigned i = 0; i < env->insn.operand_count; i++) {
-        const struct insn_operand *operand = &env->insn.operands[i];
-        bool is_explicit = operand->kind == INSN_MEM || operand->kind == INSN_MEM_MOFFS ||
-                           operand->kind == INSN_MEM_XLAT;
-        if (is_explicit && (operand->access & INSN_READ_WRITE) && operand->size)
+    for (unsigned i = 0; i < env->insn.operand_count; i++)
+        if (is_accessed(&env->insn.operands[i]))
             TRY(operand_prepare(env, i));
-    }
     return STEP_DONE;
 }
 
@@ -398,6 +401,28 @@ enum step_result execute_insn(struct step_env *env)
     if (op != INSN_OP_POP && op != INSN_OP_ARPL)
         TRY(prepare_operands(env));
     return operation(env);
+}
+
+bool execute_is_quick(const struct step_env *env, int8_t *memory)
+{
+    const struct insn *insn = &env->insn;
+    unsigned count = 0;
+    *memory = -1;
+    for (unsigned i = 0; i < insn->operand_count; i++)
+        if (is_accessed(&insn->operands[i])) {
+            *memory = (int8_t)i;
+            count++;
+        }
+    return count <= 1 && insn->isa == INSN_ISA_BASE && insn->op < INSN_OP_NATIVE && operations[insn->op] &&
+           insn->op != INSN_OP_UD && insn->op != INSN_OP_POP && insn->op != INSN_OP_ARPL &&
+           !(insn->attributes & INSN_PRIVILEGED);
+}
+
+enum step_result execute_quick(struct step_env *env, int memory)
+{
+    if (memory >= 0)
+        TRY(operand_prepare(env, (unsigned)memory));
+    return operations[env->insn.op](env);
 }
 
 /* Instruction breakpoints are faults, which RF suppresses. */
@@ -467,30 +492,54 @@ bool execute_is_plain(const struct step_env *env)
 }
 
 /* From the cache where the same bytes were decoded before. */
-static enum step_result fetch(struct step_env *env, const uint8_t *hint, unsigned hint_len)
+static enum step_result fetch(struct step_env *env, const uint8_t *hint, unsigned hint_len, bool *is_plain)
 {
     struct step_run *run = env->machine->run;
+    *is_plain = false;
     if (!run || hint_len)
         return execute_fetch(env, hint, hint_len);
-    return run_fetch(run, env);
+    return run_fetch(run, env, is_plain);
+}
+
+/* Executes what was fetched; where that fails the registers are as before. */
+static enum step_result execute_any(struct step_env *env)
+{
+    struct cpu_state before = *env->cpu;
+    enum step_result result = execute_insn(env);
+    if (result != STEP_DONE && result != STEP_AGAIN)
+        env_undo(env->cpu, &before);
+    return result;
+}
+
+/* The same of a plain instruction, which changes nothing else before it fails. */
+static enum step_result execute_plain(struct step_env *env)
+{
+    struct cpu_state *cpu = env->cpu;
+    uint64_t gpr[CPU_GPR_COUNT], rflags = cpu->rflags;
+    memcpy(gpr, cpu->gpr, sizeof(gpr));
+    enum step_result result = execute_insn(env);
+    if (result != STEP_DONE && result != STEP_AGAIN) {
+        memcpy(cpu->gpr, gpr, sizeof(gpr));
+        cpu->rflags = rflags;
+    }
+    return result;
 }
 
 enum step_result step_insn(const struct step_machine *machine, struct cpu_state *cpu, const uint8_t *hint,
                            unsigned hint_len, struct step_outcome *outcome)
 {
     struct step_env env;
-    struct cpu_state before = *cpu;
+    bool is_plain = false, single_step = cpu->rflags & FLAG_TF;
     env_begin(&env, machine, cpu, outcome);
     enum step_result result = check_breakpoints(&env);
     if (result == STEP_DONE)
-        result = fetch(&env, hint, hint_len);
+        result = fetch(&env, hint, hint_len, &is_plain);
     if (result == STEP_DONE)
-        result = execute_insn(&env);
+        result = is_plain ? execute_plain(&env) : execute_any(&env);
     env_end(&env);
     if (result == STEP_DONE || result == STEP_AGAIN) {
         outcome->kernel_device = false;
-        return execute_retire(&env, result, before.rflags & FLAG_TF);
+        return execute_retire(&env, result, single_step);
     }
-    env_undo(cpu, &before);
     return result;
 }

@@ -80,6 +80,8 @@ struct step_ops {
     bool (*msr_read)(void *owner, uint32_t index, uint64_t *value);
     bool (*msr_write)(void *owner, uint32_t index, uint64_t value);
     uint64_t (*tsc_read)(void *owner);
+    /* XCR0, asked for when an instruction depends on it; NULL: load_vector has filled it in. */
+    uint64_t (*xcr0_read)(void *owner);
     bool (*xcr0_write)(void *owner, uint64_t value);
     /* The guest has executed INVLPG and the like, or changed the meaning of its page tables. */
     void (*tlb_flush)(void *owner);

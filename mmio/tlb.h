@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * Translations that are kept while instructions are executed one after another in software, as a processor's
- * own TLB keeps them: until the run ends, or something changes what they depend on. A new session forgets
- * all.
+ * Translations that are kept while instructions are executed in software. Within a session (a run of
+ * instructions) they hold as in a processor's own TLB, until something changes what they depend on. From one
+ * session to the next the guest runs by itself and may change everything: a translation is used again only
+ * after its page table entries were compared, which is the walk without its thinking.
  *
  * Threads: the vCPU's own.
  */
@@ -19,18 +20,40 @@ struct tlb_entry {
     gpa_t gpa;
     const uint8_t *from; /* as of struct access_piece, at the page's start */
     uint8_t *to;
-    uint32_t session;
-    uint8_t allowed; /* enum access_flags: READ, WRITE, FETCH */
+    uint64_t session;    /* in which it is known to hold */
+    uint64_t generation; /* of the registers that it depends on */
+    uint8_t allowed;     /* enum access_flags: READ, WRITE, FETCH */
+    struct walk_trail trail;
 };
 
 struct tlb {
-    uint32_t session; /* never 0 */
+    uint64_t session, generation;         /* never 0 */
+    uint64_t cr0, cr3, cr4, efer, rights; /* of the generation */
     struct tlb_entry entries[TLB_ENTRIES];
 };
 
+/* Nothing holds any more. */
 static inline void tlb_forget(struct tlb *tlb)
 {
-    tlb->session += tlb->session == UINT32_MAX ? 2 : 1;
+    tlb->session++;
+    tlb->generation++;
+}
+
+/* A new session, for the registers as they are now. */
+static inline void tlb_begin(struct tlb *tlb, const struct step_env *env)
+{
+    const struct cpu_state *cpu = env->cpu;
+    uint64_t rights = cpu->cpl | (env->walk.flags_ac ? 4u : 0);
+    tlb->session++;
+    if (tlb->cr0 == cpu->cr0 && tlb->cr3 == cpu->cr3 && tlb->cr4 == cpu->cr4 && tlb->efer == cpu->efer &&
+        tlb->rights == rights)
+        return;
+    tlb->generation++;
+    tlb->cr0 = cpu->cr0;
+    tlb->cr3 = cpu->cr3;
+    tlb->cr4 = cpu->cr4;
+    tlb->efer = cpu->efer;
+    tlb->rights = rights;
 }
 
 static inline struct tlb_entry *tlb_place(struct tlb *tlb, gva_t gva)
@@ -44,14 +67,27 @@ static inline unsigned tlb_need(unsigned flags)
     return flags & ACCESS_WRITE ? ACCESS_WRITE : flags & ACCESS_FETCH ? ACCESS_FETCH : ACCESS_READ;
 }
 
+static inline bool tlb_same_trail(const struct walk_trail *a, const struct walk_trail *b)
+{
+    bool same = a->count == b->count;
+    for (unsigned i = 0; same && i < a->count; i++)
+        same = a->entries[i] == b->entries[i] && a->values[i] == b->values[i];
+    return same;
+}
+
 /* Fills the piece, whose length is set and does not leave the page. */
 static inline bool tlb_find(struct tlb *tlb, gva_t gva, unsigned flags, struct access_piece *piece)
 {
-    const struct tlb_entry *entry = tlb_place(tlb, gva);
+    struct tlb_entry *entry = tlb_place(tlb, gva);
     unsigned offset = (unsigned)(gva & (PAGE_BYTES - 1));
-    if (entry->page != gva >> 12 || entry->session != tlb->session || !(entry->allowed & tlb_need(flags)) ||
-        (flags & ACCESS_SYSTEM))
+    if (entry->page != gva >> 12 || entry->generation != tlb->generation ||
+        !(entry->allowed & tlb_need(flags)) || (flags & ACCESS_SYSTEM))
         return false;
+    if (entry->session != tlb->session) {
+        if (!walk_trail_holds(&entry->trail))
+            return false;
+        entry->session = tlb->session;
+    }
     piece->gpa = entry->gpa + offset;
     piece->from = entry->from ? entry->from + offset : NULL;
     piece->to = entry->to ? entry->to + offset : NULL;

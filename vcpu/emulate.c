@@ -10,6 +10,7 @@
 #include "vcpu/emulate.h"
 
 #include <stdlib.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 #include "base/trace.h"
@@ -35,6 +36,7 @@ struct emulation {
         uint64_t dr[4], dr6, dr7;
         unsigned refresh_in; /* emulated instructions; 0: now */
     } debug;
+    struct kvm_sregs loaded; /* whose segments are in cpu */
     struct run_ahead run_ahead;
     /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
     struct noted_reads {
@@ -52,7 +54,6 @@ static int load_vector(void *owner, struct cpu_state *cpu)
 {
     struct vcpu *vcpu = owner;
     struct emulation *emulation = vcpu->emulation;
-    struct kvm_xcrs xcrs = {0};
     if (!emulation->xsave) {
         int bytes = ioctl(vcpu->machine->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
         emulation->xsave_bytes = bytes < (int)sizeof(struct kvm_xsave) ? sizeof(struct kvm_xsave)
@@ -63,12 +64,20 @@ static int load_vector(void *owner, struct cpu_state *cpu)
     }
     unsigned long request = emulation->xsave_bytes > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2
                                                                               : KVM_GET_XSAVE;
-    if (ioctl(vcpu->fd, request, emulation->xsave) || ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs))
+    if (ioctl(vcpu->fd, request, emulation->xsave))
         return -errno;
     cpu->vector.xsave = emulation->xsave;
     cpu->vector.xsave_bytes = emulation->xsave_bytes;
-    cpu->vector.xcr0 = xcrs.nr_xcrs ? xcrs.xcrs[0].value : 3;
     return 0;
+}
+
+/* Only where an instruction depends on it: it takes a system call. */
+static uint64_t read_xcr0(void *owner)
+{
+    const struct vcpu *vcpu = owner;
+    struct kvm_xcrs xcrs = {0};
+    bool has_xcr0 = !ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) && xcrs.nr_xcrs;
+    return has_xcr0 ? xcrs.xcrs[0].value : 3;
 }
 
 static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
@@ -153,6 +162,7 @@ static const struct step_ops vcpu_step_ops = {
     .msr_read = read_msr,
     .msr_write = write_msr,
     .tsc_read = read_tsc,
+    .xcr0_read = read_xcr0,
     .xcr0_write = write_xcr0,
     .tlb_flush = flush_tlb,
     .is_kernel_device = is_kernel_device,
@@ -175,6 +185,7 @@ static struct emulation *emulation_create(struct vcpu *vcpu)
         free(emulation);
         return NULL;
     }
+    emulation->loaded.efer = SREGS_UNKNOWN;
     emulation->step = (struct step_machine){.memory = vcpu->machine->memory,
                                             .bus = vcpu->machine->memory_bus,
                                             .ports = vcpu->machine->ports,
@@ -186,6 +197,12 @@ static struct emulation *emulation_create(struct vcpu *vcpu)
                                             .physical_address_bits = widths ? widths->eax & 0xff : 0,
                                             .vendor_amd = vendor && vendor->ebx == AMD_EBX};
     return emulation;
+}
+
+void emulation_forget(struct emulation *emulation)
+{
+    if (emulation)
+        step_run_forget(emulation->step.run);
 }
 
 void emulation_destroy(struct emulation *emulation)
@@ -203,24 +220,18 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
     struct cpu_debug *debug = &emulation->debug;
     struct cpu_state *cpu = &emulation->cpu;
     bool refresh = !debug->refresh_in;
-    int result = vcpu_load_state(vcpu, cpu,
-                                 VCPU_REGS | VCPU_SREGS | VCPU_EVENTS | (refresh ? VCPU_DEBUG : 0));
+    unsigned parts = VCPU_REGS | VCPU_SREGS | VCPU_EVENTS | (refresh ? VCPU_DEBUG : 0);
+    int result = vcpu_reload_state(vcpu, cpu, parts, &emulation->loaded);
     if (result)
         return result;
-    for (unsigned i = 0; i < 4; i++) {
-        if (refresh)
-            debug->dr[i] = cpu->dr[i];
-        cpu->dr[i] = debug->dr[i];
-    }
-    if (refresh) {
+    if (refresh) { /* else cpu has them from the last time */
+        memcpy(debug->dr, cpu->dr, sizeof(debug->dr));
         debug->dr6 = cpu->dr6;
         debug->dr7 = cpu->dr7;
         debug->refresh_in = cpu->dr7 & DR7_ACTIVE ? 0 : DEBUG_REFRESH;
     } else {
         debug->refresh_in--;
     }
-    cpu->dr6 = debug->dr6;
-    cpu->dr7 = debug->dr7;
     emulation->tlb_stale = false;
     return 0;
 }
@@ -246,13 +257,14 @@ static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool 
     const struct cpu_debug *debug = &emulation->debug;
     const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     unsigned parts = VCPU_REGS;
-    if (changed_system || emulation->tlb_stale)
+    if (changed_system || emulation->tlb_stale) {
         parts |= VCPU_SREGS;
+        emulation->loaded.efer = SREGS_UNKNOWN;
+    }
     if (cpu->interrupt_shadow != events->interrupt.shadow || cpu->nmi_masked != events->nmi.masked)
         parts |= VCPU_EVENTS;
-    bool changed_debug = cpu->dr6 != debug->dr6 || cpu->dr7 != debug->dr7;
-    for (unsigned i = 0; i < 4; i++)
-        changed_debug |= cpu->dr[i] != debug->dr[i];
+    bool changed_debug = cpu->dr6 != debug->dr6 || cpu->dr7 != debug->dr7 ||
+                         memcmp(cpu->dr, debug->dr, sizeof(debug->dr)) != 0;
     if (changed_debug) {
         parts |= VCPU_DEBUG;
         emulation->debug.refresh_in = 0;

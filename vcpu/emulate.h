@@ -24,6 +24,9 @@ void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value)
  * goes on in software where that is likely to save exits. As vcpu_emulate. */
 bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end);
 
+/* The vCPU was out for longer than an exit: guest memory may have moved on the host. NULL is fine. */
+void emulation_forget(struct emulation *emulation);
+
 /* What vcpu_emulate allocated at its first call; NULL is fine. */
 void emulation_destroy(struct emulation *emulation);
 

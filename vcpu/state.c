@@ -5,6 +5,8 @@
  */
 #include "vcpu/state.h"
 
+#include <stddef.h>
+#include <string.h>
 #include <sys/ioctl.h>
 
 static void segment_from_kvm(struct cpu_segment *to, const struct kvm_segment *from)
@@ -75,12 +77,26 @@ static void regs_to_kvm(struct kvm_regs *regs, const struct cpu_state *cpu)
     regs->rflags = cpu->rflags | FLAG_FIXED;
 }
 
-static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
+static void segments_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
 {
     for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
         segment_from_kvm(&cpu->segments[name], kvm_segment_of(sregs, name));
     segment_from_kvm(&cpu->ldt, &sregs->ldt);
     segment_from_kvm(&cpu->tr, &sregs->tr);
+}
+
+/* All segments stand in front of the descriptor tables. */
+#define SEGMENTS_BYTES offsetof(struct kvm_sregs, gdt)
+
+static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs, struct kvm_sregs *last)
+{
+    if (!last || last->efer == SREGS_UNKNOWN || memcmp(last, sregs, SEGMENTS_BYTES)) {
+        segments_from_kvm(cpu, sregs);
+        if (last) {
+            memcpy(last, sregs, SEGMENTS_BYTES);
+            last->efer = 0;
+        }
+    }
     cpu->gdt = (struct cpu_table){.base = sregs->gdt.base, .limit = sregs->gdt.limit};
     cpu->idt = (struct cpu_table){.base = sregs->idt.base, .limit = sregs->idt.limit};
     cpu->cr0 = sregs->cr0;
@@ -127,12 +143,12 @@ static int load_regs(struct vcpu *vcpu, struct cpu_state *cpu)
     return result;
 }
 
-static int load_sregs(struct vcpu *vcpu, struct cpu_state *cpu)
+static int load_sregs(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last)
 {
     struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
     int result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, sregs);
     if (!result)
-        sregs_from_kvm(cpu, sregs);
+        sregs_from_kvm(cpu, sregs, last);
     return result;
 }
 
@@ -169,20 +185,27 @@ static uint8_t find_cpl(const struct cpu_state *cpu)
     return (cpu->segments[CPU_SS].attributes & SEGMENT_DPL) >> SEGMENT_DPL_SHIFT;
 }
 
-int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts)
+int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, struct kvm_sregs *last)
 {
     int result = 0;
-    *cpu = (struct cpu_state){0};
+    cpu->halted = false;
+    cpu->vector = (struct cpu_vector){.loaded = false};
     if (parts & VCPU_REGS)
         result = load_regs(vcpu, cpu);
     if (!result && (parts & VCPU_SREGS))
-        result = load_sregs(vcpu, cpu);
+        result = load_sregs(vcpu, cpu, last);
     if (!result && (parts & VCPU_EVENTS))
         result = load_events(vcpu, cpu);
     if (!result && (parts & VCPU_DEBUG))
         result = load_debug(vcpu, cpu);
     cpu->cpl = find_cpl(cpu);
     return result;
+}
+
+int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts)
+{
+    *cpu = (struct cpu_state){0};
+    return vcpu_reload_state(vcpu, cpu, parts, NULL);
 }
 
 /* Leaves the part in the shared page for the next entry, or writes it at once. */

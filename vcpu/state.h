@@ -21,6 +21,11 @@ enum vcpu_parts {
  * vcpu_complete_io. 0 or a negative errno. */
 int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts);
 
+/* The same, faster, into what an earlier call has filled: segments are converted where they are not those of
+ * *last, KVM's of that call. last->efer ~0: there was none, or *cpu has changed since. */
+#define SREGS_UNKNOWN ~0ull
+int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, struct kvm_sregs *last);
+
 /* Writes the parts, through the shared page where KVM takes them there: then KVM checks them at the next
  * entry, which fails with -EINVAL for values that no processor can have. vcpu_load_state must have read
  * them since the last entry, but for VCPU_REGS, which is written whole. 0 or a negative errno. */

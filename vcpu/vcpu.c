@@ -128,6 +128,7 @@ static enum vcpu_end run(struct vcpu *vcpu)
 enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
     vcpu->is_watched = vcpu->machine->measure_time;
+    emulation_forget(vcpu->emulation);
     if (trace_is_on())
         exit_trace_begin(vcpu);
     enum vcpu_end end = run(vcpu);
