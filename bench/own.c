@@ -57,6 +57,9 @@ static const struct {
     [OWN_ADD] = {"own time: add to memory", {0x83, 0x03, 0x03}, 3},
     [OWN_STORE64] = {"own time: 64-byte vector store", {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x03}, 6},
     [OWN_PLAIN_STEPS] = {"own time: inc ecx", {0xff, 0xc1}, 2},
+    [OWN_RUN] = {"own time: run-ahead, per instruction of a loop with a store",
+                 {0x89, 0x03, 0xff, 0xc1, 0x85, 0xc9, 0xeb, 0xf8},
+                 8},
     [OWN_PORT_EXIT] = {.name = "own time: dispatch of a port write"},
     [OWN_MMIO_EXIT] = {.name = "own time: dispatch of an MMIO write"},
 };
@@ -234,6 +237,23 @@ void own_destroy(struct own *own)
     free(own);
 }
 
+/* store, inc, test, jmp */
+static bool run_batch(struct own *own, unsigned count, struct batch *batch, const char **reason)
+{
+    struct step_outcome outcome;
+    uint64_t start_ns = bench_now_ns();
+    own->cpu.rip = CODE_GPA;
+    step_run_begin(own->run, &own->machine, &own->cpu, &outcome);
+    for (unsigned i = 0; i < count; i++) {
+        if (step_run_insn(own->run) != STEP_DONE) {
+            *reason = outcome.reason ? outcome.reason : "the emulator raised an exception";
+            return false;
+        }
+    }
+    *batch = (struct batch){.ns = (double)(bench_now_ns() - start_ns), .exits = 0};
+    return true;
+}
+
 bool own_batch(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason)
 {
     struct own *own = context;
@@ -250,6 +270,8 @@ bool own_batch(void *context, unsigned operation, unsigned count, struct batch *
     }
     guest_mem_load(own->memory, CODE_GPA, operations[operation].code, operations[operation].len);
     start_ns = bench_now_ns();
+    if (operation == OWN_RUN)
+        return run_batch(own, count, batch, reason);
     for (unsigned i = 0; i < count; i++) {
         own->cpu.rip = CODE_GPA;
         if (step_insn(&own->machine, &own->cpu, NULL, 0, &outcome) != STEP_DONE) {

@@ -14,6 +14,7 @@ enum own_operation {
     OWN_ADD,         /* add dword [device], 3 */
     OWN_STORE64,     /* vmovups [device], zmm0 */
     OWN_PLAIN_STEPS, /* inc ecx, as run-ahead executes what stands between two accesses */
+    OWN_RUN,         /* in a run, behind an access */
     OWN_PORT_EXIT,   /* what the machine does about a port write, KVM_RUN left out */
     OWN_MMIO_EXIT,   /* about a write of 4 bytes that KVM has decoded */
     OWN_COUNT
