@@ -24,21 +24,36 @@ extern const uint32_t decoder_shapes[]; /* of struct shape */
 
 #define STAGE static inline __attribute__((always_inline))
 
+/* What the compiler may put out of the way of the common instructions: cold, each line of code costs. */
+#define RARE(condition) __builtin_expect(!!(condition), 0)
+
 /* What is known so far, beyond the result itself. */
 struct state {
-    const uint8_t *at, *end;
+    const uint8_t *at, *start, *end;
     struct insn *insn;
-    uint64_t mode;       /* a struct insn_mode: in one register, taken apart where it is needed */
-    uint8_t prefix;      /* 0 none, 1 66, 2 F3, 3 F2: for CHOOSE_PREFIX */
-    uint8_t size_index;  /* 66, 67 << 1, W << 2, mode << 3: a row of default_sizes[] */
-    uint8_t length_bits; /* L, L'L */
-    uint8_t v_high;      /* EVEX.V': bit 4 of vvvv, or of the index with VSIB */
-    uint8_t evex_b, evex_z;
-    uint8_t element; /* bytes that are broadcast */
+    uint8_t *columns;   /* SIZE_GROUPS of them: which of four columns of a group of sizes */
+    uint64_t mode;      /* a struct insn_mode: in one register, taken apart where it is needed */
+    uint8_t prefix;     /* 0 none, 1 66, 2 F3, 3 F2: for CHOOSE_PREFIX */
+    uint8_t size_index; /* 66, 67 << 1, W << 2, mode << 3: a row of default_sizes[] */
+    uint8_t vector;     /* enum state_vector */
+    uint8_t low;        /* the byte that names registers: ModRM, or the opcode */
     uint8_t imm_size;
     uint8_t memory_last; /* the last operand_how that is memory here: HOW_RM_LAST or none */
-    uint8_t notable;     /* LOCK, REP, REPNE, zeroing, a broadcast, 3DNow!: row_check() must look */
-    uint8_t size_context[SIZE_GROUPS]; /* which of four columns of a group of sizes */
+    uint8_t notable;     /* enum state_notable */
+};
+
+/* L'L, b, V' and z where EVEX's last byte has them; of VEX and XOP L. */
+enum state_vector {
+    VECTOR_HIGH = 1u << 3, /* V', not inverted: bit 4 of vvvv, or of the index with VSIB */
+    VECTOR_B = 1u << 4,
+    VECTOR_LENGTH_SHIFT = 5,
+    VECTOR_Z = 1u << 7,
+};
+
+/* Why row_check() must look. */
+enum state_notable {
+    NOTABLE_HIGH = 1u << 0, /* EVEX names a register from 16 on, and general registers end before */
+    NOTABLE_MORE = 1u << 1, /* LOCK, REP, REPNE, zeroing, a broadcast, REX2, 3DNow! */
 };
 
 #define DECODE_MORE 0x10000 /* in place of a status or a node: out of bytes */
@@ -98,6 +113,17 @@ STAGE unsigned state_features(const struct state *state)
 }
 
 #define STATE_WIDE(state) ((state)->size_index >> 2 & 1u)
+
+STAGE unsigned state_length_bits(const struct state *state)
+{
+    return state->vector >> VECTOR_LENGTH_SHIFT & 3u;
+}
+
+/* 16 or 0. */
+STAGE unsigned state_v_high(const struct state *state)
+{
+    return (state->vector & VECTOR_HIGH) << 1;
+}
 
 /* The bytes of one element that a broadcast repeats, or that disp8 counts. */
 STAGE unsigned element_size(unsigned checks)

@@ -17,17 +17,17 @@ STAGE unsigned test_value(const struct state *state, unsigned test)
     case TEST_LONG:
         return insn->bits == 64;
     case TEST_SIZE:
-        return state->size_context[SIZE_BY_OPERAND];
+        return state->columns[SIZE_BY_OPERAND];
     case TEST_B:
         return insn->rex & INSN_REX_B;
     case TEST_ADDRESS:
         return insn->address_size >> 2; /* 2, 4, 8 */
     case TEST_LENGTH:
-        return state->length_bits;
+        return state_length_bits(state);
     case TEST_AMD:
         return state_amd(state);
     case TEST_ND:
-        return state->evex_b;
+        return state->vector >> 4 & 1;
     case TEST_NF:
         return insn->mask >> 2;
     case TEST_KNC:
@@ -80,63 +80,65 @@ STAGE void repeat_attributes(struct insn *insn)
 STAGE void operand_size_set(struct state *state, unsigned checks)
 {
     struct insn *insn = state->insn;
-    unsigned class = state->size_context[SIZE_BY_OPERAND];
+    unsigned class = state->columns[SIZE_BY_OPERAND];
+    unsigned width = checks & CHECK_FAR;
     if (checks & CHECK_MANDATORY) {
         insn->prefixes |= (uint16_t)(INSN_MANDATORY_66 << (state->prefix - 1));
         if (state->prefix == 1 && class != 2)
             class = insn->bits != 16;
     }
-    if (checks & (CHECK_D64 | CHECK_F64) && insn->bits == 64 &&
-        (class || (checks & CHECK_F64 && !state_amd(state))))
+    if (width && width != CHECK_FAR && insn->bits == 64 &&
+        (class || (width == CHECK_F64 && !state_amd(state))))
         class = 2;
     insn->operand_size = (uint8_t)(2 << class);
     /* AMD's processors know no far pointers with an offset of 64 bits; what is pushed has them. */
-    if (class == 2 && (insn->op == INSN_OP_JMP_FAR || insn->op == INSN_OP_CALL_FAR) && state_amd(state))
+    if (class == 2 && width == CHECK_FAR && state_amd(state))
         class = 1;
-    state->size_context[SIZE_BY_OPERAND] = (uint8_t) class;
+    state->columns[SIZE_BY_OPERAND] = (uint8_t) class;
 }
 
 /* The columns of sizes[] that follow from the mode (16, 32, 64 bits), W, 67 and 66: by operand size (0, 1, 2
- * for 2, 4, 8 bytes), by W, by mode, by address size (as operand size). */
-#define SIZES(operand, wide, long_mode, address)                 \
-    {                                                            \
-        0, 0, operand, wide, long_mode, address, 0, 2 << address \
+ * for 2, 4, 8 bytes), by mode and W, by address size (as operand size). Where a vector's length has its
+ * column once it is known, and in the last, stand operand and address size in bytes. */
+#define SIZES(operand, mode, address)                               \
+    {                                                               \
+        0, 0, 0, operand, mode, address, 2 << operand, 2 << address \
     }
 static const uint8_t default_sizes[3 * 8][SIZE_GROUPS] = {
     /* 16: none, 66, 67, both; and the same with W, which only a vector prefix has */
-    SIZES(0, 0, 0, 0),
-    SIZES(1, 0, 0, 0),
-    SIZES(0, 0, 0, 1),
-    SIZES(1, 0, 0, 1),
-    SIZES(0, 0, 0, 0),
-    SIZES(1, 0, 0, 0),
-    SIZES(0, 0, 0, 1),
-    SIZES(1, 0, 0, 1),
+    SIZES(0, 0, 0),
+    SIZES(1, 0, 0),
+    SIZES(0, 0, 1),
+    SIZES(1, 0, 1),
+    SIZES(0, 0, 0),
+    SIZES(1, 0, 0),
+    SIZES(0, 0, 1),
+    SIZES(1, 0, 1),
     /* 32 */
-    SIZES(1, 0, 0, 1),
-    SIZES(0, 0, 0, 1),
-    SIZES(1, 0, 0, 0),
-    SIZES(0, 0, 0, 0),
-    SIZES(1, 0, 0, 1),
-    SIZES(0, 0, 0, 1),
-    SIZES(1, 0, 0, 0),
-    SIZES(0, 0, 0, 0),
+    SIZES(1, 0, 1),
+    SIZES(0, 0, 1),
+    SIZES(1, 0, 0),
+    SIZES(0, 0, 0),
+    SIZES(1, 0, 1),
+    SIZES(0, 0, 1),
+    SIZES(1, 0, 0),
+    SIZES(0, 0, 0),
     /* 64 */
-    SIZES(1, 0, 1, 2),
-    SIZES(0, 0, 1, 2),
-    SIZES(1, 0, 1, 1),
-    SIZES(0, 0, 1, 1),
-    SIZES(2, 1, 1, 2),
-    SIZES(2, 1, 1, 2),
-    SIZES(2, 1, 1, 1),
-    SIZES(2, 1, 1, 1),
+    SIZES(1, 1, 2),
+    SIZES(0, 1, 2),
+    SIZES(1, 1, 1),
+    SIZES(0, 1, 1),
+    SIZES(2, 2, 2),
+    SIZES(2, 2, 2),
+    SIZES(2, 2, 1),
+    SIZES(2, 2, 1),
 };
 
 /* Sizes that the prefixes give, once they are all known. */
 STAGE void sizes_set(struct state *state)
 {
     const uint8_t *columns = default_sizes[state->size_index];
-    memcpy(state->size_context, columns, SIZE_GROUPS);
+    memcpy(state->columns, columns, SIZE_GROUPS);
     state->insn->address_size = columns[SIZE_GROUPS - 1];
 }
 
@@ -144,30 +146,42 @@ _Static_assert(offsetof(struct insn, op) - offsetof(struct insn, mnemonic) == of
                    offsetof(struct insn, flags) - offsetof(struct insn, mnemonic) ==
                        offsetof(struct leaf, flags) &&
                    offsetof(struct insn, prefixes) - offsetof(struct insn, mnemonic) >= sizeof(struct leaf),
-               "row_apply() copies a leaf over the first fields of these, and over none that is set before");
+               "row_decode() copies a leaf over the first fields of these, and over none that is set before");
+
+/* A mandatory prefix that the path has not checked, and the vector length. */
+STAGE int row_vector(struct state *state, unsigned form, unsigned checks)
+{
+    struct insn *insn = state->insn;
+    if (form & LEAF_PREFIX_EXACT && (form >> LEAF_PREFIX_SHIFT & 3) != state->prefix)
+        return INSN_INVALID;
+    if (!(form & LEAF_LENGTH))
+        return INSN_OK;
+    if ((form & LEAF_LENGTH) != LEAF_LENGTH_L)
+        insn->vector_length = (uint8_t)((form & LEAF_LENGTH) << 3);
+    else if (state->vector & VECTOR_B && insn->map != 4 && !state_has(state, 1))
+        return DECODE_MORE; /* ModRM decides what b means */
+    else if (!vector_valid(state, checks, form & LEAF_PREFIX_EXACT))
+        return INSN_INVALID;
+    state->columns[SIZE_BY_VECTOR] = (uint8_t)((insn->vector_length >> 5) + (insn->vector_length > 8));
+    return INSN_OK;
+}
 
 /* What a row says without a look at more bytes. */
 STAGE int row_apply(struct state *state, const struct leaf *leaf, const struct shape *shape)
 {
     struct insn *insn = state->insn;
     unsigned checks = shape->checks;
-    if (leaf->form & LEAF_PREFIX_EXACT && (leaf->form >> LEAF_PREFIX_SHIFT & 3) != state->prefix)
-        return INSN_INVALID;
-    memcpy(&insn->mnemonic, leaf, sizeof(*leaf)); /* what follows the flags is set below */
     insn->attributes = shape->attributes;
-    operand_size_set(state, checks);
-    if (leaf->form & LEAF_LENGTH) {
-        if ((leaf->form & LEAF_LENGTH) != LEAF_LENGTH_L)
-            insn->vector_length = (uint8_t)((leaf->form & LEAF_LENGTH) << 3);
-        else if (state->evex_b && insn->map != 4 && !state_has(state, 1))
-            return DECODE_MORE; /* ModRM decides what b means */
-        else if (!vector_valid(state, checks, leaf->form & LEAF_PREFIX_EXACT))
-            return INSN_INVALID;
-        state->size_context[SIZE_BY_VECTOR] = (uint8_t)((insn->vector_length >> 5) +
-                                                        (insn->vector_length > 8));
+    if (leaf->form & (LEAF_LENGTH | LEAF_PREFIX_EXACT)) {
+        int status = row_vector(state, leaf->form, checks);
+        if (status)
+            return status;
     }
-    if (checks & (CHECK_NOT64 | CHECK_ONLY64 | CHECK_PROTECTED) && !mode_valid(state, checks))
-        return INSN_INVALID;
+    if (checks & (CHECK_NOT64 | CHECK_ONLY64 | CHECK_PROTECTED | CHECK_MANDATORY | CHECK_FAR)) {
+        operand_size_set(state, checks);
+        if (!mode_valid(state, checks))
+            return INSN_INVALID;
+    }
     return INSN_OK;
 }
 
@@ -188,15 +202,17 @@ STAGE int suffix_decode(struct state *state)
 STAGE int row_check(struct state *state, unsigned checks)
 {
     struct insn *insn = state->insn;
-    if (!(state->notable | (checks & CHECK_SPECIAL)))
+    if (state->notable & NOTABLE_HIGH && !high_valid(insn))
+        return INSN_INVALID;
+    if (!(state->notable & NOTABLE_MORE) && !(checks & CHECK_SPECIAL))
         return INSN_OK;
-    if (state->element)
-        element_apply(state);
+    if (insn->attributes & INSN_BROADCAST)
+        element_apply(insn, checks);
     if (checks & CHECK_SPECIAL && !special_valid(state))
         return INSN_INVALID;
     if (insn->prefixes & INSN_PREFIX_LOCK && !lock_valid(state))
         return INSN_INVALID;
-    if (state->evex_z && insn->operands[0].kind == INSN_MEM)
+    if (state->vector & VECTOR_Z && insn->operands[0].kind == INSN_MEM)
         return INSN_INVALID;
     repeat_attributes(insn);
     if (insn->encoding == INSN_REX2)
@@ -209,67 +225,87 @@ STAGE int row_decode(struct state *state, const struct leaf *leaf)
     struct insn *insn = state->insn;
     const struct shape *shape = (const struct shape *)&decoder_shapes[leaf->shape];
     unsigned checks = shape->checks;
+    memcpy(&insn->mnemonic, leaf, sizeof(*leaf)); /* what follows the flags is set below */
+    insn->operand_size = state->columns[SIZE_BY_VECTOR];
+    state->low = insn->opcode;
     int status = row_apply(state, leaf, shape);
     if (status)
         return status;
     if (checks & CHECK_MODRM) {
         status = modrm_decode(state, checks);
-        if (status)
+        if (RARE(status))
             return status;
         if (insn->encoding == INSN_EVEX && insn->modrm >> 6 == 1)
             displacement_scale(state, shape, leaf->form >> LEAF_COUNT_SHIFT);
     }
     if (checks >> CHECK_IMM_SHIFT & 15) {
         status = immediate_decode(state, checks >> CHECK_IMM_SHIFT & 15);
-        if (status)
+        if (RARE(status))
             return status;
     }
     if (!operands_decode(state, shape, leaf->form >> LEAF_COUNT_SHIFT))
         return INSN_INVALID;
-    return row_check(state, checks);
+    return RARE(state->notable | (checks & CHECK_SPECIAL)) ? row_check(state, checks) : INSN_OK;
 }
 
 STAGE int decode(struct state *state)
 {
     int node = opcode_decode(state);
-    if (node == DECODE_MORE)
+    if (RARE(node == DECODE_MORE))
         return DECODE_MORE;
     sizes_set(state);
     if (node >= (int)NODE_CHOICE) {
         node = choose(state, (unsigned)node);
-        if (node < 0)
+        if (RARE(node < 0))
             return DECODE_MORE;
     }
-    if (!node)
+    if (RARE(!node))
         return INSN_INVALID;
     return row_decode(state, &decoder_leaves[node]);
 }
 
+/* `end` is at most 15 bytes after `bytes`. The columns are the caller's. */
+STAGE void state_init(struct state *state, const uint8_t *bytes, const uint8_t *end, uint64_t mode,
+                      struct insn *insn)
+{
+    uint8_t bits = (uint8_t)mode;
+    *state = (struct state){
+        .at = bytes,
+        .start = bytes,
+        .end = end,
+        .insn = insn,
+        .size_index = (uint8_t)(bits >> 5 << 3),
+        .mode = mode,
+    };
+    *insn = (struct insn){.bits = bits, .segment = INSN_DS, .base = INSN_REG_NONE, .index = INSN_REG_NONE};
+}
+
+STAGE enum insn_status state_end(const struct state *state, int status)
+{
+    if (RARE(status == DECODE_MORE))
+        return state->end - state->start < INSN_BYTES_MAX ? INSN_NEED_BYTES : INSN_TOO_LONG;
+    state->insn->length = (uint8_t)(state->at - state->start);
+    return (enum insn_status)status;
+}
+
 #include "decoder/mvex.h"
 
-_Static_assert(sizeof(struct insn_mode) <= sizeof(uint64_t), "struct state has it in one register");
+_Static_assert(sizeof(struct insn_mode) <= sizeof(uint64_t) && offsetof(struct insn_mode, bits) == 0,
+               "struct state has it in one register");
 
 /* No guard for the stack: no array in it has an index from the instruction, and the check would cost as much
  * as an operand. */
 __attribute__((no_stack_protector)) enum insn_status insn_decode(const uint8_t *bytes, size_t len,
                                                                  struct insn_mode mode, struct insn *insn)
 {
-    struct state state = {
-        .at = bytes,
-        .end = bytes + (len < INSN_BYTES_MAX ? len : INSN_BYTES_MAX),
-        .insn = insn,
-        .size_index = (uint8_t)(mode.bits >> 5 << 3),
-    };
-    memcpy(&state.mode, &mode, sizeof(mode));
-    memset(insn, 0, sizeof(*insn));
-    insn->bits = mode.bits;
-    insn->segment = INSN_DS;
-    insn->base = insn->index = INSN_REG_NONE;
+    uint64_t packed = 0;
+    uint8_t columns[SIZE_GROUPS];
+    struct state state;
+    memcpy(&packed, &mode, sizeof(mode));
+    state_init(&state, bytes, bytes + (len < INSN_BYTES_MAX ? len : INSN_BYTES_MAX), packed, insn);
+    state.columns = columns;
     int status = decode(&state);
-    if (status == INSN_INVALID && mode.features & INSN_FEATURE_KNC)
-        return mvex_decode(bytes, len, mode, insn);
-    if (status == DECODE_MORE)
-        return len < INSN_BYTES_MAX ? INSN_NEED_BYTES : INSN_TOO_LONG;
-    insn->length = (uint8_t)(state.at - bytes);
-    return (enum insn_status)status;
+    if (RARE(status == INSN_INVALID && state_features(&state) & INSN_FEATURE_KNC))
+        return mvex_decode(state.start, state.end, state.mode, insn);
+    return state_end(&state, status);
 }

@@ -105,11 +105,12 @@ enum leaf_form {
     LEAF_COUNT_SHIFT = 5,        /* 3 bits: operands */
 };
 
-/* One operand: how it is found, its size, and its access where struct insn_operand has it. */
+/* One operand: how it is found, its size, and what that depends on. */
 struct shape_operand {
-    uint8_t how;     /* enum operand_how */
-    uint8_t size;    /* enum operand_size */
-    uint16_t access; /* enum insn_access << 12 */
+    uint8_t how;    /* enum operand_how */
+    uint8_t size;   /* enum operand_size */
+    uint8_t group;  /* enum size_group */
+    uint8_t access; /* enum insn_access << 4 */
 };
 
 /* In decoder_shapes[], words of 32 bits: as many operands as the leaf says. */
@@ -124,8 +125,6 @@ enum operand_how {
     /* Named by ModRM.rm, or memory. */
     HOW_E,
     HOW_E_BYTE, /* a byte register: SPL to DIL, or AH to BH */
-    HOW_E_V,    /* a register of the operand size, memory of `size` */
-    HOW_E_D,    /* a 32-bit register, memory of `size` */
     HOW_W,
     HOW_Q,
     HOW_KE,
@@ -173,16 +172,16 @@ enum operand_how {
 };
 
 enum size_group {
-    SIZE_BY_NOTHING, /* two groups */
-    SIZE_BY_OPERAND = 2,
-    SIZE_BY_W,
-    SIZE_BY_MODE,
+    SIZE_BY_NOTHING, /* three groups */
+    SIZE_BY_OPERAND = 3,
+    SIZE_BY_MODE, /* not 64-bit, 64-bit, and there with W */
     SIZE_BY_ADDRESS,
     SIZE_BY_VECTOR,
-    SIZE_GROUPS = 8,
+    SIZE_GROUPS = 8, /* one more for what is no size of an operand: see default_sizes[] */
 };
 
-/* A size is a row of eight in one of eight groups; the group says what it depends on (struct state). */
+/* A size is a row of eight in one of eight groups; the group says what it depends on (struct state). Where a
+ * register has another size than memory in its place, the row has both. */
 enum operand_size {
     /* Fixed */
     SIZE_0,
@@ -198,6 +197,10 @@ enum operand_size {
     SIZE_512,
     SIZE_576,
     SIZE_1024,
+    SIZE_1_X, /* of a vector register, whose name is of 16 bytes or more */
+    SIZE_2_X,
+    SIZE_4_X,
+    SIZE_8_X,
     /* By operand size */
     SIZE_V = SIZE_BY_OPERAND * 8,
     SIZE_Z,    /* 2 or 4 */
@@ -205,12 +208,16 @@ enum operand_size {
     SIZE_P,    /* a far pointer: operand size + 2 */
     SIZE_ENV,  /* x87 environment: 14 or 28 */
     SIZE_SAVE, /* x87 state: 94 or 108 */
-    /* By W in 64-bit mode: 4 or 8 */
-    SIZE_Y = SIZE_BY_W * 8,
+    SIZE_0_V,  /* memory of 0, 2, a register of the operand size */
+    SIZE_2_V,
     /* By mode */
-    SIZE_S = SIZE_BY_MODE * 8, /* a descriptor table register: 6, or 10 in 64-bit mode */
-    SIZE_M,                    /* 4, or 8 in 64-bit mode: control registers */
-    SIZE_2Y,                   /* twice that: BNDMOV */
+    SIZE_Y = SIZE_BY_MODE * 8, /* 4, or 8 with W */
+    SIZE_1_Y,                  /* memory of 1, 2, 4, a register of 4, or 8 with W */
+    SIZE_2_Y,
+    SIZE_4_Y,
+    SIZE_S,  /* a descriptor table register: 6, or 10 in 64-bit mode */
+    SIZE_M,  /* 4, or 8 in 64-bit mode: control registers */
+    SIZE_2M, /* twice that: BNDMOV */
     /* By address size */
     SIZE_ADDR = SIZE_BY_ADDRESS * 8,
     /* By vector length */
@@ -224,11 +231,12 @@ enum operand_size {
 /* What the shape asks of the instruction, beyond the path that led there. */
 enum shape_check {
     CHECK_MODRM = 1u << 0,
-    CHECK_MEM = 1u << 1, /* no register form */
-    CHECK_REG = 1u << 2, /* no memory form */
-    CHECK_IMM_SHIFT = 3, /* 4 bits: enum shape_imm */
-    CHECK_D64 = 1u << 7, /* operand size 64 by default in 64-bit mode */
-    CHECK_F64 = 1u << 8, /* the same, and Intel ignores 66: near branches */
+    CHECK_MEM = 1u << 1,               /* no register form */
+    CHECK_REG = 1u << 2,               /* no memory form */
+    CHECK_IMM_SHIFT = 3,               /* 4 bits: enum shape_imm */
+    CHECK_D64 = 1u << 7,               /* operand size 64 by default in 64-bit mode */
+    CHECK_F64 = 1u << 8,               /* the same, and Intel ignores 66: near branches */
+    CHECK_FAR = CHECK_D64 | CHECK_F64, /* neither: a far branch */
     CHECK_NOT64 = 1u << 9,
     CHECK_ONLY64 = 1u << 10,
     CHECK_PROTECTED = 1u << 11,

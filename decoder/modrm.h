@@ -51,7 +51,7 @@ STAGE void index_decode(struct state *state, unsigned checks)
     if (vsib) {
         unsigned size = insn->vector_length >> (vsib - 1);
         insn->attributes |= INSN_VSIB;
-        insn->index = (uint8_t)(index | state->v_high);
+        insn->index = (uint8_t)(index | state_v_high(state));
         insn->index_size = (uint8_t)(size < 16 ? 16 : size);
     } else {
         index |= (insn->rex & INSN_REX_X4) >> 1;
@@ -94,16 +94,18 @@ STAGE int modrm_decode(struct state *state, unsigned checks)
     if (!state_has(state, 1))
         return DECODE_MORE;
     unsigned modrm = *state->at++;
-    insn->modrm = (uint8_t)modrm;
-    if (modrm >= 0xc0 || checks & CHECK_ANYMOD)
+    insn->modrm = state->low = (uint8_t)modrm;
+    if (modrm >= 0xc0)
         return checks & CHECK_MEM ? INSN_INVALID : INSN_OK;
-    if (checks & CHECK_REG)
-        return INSN_INVALID;
+    if (RARE(checks & (3u << CHECK_VSIB_SHIFT | CHECK_SIBMEM | CHECK_ANYMOD | CHECK_REG))) {
+        if (checks & CHECK_ANYMOD)
+            return INSN_OK;
+        if (checks & CHECK_REG || (modrm & 7) != 4 || insn->address_size == 2)
+            return INSN_INVALID;
+    }
     insn->attributes |= INSN_HAS_MEMORY;
     state->memory_last = HOW_RM_LAST;
-    if (checks & (3u << CHECK_VSIB_SHIFT | CHECK_SIBMEM) && ((modrm & 7) != 4 || insn->address_size == 2))
-        return INSN_INVALID;
-    if (insn->address_size == 2)
+    if (RARE(insn->address_size == 2))
         return memory16(state, modrm >> 6, modrm & 7);
     return memory32(state, modrm >> 6, modrm & 7, checks);
 }
@@ -111,9 +113,12 @@ STAGE int modrm_decode(struct state *state, unsigned checks)
 static const struct {
     uint8_t size; /* 0: of the operand */
     uint8_t more; /* bytes of imm2 */
+    uint8_t sign; /* extended by it */
+    uint8_t unused;
 } immediates[16] = {
-    [IMM_1] = {1, 0},   [IMM_S1] = {1, 0}, [IMM_2] = {2, 0}, [IMM_2_1] = {2, 1},
-    [IMM_1_1] = {1, 1}, [IMM_4] = {4, 0},  [IMM_8] = {8, 0}, [IMM_FAR] = {0, 2},
+    [IMM_1] = {1, 0, 0},   [IMM_S1] = {1, 0, 1},  [IMM_2] = {2, 0, 0},     [IMM_2_1] = {2, 1, 0},
+    [IMM_1_1] = {1, 1, 0}, [IMM_4] = {4, 0, 0},   [IMM_8] = {8, 0, 0},     [IMM_FAR] = {0, 2, 0},
+    [IMM_Z] = {0, 0, 1},   [IMM_REL] = {0, 0, 1}, [IMM_MOFFS] = {0, 0, 1},
 };
 
 /* The immediate's low `size` bytes, extended by zeros or by the sign. Eight bytes at once where there are so
@@ -121,7 +126,7 @@ static const struct {
 STAGE uint64_t immediate_read(const struct state *state, unsigned size, bool is_signed)
 {
     unsigned unused = 64 - 8 * size;
-    uint64_t value = state_has(state, 8) ? read_bytes(state->at, 8) : read_bytes(state->at, size);
+    uint64_t value = RARE(!state_has(state, 8)) ? read_bytes(state->at, size) : read_bytes(state->at, 8);
     value <<= unused;
     return is_signed ? (uint64_t)((int64_t)value >> unused) : value >> unused;
 }
@@ -140,17 +145,17 @@ STAGE int immediate_decode(struct state *state, unsigned kind)
     unsigned size = immediates[kind].size;
     if (!size)
         size = immediate_size(insn, kind);
-    if (!state_has(state, size + immediates[kind].more))
+    if (RARE(!state_has(state, size + immediates[kind].more)))
         return DECODE_MORE;
-    uint64_t value = immediate_read(state, size, insn->attributes & INSN_IMM_SIGNED || kind == IMM_MOFFS);
+    uint64_t value = immediate_read(state, size, immediates[kind].sign);
     state->at += size;
-    if (kind == IMM_MOFFS) {
+    if (RARE(kind == IMM_MOFFS)) {
         insn->disp = (int64_t)value;
         return INSN_OK;
     }
     insn->imm = value;
     state->imm_size = (uint8_t)size;
-    if (immediates[kind].more) {
+    if (RARE(immediates[kind].more)) {
         insn->imm2 = (uint16_t)read_bytes(state->at, immediates[kind].more);
         state->at += immediates[kind].more;
     }

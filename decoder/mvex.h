@@ -55,7 +55,7 @@ MVEX_SMALL static int mvex_prefix(struct state *state)
     insn->encoding = INSN_MVEX;
     vector_fields(state, first, second);
     insn->rex |= first & 0x10 ? 0 : INSN_REX_R4;
-    state->v_high = third & 8 ? 0 : 16;
+    state->vector = third & VECTOR_HIGH ? 0 : VECTOR_HIGH;
     insn->imm2 = third >> 4;
     insn->mask = third & 7;
     insn->map = first & 15;
@@ -88,9 +88,9 @@ STAGE bool mvex_fields(const struct state *state, unsigned checks)
 {
     struct insn *insn = state->insn;
     bool vsib = checks >> CHECK_VSIB_SHIFT & 3;
-    if (!(checks & CHECK_VVVV) && (insn->vvvv || (state->v_high && !vsib)))
+    if (!(checks & CHECK_VVVV) && (insn->vvvv || (state->vector & VECTOR_HIGH && !vsib)))
         return false;
-    insn->vvvv |= vsib ? 0 : state->v_high;
+    insn->vvvv |= vsib ? 0 : (uint8_t)state_v_high(state);
     return insn->mask || !(checks & CHECK_MASK_NEEDED);
 }
 
@@ -130,7 +130,7 @@ STAGE bool mvex_memory(struct insn *insn, struct insn_operand *operand, unsigned
 MVEX_SMALL static int mvex_modrm(struct state *state, unsigned checks)
 {
     struct insn *insn = state->insn;
-    unsigned modrm = insn->modrm = *state->at++;
+    unsigned modrm = insn->modrm = state->low = *state->at++;
     int status = INSN_OK;
     if (checks & (modrm >= 0xc0 ? CHECK_MEM : CHECK_REG))
         return INSN_INVALID;
@@ -154,16 +154,17 @@ MVEX_SMALL static int mvex_modrm(struct state *state, unsigned checks)
 MVEX_SMALL static bool mvex_operands(const struct state *state, const struct shape *shape, unsigned count)
 {
     struct insn *insn = state->insn;
-    uint64_t registers = registers_of(insn);
+    uint8_t registers[8];
+    registers_set(state, registers);
     insn->operand_count = count & 15;
     for (unsigned i = 0; i < count; i++) {
         struct insn_operand *operand = &insn->operands[i];
         const struct how *how = &hows[shape->operands[i].how];
         bool memory = shape->operands[i].how <= state->memory_last;
         operand->kind = memory ? INSN_MEM : how->kind;
-        operand->reg = memory ? 0 : registers >> how->shift & how->bits;
-        operand->access = (shape->operands[i].access >> 12) & 15;
-        operand->size = sizes[shape->operands[i].size][3] & 0xfff;
+        operand->reg = memory ? 0 : registers[how->from] & how->bits;
+        operand->access = (shape->operands[i].access >> 4) & 15;
+        operand->size = sizes[shape->operands[i].size][memory ? SIZES_MEMORY + 3 : 3] & 0xfff;
         if (operand->reg & how->bad)
             return false;
         if (memory && !mvex_memory(insn, operand, shape->checks))
@@ -198,31 +199,22 @@ STAGE int mvex_row_decode(struct state *state, const struct mvex_row *row)
     return checks & CHECK_SPECIAL && insn->operands[0].reg == insn->index ? INSN_INVALID : INSN_OK;
 }
 
-MVEX_SMALL static enum insn_status mvex_decode(const uint8_t *bytes, size_t len, struct insn_mode mode,
+MVEX_SMALL static enum insn_status mvex_decode(const uint8_t *bytes, const uint8_t *end, uint64_t mode,
                                                struct insn *insn)
 {
-    struct state state = {
-        .at = bytes,
-        .end = bytes + (len < INSN_BYTES_MAX ? len : INSN_BYTES_MAX),
-        .insn = insn,
-        .size_index = 2 << 3,
-    };
-    memcpy(&state.mode, &mode, sizeof(mode));
-    memset(insn, 0, sizeof(*insn));
-    insn->bits = 64;
-    insn->segment = INSN_DS;
-    insn->base = insn->index = INSN_REG_NONE;
+    uint8_t columns[SIZE_GROUPS];
+    struct state state;
+    state_init(&state, bytes, end, mode, insn);
+    state.columns = columns;
     /* APX has the bit that tells MVEX from EVEX. */
-    int status = mode.bits != 64 || mode.features & INSN_FEATURE_APX ? INSN_INVALID : mvex_prefix(&state);
+    int status = insn->bits != 64 || state_features(&state) & INSN_FEATURE_APX ? INSN_INVALID
+                                                                               : mvex_prefix(&state);
     if (!status) {
         sizes_set(&state);
         const struct mvex_row *row = mvex_find(&state);
         status = !row ? DECODE_MORE : row->opcode ? mvex_row_decode(&state, row) : INSN_INVALID;
     }
-    if (status == DECODE_MORE)
-        return len < INSN_BYTES_MAX ? INSN_NEED_BYTES : INSN_TOO_LONG;
-    insn->length = (uint8_t)(state.at - bytes);
-    return (enum insn_status)status;
+    return state_end(&state, status);
 }
 
 #endif

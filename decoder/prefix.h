@@ -43,13 +43,13 @@ STAGE int vex_decode(struct state *state, unsigned byte)
     if (byte == 0xc5) {
         unsigned last = *state->at++;
         vector_fields(state, last | 0x60, last & 0x7f);
-        state->length_bits = last >> 2 & 1;
+        state->vector = (last & 4) << 3;
     } else {
         unsigned first = *state->at++;
         unsigned last = *state->at++;
         map = first & 31;
         vector_fields(state, first, last);
-        state->length_bits = last >> 2 & 1;
+        state->vector = (last & 4) << 3;
         if (byte == 0x8f ? map > 10 : map > 7)
             return 0;
     }
@@ -74,10 +74,10 @@ STAGE int evex_decode(struct state *state)
     if (insn->bits == 64)
         insn->rex |= (first & 0x10 ? 0 : INSN_REX_R4) | (first & 8 ? INSN_REX_B4 : 0) |
                      (second & 4 ? 0 : INSN_REX_X4);
-    state->v_high = third & 8 ? 0 : 16;
-    state->length_bits = third >> 5 & 3;
-    state->evex_b = third >> 4 & 1;
-    state->notable = state->evex_z = third >> 7 & 1;
+    state->vector = (uint8_t)(third ^ VECTOR_HIGH);
+    state->notable = third & VECTOR_Z ? NOTABLE_MORE : 0;
+    if (!apx && (insn->rex & INSN_REX_R4 || state->vector & VECTOR_HIGH))
+        state->notable |= NOTABLE_HIGH;
     insn->mask = third & 7;
     insn->map = first & 7;
     insn->opcode = state->at[3];
@@ -118,7 +118,7 @@ STAGE int rex2_decode(struct state *state)
     unsigned payload = *state->at++;
     state->insn->opcode = *state->at++;
     state->size_index |= payload >> 1 & 4;
-    state->notable = 1;
+    state->notable = NOTABLE_MORE;
     return rex2_node(state->insn, payload);
 }
 
@@ -131,7 +131,7 @@ STAGE int escape_decode(struct state *state)
     unsigned byte = *state->at++;
     if (byte == 0x0f) {
         insn->encoding = INSN_3DNOW;
-        state->notable = 1;
+        state->notable = NOTABLE_MORE;
         insn->map = 1;
         return (int)space_node(SPACE_3DNOW, decoder_spaces[SPACE_3DNOW].first); /* as good as any */
     }
@@ -177,7 +177,7 @@ STAGE void repeat_prefix(struct state *state, unsigned byte)
     insn->prefixes &= (uint16_t) ~(INSN_PREFIX_REP | INSN_PREFIX_REPNE);
     insn->prefixes |= byte == 0xf3 ? INSN_PREFIX_REP : INSN_PREFIX_REPNE;
     state->prefix = byte == 0xf3 ? 2 : 3;
-    state->notable = 1;
+    state->notable = NOTABLE_MORE;
 }
 
 STAGE int opcode_decode(struct state *state)
@@ -235,7 +235,7 @@ STAGE int opcode_decode(struct state *state)
             break;
         case BYTE_LOCK:
             insn->prefixes |= INSN_PREFIX_LOCK;
-            state->notable = 1;
+            state->notable = NOTABLE_MORE;
             break;
         default:
             repeat_prefix(state, byte);

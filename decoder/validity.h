@@ -18,17 +18,17 @@ STAGE bool broadcast_set(struct state *state, unsigned checks)
         if (!(checks >> CHECK_BROADCAST_SHIFT & 3) || checks & CHECK_COMPRESSED)
             return false;
         insn->attributes |= INSN_BROADCAST;
-        state->element = (uint8_t)element_size(checks);
-        state->notable = 1;
+        state->notable |= NOTABLE_MORE;
         return true;
     }
     if (!(checks & (CHECK_ER | CHECK_SAE)))
         return false;
     if (!(checks & CHECK_SAE))
-        insn->attributes |= INSN_ROUNDING | INSN_SAE | (uint32_t)state->length_bits << INSN_ROUNDING_SHIFT;
+        insn->attributes |= INSN_ROUNDING | INSN_SAE | state_length_bits(state) << INSN_ROUNDING_SHIFT;
     else if (!(checks & CHECK_ER))
         insn->attributes |= INSN_SAE;
-    state->length_bits = insn->attributes & INSN_SCALAR ? 0 : 2;
+    state->vector &= (uint8_t) ~(3u << VECTOR_LENGTH_SHIFT);
+    state->vector |= insn->attributes & INSN_SCALAR ? 0 : 2u << VECTOR_LENGTH_SHIFT;
     return true;
 }
 
@@ -37,14 +37,14 @@ STAGE bool mask_valid(const struct state *state, unsigned checks)
     const struct insn *insn = state->insn;
     if (insn->mask ? !(checks & CHECK_MASK) : checks & CHECK_MASK_NEEDED)
         return false;
-    return !state->evex_z || (insn->mask && checks & CHECK_ZEROING);
+    return !(state->vector & VECTOR_Z) || (insn->mask && checks & CHECK_ZEROING);
 }
 
 /* Of EVEX in map 4: what is not in struct insn yet, in one value: fields that must be 0, V', W, the prefix.
  */
 STAGE unsigned apx_fields(const struct state *state)
 {
-    return state->length_bits | (unsigned)state->evex_z << 2 | (unsigned)state->v_high << 4 |
+    return state_length_bits(state) | (state->vector & VECTOR_Z) >> 5 | state_v_high(state) << 4 |
            STATE_WIDE(state) << 12 | (unsigned)state->prefix << 16;
 }
 
@@ -92,15 +92,16 @@ STAGE bool vector_valid(struct state *state, unsigned checks, bool exact)
     if (insn->encoding == INSN_EVEX) {
         if (insn->map == 4)
             return apx_valid(insn, checks, apx_fields(state), exact);
-        if (state->evex_b && !broadcast_set(state, checks))
+        if (state->vector & VECTOR_B && !broadcast_set(state, checks))
             return false;
         if (!mask_valid(state, checks))
             return false;
-        insn->attributes |= state->evex_z ? INSN_ZEROING : 0;
+        insn->attributes |= state->vector & VECTOR_Z ? INSN_ZEROING : 0;
     }
-    if (state->length_bits == 3 || !(checks & CHECK_L128 << state->length_bits))
+    unsigned length_bits = state_length_bits(state);
+    if (length_bits == 3 || !(checks & CHECK_L128 << length_bits))
         return false;
-    insn->vector_length = (uint8_t)(insn->attributes & INSN_SCALAR ? 16 : 16 << state->length_bits);
+    insn->vector_length = (uint8_t)(insn->attributes & INSN_SCALAR ? 16 : 16 << length_bits);
     if (checks & (STATE_WIDE(state) ? CHECK_W0 : CHECK_W1))
         return false;
     if (state->prefix)
@@ -113,15 +114,15 @@ STAGE bool vector_valid(struct state *state, unsigned checks, bool exact)
     }
     if (!(checks & CHECK_VVVV) && insn->vvvv)
         return false;
-    if (!(checks & (CHECK_VVVV | 3u << CHECK_VSIB_SHIFT)) && state->v_high)
+    if (!(checks & (CHECK_VVVV | 3u << CHECK_VSIB_SHIFT)) && state->vector & VECTOR_HIGH)
         return false;
     if (insn->bits != 64) {
-        if (state->v_high)
+        if (state->vector & VECTOR_HIGH)
             return false;
         insn->vvvv &= 7;
         insn->rex = checks & CHECK_W1 ? INSN_REX_W : 0; /* a part of the opcode, never a 64-bit register */
     } else if (!(checks >> CHECK_VSIB_SHIFT & 3)) {
-        insn->vvvv |= state->v_high;
+        insn->vvvv |= (uint8_t)state_v_high(state);
     }
     return true;
 }

@@ -102,7 +102,7 @@ static const struct {
     {"0", SIZE_0},     {"b", SIZE_1},       {"w", SIZE_2},       {"d", SIZE_4},       {"q", SIZE_8},
     {"dq", SIZE_16},   {"qq", SIZE_32},     {"oq", SIZE_64},     {"t", SIZE_10},      {"v", SIZE_V},
     {"y", SIZE_Y},     {"z", SIZE_Z},       {"a", SIZE_A},       {"p", SIZE_P},       {"s", SIZE_S},
-    {"m", SIZE_M},     {"addr", SIZE_ADDR}, {"env", SIZE_ENV},   {"save", SIZE_SAVE}, {"2y", SIZE_2Y},
+    {"m", SIZE_M},     {"addr", SIZE_ADDR}, {"env", SIZE_ENV},   {"save", SIZE_SAVE}, {"2y", SIZE_2M},
     {"x", SIZE_X},     {"xh", SIZE_XH},     {"xq", SIZE_XQ},     {"xo", SIZE_XO},     {"dd", SIZE_DDUP},
     {"ss", SIZE_4},    {"sd", SIZE_8},      {"ps", SIZE_X},      {"pd", SIZE_X},      {"48", SIZE_48},
     {"512", SIZE_512}, {"576", SIZE_576},   {"1024", SIZE_1024}, {"sh", SIZE_2},      {"ph", SIZE_X},
@@ -182,6 +182,11 @@ static void needs_apply(struct row *row, unsigned needs)
         row->given |= 1u << DIM_MOD;
 }
 
+static bool is_vector(unsigned how)
+{
+    return how == HOW_W || how == HOW_V || how == HOW_H || how == HOW_L;
+}
+
 static bool add(struct row *row, unsigned how, unsigned size, unsigned needs, unsigned imm)
 {
     if (row->operand_count == 4)
@@ -189,6 +194,8 @@ static bool add(struct row *row, unsigned how, unsigned size, unsigned needs, un
     needs_apply(row, needs);
     if (size == SIZE_1 && (how == HOW_E || how == HOW_G || how == HOW_Z))
         how = how == HOW_E ? HOW_E_BYTE : how == HOW_G ? HOW_G_BYTE : HOW_Z_BYTE;
+    if (is_vector(how) && size >= SIZE_1 && size <= SIZE_8)
+        size += SIZE_1_X - SIZE_1;
     if (imm == IMM_1 && row->imm == IMM_1 && how == HOW_IMM) {
         row->imm = IMM_1_1;
         how = HOW_IMM2;
@@ -219,7 +226,13 @@ static bool plain_parse(struct row *row, const char *token)
         if (!size_parse(memory, &size))
             return false;
         char wide = token[strlen(token) - 1];
-        return add(row, wide == 'v' ? HOW_E_V : wide == 'd' ? HOW_E_D : HOW_E, size, NEEDS_MODRM, 0);
+        if (wide == 'v' && (size == SIZE_0 || size == SIZE_2))
+            size = size ? SIZE_2_V : SIZE_0_V;
+        else if (wide == 'd' && size >= SIZE_1 && size <= SIZE_4)
+            size += SIZE_1_Y - SIZE_1;
+        else
+            fail(row, "no such pair of sizes: %s", token);
+        return add(row, HOW_E, size, NEEDS_MODRM, 0);
     }
     for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
         const struct method *method = &methods[i];

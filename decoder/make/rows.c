@@ -389,6 +389,8 @@ static void finish(struct row *row)
     }
     if (!row->op && ours && strcmp(class, "GENERAL") && strcmp(class, "AMX") && !mentions(row, "nonative"))
         row->op = name_find(row, "NATIVE");
+    if (!strcmp(ops[row->op], "JMP_FAR") || !strcmp(ops[row->op], "CALL_FAR"))
+        row->checks |= CHECK_FAR;
     if (!strcmp(ops[row->op], "NATIVE"))
         row->attributes |= INSN_NATIVE;
     if (row->space == SPACE_EVEX + 4 || (row->space > SPACE_EVEX && row->set[DIM_FEATURE + 4] == 2))

@@ -76,6 +76,7 @@ static unsigned shape_of(const struct row *row)
         words[0] |= INSN_HAS_MODRM;
     for (unsigned i = 0; i < row->operand_count; i++)
         words[2 + i] = OPERAND_HOW(row->operands[i]) | OPERAND_SIZE(row->operands[i]) << 8 |
+                       OPERAND_SIZE(row->operands[i]) >> 3 << 16 |
                        (uint32_t)OPERAND_ACCESS(row->operands[i]) << 28;
     for (unsigned i = 1; i + count <= shape_word_count; i++) {
         if (!memcmp(&shape_words[i], words, count * sizeof(*words)))
