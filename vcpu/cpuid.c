@@ -98,7 +98,7 @@ static void adapt_entry(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsign
     case 0x80000004:
         /* The brand string, which not every KVM passes on. */
         if (!(entry->eax | entry->ebx | entry->ecx | entry->edx))
-            __get_cpuid(entry->function, &entry->eax, &entry->ebx, &entry->ecx, &entry->edx);
+            __cpuid(entry->function, entry->eax, entry->ebx, entry->ecx, entry->edx);
         break;
     case 0x80000008:
     case 0x8000001e:

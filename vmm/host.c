@@ -96,7 +96,8 @@ static bool module_is_loaded(const char *name)
 bool host_is_intel(void)
 {
     unsigned eax, ebx, ecx, edx;
-    return __get_cpuid(0, &eax, &ebx, &ecx, &edx) && ebx == signature_INTEL_ebx;
+    __cpuid(0, eax, ebx, ecx, edx);
+    return ebx == signature_INTEL_ebx;
 }
 
 /* CPUID tells more than a module's name, which a kernel that has them built in may not show. */
