@@ -245,6 +245,9 @@ static int open_fd(const struct block_config *config, struct file_store *file, s
     if (!S_ISREG(status.st_mode) && !S_ISBLK(status.st_mode))
         return error_set(error, -EINVAL, "%s: neither a regular file nor a block device", config->path);
     file->is_device = S_ISBLK(status.st_mode);
+    /* io_uring would refuse, not wait, where the file system cannot do without. */
+    if (fcntl(file->fd, F_SETFL, 0))
+        return error_set_errno(error, -errno, "%s", config->path);
     return 0;
 }
 

@@ -29,6 +29,7 @@ struct uring {
     struct file_store *file;
     struct io_uring ring;
     unsigned in_flight;
+    bool is_running; /* run_ring is: a kick from inside of a `done` is left to it */
     int event_fd;
     struct event_source completions;
     struct block_request *full_first, **full_end; /* what the ring had no room for */
@@ -76,6 +77,13 @@ static void uring_submit(void *engine, struct block_request *request)
     prepare(uring, sqe, request);
 }
 
+/* Not done, through no fault of the file: the kernel cancels what a thread that ends has in flight, and the
+ * loop's thread ends when a machine is paused. */
+static bool is_put_off(int count)
+{
+    return count == -EAGAIN || count == -EINTR || count == -ECANCELED;
+}
+
 /* The number of bytes that came, or a negative errno, to the result of the request. */
 static int result_of(struct uring *uring, const struct block_request *request, int count)
 {
@@ -83,7 +91,7 @@ static int result_of(struct uring *uring, const struct block_request *request, i
     if (request->operation > BLOCK_FLUSH)
         return store->ops->run(store->self, request);
     if (count < 0 || request->operation == BLOCK_FLUSH)
-        return count == -EAGAIN || count == -EINTR ? store->ops->run(store->self, request) : count;
+        return is_put_off(count) ? store->ops->run(store->self, request) : count;
     return (uint64_t)count == request->len ? 0 : store->ops->run(store->self, request);
 }
 
@@ -116,28 +124,48 @@ static void submit_waiting(struct uring *uring)
     }
 }
 
-/* What the kernel does not take now (it is out of memory) is tried again by the loop. */
-static void submit_all(struct uring *uring)
+/* The kernel may take fewer than there are. What it does not take now (it is out of memory) is tried again by
+ * the loop: false. */
+static bool submit_all(struct uring *uring)
 {
     uint64_t one = 1;
-    if (io_uring_sq_ready(&uring->ring) && io_uring_submit(&uring->ring) < 0 &&
-        write(uring->event_fd, &one, sizeof(one)) < 0)
-        return; /* only where the counter is full: it rings already */
+    submit_waiting(uring);
+    while (io_uring_sq_ready(&uring->ring)) {
+        if (io_uring_submit(&uring->ring) > 0)
+            continue;
+        /* Fails only where the counter is full: it rings already. */
+        ssize_t written = write(uring->event_fd, &one, sizeof(one));
+        (void)written;
+        return false;
+    }
+    return true;
+}
+
+/* A `done` may have submitted more. */
+static bool submit_and_reap(struct uring *uring)
+{
+    bool any = false;
+    while (submit_all(uring) && reap(uring))
+        any = true;
+    return any;
 }
 
 /* Submits, and reaps what is done at once, without a signal of the eventfd for it. */
 static void run_ring(struct uring *uring)
 {
+    if (uring->is_running)
+        return;
+    uring->is_running = true;
     bool any = reap(uring);
     io_uring_cq_eventfd_toggle(&uring->ring, false);
-    submit_waiting(uring);
-    submit_all(uring);
-    any |= reap(uring);
+    any |= submit_and_reap(uring);
     io_uring_cq_eventfd_toggle(&uring->ring, true);
-    /* What came between the two gave no signal. */
+    /* What came between the two gave no signal. The kernel adds an entry before it looks at the flag; we set
+     * the flag before we look for an entry. */
+    __atomic_thread_fence(__ATOMIC_SEQ_CST);
     any |= reap(uring);
-    submit_waiting(uring);
-    submit_all(uring);
+    any |= submit_and_reap(uring);
+    uring->is_running = false;
     if (any && uring->block->config.batch_done)
         uring->block->config.batch_done(uring->block->config.owner);
 }
@@ -161,7 +189,8 @@ static void wait_for_all(struct uring *uring)
 {
     struct io_uring_cqe *cqe;
     while (uring->in_flight) {
-        if (io_uring_wait_cqe(&uring->ring, &cqe))
+        io_uring_submit_and_wait(&uring->ring, 1); /* some may never have been taken */
+        if (io_uring_peek_cqe(&uring->ring, &cqe))
             continue;
         uring->in_flight -= io_uring_cqe_get_data(cqe) != NULL;
         io_uring_cqe_seen(&uring->ring, cqe);
