@@ -15,6 +15,7 @@
  */
 #include <errno.h>
 #include <fcntl.h>
+#include <libgen.h>
 #include <pthread.h>
 #include <stdlib.h>
 #include <string.h>
@@ -244,6 +245,18 @@ static const struct store_ops overlay_ops = {
 
 /* ---- Opening ---- */
 
+/* A new file's name is stable when its folder is. */
+static int sync_folder(const char *path)
+{
+    char *copy = strdup(path);
+    int fd = copy ? open(dirname(copy), O_RDONLY | O_DIRECTORY | O_CLOEXEC) : -1;
+    int result = fd < 0 || fsync(fd) ? -errno : 0;
+    if (fd >= 0)
+        close(fd);
+    free(copy);
+    return result;
+}
+
 static int write_header(struct overlay *overlay, const char *path, struct vmm_error *error)
 {
     uint8_t header[HEADER_BYTES] = {0};
@@ -255,7 +268,14 @@ static int write_header(struct overlay *overlay, const char *path, struct vmm_er
      */
     if (ftruncate(overlay->fd, (off_t)(overlay->data_offset + overlay->store.info.bytes)))
         return error_set_errno(error, -errno, "%s: cannot make an overlay", path);
+    /* The map's room now, where the file system can, so that a flush meets no full disk. */
+    if (fallocate(overlay->fd, 0, HEADER_BYTES, (off_t)overlay->bitmap_bytes) && errno == ENOSPC)
+        return error_set_errno(error, -ENOSPC, "%s: cannot make an overlay", path);
     int result = write_bytes(overlay->fd, header, sizeof(header), 0);
+    if (!result && fsync(overlay->fd))
+        result = -errno;
+    if (!result)
+        result = sync_folder(path);
     return result ? error_set_errno(error, result, "%s: cannot write", path) : 0;
 }
 
