@@ -31,6 +31,8 @@
 #define DISCARD_SECTORS_MAX (1u << 22) /* of one range: 2 GiB */
 #define RANGES_MAX          16         /* of one request */
 
+#define WRITEBACK_UNSET 0xff
+
 /* From the pop of its chain to the push. */
 struct request {
     struct virtio_blk *blk;
@@ -64,8 +66,10 @@ struct virtio_blk {
     struct virtio *virtio;
     struct block *block;
     char serial[VIRTIO_BLK_SERIAL_MAX];
-    uint8_t writeback; /* atomic; 5.2.5: 0 makes every write stable */
-    uint64_t bytes;    /* atomic: the capacity */
+    uint8_t writeback; /* atomic; 5.2.5: 0 makes every write stable; WRITEBACK_UNSET: what was negotiated */
+    /* The host tells of what it could not make stable only once, so no later flush may claim that it is. */
+    bool has_lost;
+    uint64_t bytes; /* atomic: the capacity */
     struct limit limit;
     struct event_timer refill;
     bool is_throttled;
@@ -76,6 +80,9 @@ struct virtio_blk {
     pthread_cond_t idle;
     struct disk_queue queues[VIRTIO_QUEUES_MAX];
 };
+
+/* Whether a write may be done before it is stable (5.2.5.2, 5.2.6.2). */
+bool blk_has_cache(const struct virtio_blk *blk);
 
 /* request.c: what became of a request that was read. */
 enum request_next {

@@ -26,6 +26,7 @@ int queues_create(struct virtio_blk *blk, struct vmm_error *error)
         queue->requests = calloc(QUEUE_SIZE, sizeof(*queue->requests));
         if (!queue->requests)
             return error_set(error, -ENOMEM, "%s: out of memory", blk->config.name);
+        queue->is_halted = true; /* until the first notification */
     }
     return 0;
 }
@@ -71,6 +72,15 @@ static void push(struct request *request)
     give_request(request);
 }
 
+/* What the request is about, on the disk. */
+static uint64_t request_bytes(const struct request *request)
+{
+    uint64_t bytes = request->range_count ? 0 : request->block.len;
+    for (unsigned i = 0; i < request->range_count; i++)
+        bytes += request->ranges[i].len;
+    return bytes;
+}
+
 static void submit_range(struct request *request)
 {
     const struct range *range = &request->ranges[request->next_range++];
@@ -100,8 +110,10 @@ static void finish(struct block_request *block, int result)
     }
     trace_request_done(blk->config.name, trace_operations[block->operation], request->chain.id, result);
     blk->counts.operations[block->operation]++;
-    blk->counts.bytes[block->operation] += block->len;
+    blk->counts.bytes[block->operation] += request_bytes(request);
     blk->counts.errors += result != 0;
+    if (result && (block->operation == BLOCK_FLUSH || (block->is_stable && result == -EIO)))
+        blk->has_lost = true;
     *request->status = result ? BLK_S_IOERR : BLK_S_OK;
     push(request);
     queue->has_news = true;
@@ -122,7 +134,8 @@ static void submit(struct request *request)
     struct block_request *block = &request->block;
     block->done = on_done;
     block->owner = request;
-    limit_take(&blk->limit, block->len);
+    /* A discard moves no bytes; zeroes may be written one by one. */
+    limit_take(&blk->limit, block->operation == BLOCK_DISCARD ? 0 : request_bytes(request));
     blk->queues[request->queue].in_flight++;
     trace_request_issue(blk->config.name, trace_operations[block->operation], request->chain.id,
                         block->offset, block->len);

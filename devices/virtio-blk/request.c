@@ -76,15 +76,6 @@ static bool is_read_only(const struct virtio_blk *blk)
     return block_info(blk->block)->read_only;
 }
 
-/* 5.2.6.2: without a cache that the driver knows of, a write is stable when it is done. */
-static bool writes_through(const struct virtio_blk *blk)
-{
-    uint64_t features = virtio_features(blk->virtio);
-    if (features & BLK_F_CONFIG_WCE)
-        return !__atomic_load_n(&blk->writeback, __ATOMIC_RELAXED);
-    return !(features & BLK_F_FLUSH);
-}
-
 static enum request_next read_transfer(struct request *request, bool is_write, uint64_t sector,
                                        const struct iovec *data, unsigned count)
 {
@@ -97,7 +88,7 @@ static enum request_next read_transfer(struct request *request, bool is_write, u
     if (!len)
         return finish(request, BLK_S_OK);
     request->block.operation = is_write ? BLOCK_WRITE : BLOCK_READ;
-    request->block.is_stable = is_write && writes_through(blk);
+    request->block.is_stable = is_write && !blk_has_cache(blk);
     request->block.offset = offset;
     request->block.len = len;
     request->block.segments = data;
@@ -108,6 +99,11 @@ static enum request_next read_transfer(struct request *request, bool is_write, u
 static enum request_next read_flush(struct request *request)
 {
     request->block.operation = BLOCK_FLUSH;
+    if (request->blk->has_lost) {
+        request->blk->counts.errors++;
+        *request->status = BLK_S_IOERR;
+        return REQUEST_DONE;
+    }
     return REQUEST_SUBMIT;
 }
 
@@ -154,7 +150,7 @@ static enum request_next read_ranges(struct request *request, bool is_discard, s
             return finish(request, status);
     }
     request->block.operation = is_discard ? BLOCK_DISCARD : BLOCK_WRITE_ZEROES;
-    request->block.is_stable = writes_through(request->blk);
+    request->block.is_stable = !blk_has_cache(request->blk);
     return REQUEST_SUBMIT;
 }
 

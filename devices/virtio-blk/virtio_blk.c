@@ -32,6 +32,16 @@ static uint8_t log2_of(uint32_t value)
     return (uint8_t)__builtin_ctz(value);
 }
 
+/* A driver that knows no flush could never make a write stable. */
+bool blk_has_cache(const struct virtio_blk *blk)
+{
+    uint64_t features = virtio_features(blk->virtio);
+    uint8_t writeback = __atomic_load_n(&blk->writeback, __ATOMIC_RELAXED);
+    if (writeback == WRITEBACK_UNSET)
+        return features & BLK_F_FLUSH || !(virtio_status(blk->virtio) & VIRTIO_FEATURES_OK);
+    return writeback;
+}
+
 /* Made anew for each read: few, and never in a hurry. */
 static void config_read(void *device, uint32_t offset, void *to, unsigned len)
 {
@@ -44,7 +54,7 @@ static void config_read(void *device, uint32_t offset, void *to, unsigned len)
     store_le32(bytes + CONFIG_SEG_MAX, SEGMENTS_MAX - 2);
     store_le32(bytes + CONFIG_BLK_SIZE, block_size);
     bytes[CONFIG_PHYSICAL_EXP] = (uint8_t)(log2_of(physical) - log2_of(block_size));
-    bytes[CONFIG_WRITEBACK] = __atomic_load_n(&blk->writeback, __ATOMIC_RELAXED);
+    bytes[CONFIG_WRITEBACK] = blk_has_cache(blk);
     store_le16(bytes + CONFIG_NUM_QUEUES, (uint16_t)blk->config.queue_count);
     store_le32(bytes + CONFIG_MAX_DISCARD_SECTORS, DISCARD_SECTORS_MAX);
     store_le32(bytes + CONFIG_MAX_DISCARD_SEG, RANGES_MAX);
@@ -66,7 +76,7 @@ static void config_write(void *device, uint32_t offset, const void *from, unsign
 static void reset(void *device)
 {
     struct virtio_blk *blk = device;
-    __atomic_store_n(&blk->writeback, 1, __ATOMIC_RELAXED);
+    __atomic_store_n(&blk->writeback, WRITEBACK_UNSET, __ATOMIC_RELAXED);
 }
 
 static const struct virtio_ops blk_ops = {.config_read = config_read,
@@ -147,7 +157,7 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_blk 
     if (!blk)
         return error_set(error, -ENOMEM, "%s: out of memory", config->name);
     blk->config = *config;
-    blk->writeback = 1;
+    blk->writeback = WRITEBACK_UNSET;
     init_lock(blk);
     limit_init(&blk->limit, config->operations_limit, config->bytes_limit, event_now_ns());
     event_timer_init(&blk->refill, config->loop, queue_refilled, blk);
