@@ -21,6 +21,17 @@ add_custom_command(OUTPUT "${VMM_ARCHIVE}"
   DEPENDS vmm_static WORKING_DIRECTORY "${CMAKE_BINARY_DIR}/install" VERBATIM)
 add_custom_target(vmm_archive ALL DEPENDS "${VMM_ARCHIVE}")
 
+# The prefix is found from where the file lies: `cmake --install --prefix` may put it elsewhere than configured.
+if(IS_ABSOLUTE "${CMAKE_INSTALL_LIBDIR}" OR IS_ABSOLUTE "${CMAKE_INSTALL_INCLUDEDIR}")
+  set(PC_PREFIX "${CMAKE_INSTALL_PREFIX}")
+  set(PC_LIBDIR "${CMAKE_INSTALL_FULL_LIBDIR}")
+  set(PC_INCLUDEDIR "${CMAKE_INSTALL_FULL_INCLUDEDIR}")
+else()
+  file(RELATIVE_PATH PC_PREFIX "/prefix/${CMAKE_INSTALL_LIBDIR}/pkgconfig" "/prefix")
+  string(REGEX REPLACE "/$" "" PC_PREFIX "\${pcfiledir}/${PC_PREFIX}")
+  set(PC_LIBDIR "\${prefix}/${CMAKE_INSTALL_LIBDIR}")
+  set(PC_INCLUDEDIR "\${prefix}/${CMAKE_INSTALL_INCLUDEDIR}")
+endif()
 configure_file(cmake/libvmm.pc.in "${CMAKE_BINARY_DIR}/libvmm.pc" @ONLY)
 install(TARGETS vmm RUNTIME DESTINATION "${CMAKE_INSTALL_BINDIR}")
 install(TARGETS vmm_shared LIBRARY DESTINATION "${CMAKE_INSTALL_LIBDIR}")

@@ -68,6 +68,12 @@ for command in run doctor decode 'bench exits'; do
 done
 expect the_manual_names_every_option "not in vmm.1"
 
+found=$(cmake --install "$build" --prefix "$stage/moved" >/dev/null 2>&1 || echo "cmake --install --prefix failed"
+    real=$(realpath "$(PKG_CONFIG_PATH="$stage/moved${lib#"$prefix"}/pkgconfig" \
+        pkg-config --variable=includedir libvmm)")
+    [ "$real" = "$(realpath "$stage/moved/include")" ] || echo "includedir is $real")
+expect the_pkg_config_file_follows_another_prefix "libvmm.pc"
+
 # consume TEST COMPILER LANGUAGE_OPTIONS PKG_CONFIG_OPTION...: builds the consumer and runs it.
 consume() {
     test=$1 compiler=$2 language=$3
@@ -76,7 +82,7 @@ consume() {
         report skip "$test" "there is no $compiler"
         return
     fi
-    flags=$(PKG_CONFIG_SYSROOT_DIR="$stage" PKG_CONFIG_PATH="$lib/pkgconfig" pkg-config --cflags --libs "$@" libvmm)
+    flags=$(PKG_CONFIG_PATH="$lib/pkgconfig" pkg-config --cflags --libs "$@" libvmm)
     # shellcheck disable=SC2086
     found=$("$compiler" $language -Wall -Wextra -Wno-missing-field-initializers -Werror -o "$stage/consumer" \
         "$root/tests/api/consumer.c" $flags 2>&1 && LD_LIBRARY_PATH="$lib" "$stage/consumer" 2>&1 >/dev/null ||
