@@ -116,10 +116,12 @@ static void add_status(struct virtio *virtio, uint8_t bits)
     __atomic_fetch_or(&virtio->status, bits, __ATOMIC_ACQ_REL);
 }
 
+/* 3.1.1: a driver has acknowledged the device, and said that it is one, before it settles the features. */
 static bool features_are_fine(const struct virtio *virtio)
 {
-    return !virtio->accepts_unknown && !(virtio->accepted & ~virtio->config.features) &&
-           (virtio->accepted & VIRTIO_F_VERSION_1);
+    const uint8_t before = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER;
+    return (virtio_status(virtio) & before) == before && !virtio->accepts_unknown &&
+           !(virtio->accepted & ~virtio->config.features) && (virtio->accepted & VIRTIO_F_VERSION_1);
 }
 
 static void reset(struct virtio *virtio)

@@ -212,6 +212,22 @@ START_TEST(no_step_without_the_one_before)
 }
 END_TEST
 
+START_TEST(features_wait_for_the_driver)
+{
+    static const uint8_t too_early[] = {0, VIRTIO_ACKNOWLEDGE, VIRTIO_DRIVER};
+    struct world world;
+    setup(&world, false);
+    for (unsigned i = 0; i < ARRAY_COUNT(too_early); i++) {
+        virtio_driver_set_status(&world.driver, 0);
+        virtio_accept_features(world.virtio, 1, (uint32_t)(VIRTIO_F_VERSION_1 >> 32));
+        virtio_driver_set_status(&world.driver, too_early[i] | VIRTIO_FEATURES_OK | VIRTIO_DRIVER_OK);
+        ck_assert_uint_eq(virtio_status(world.virtio), too_early[i]);
+    }
+    ck_assert_uint_eq(world.starts, 0);
+    teardown(&world);
+}
+END_TEST
+
 START_TEST(nothing_is_looked_at_before_driver_ok)
 {
     struct world world;
@@ -584,6 +600,7 @@ void test_suite(Suite *suite)
     test_add(suite, features_are_what_was_offered);
     test_add(suite, features_are_final);
     test_add(suite, no_step_without_the_one_before);
+    test_add(suite, features_wait_for_the_driver);
     test_add(suite, nothing_is_looked_at_before_driver_ok);
     test_add(suite, a_reset_forgets_everything);
     test_add(suite, registers_of_an_enabled_queue_stay);
