@@ -155,6 +155,7 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
     if (options->timeout)
         options->config.timeout_ms = options->timeout_ms - passed_ms;
     options->serial_config.append = true;
+    run_consoles_append(&options->devices.consoles);
     return true;
 }
 

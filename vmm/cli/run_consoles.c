@@ -128,6 +128,13 @@ void run_consoles_set_escape(struct run_consoles *consoles, void (*on_escape)(vo
         }
 }
 
+void run_consoles_append(struct run_consoles *consoles)
+{
+    for (unsigned i = 0; i < consoles->console_count; i++)
+        for (size_t j = 0; j < consoles->consoles[i].config.port_count; j++)
+            consoles->consoles[i].ports[j].where.append = true;
+}
+
 int run_consoles_add(struct run_consoles *consoles, struct vmm *machine, struct vmm_error *error)
 {
     int result = 0;

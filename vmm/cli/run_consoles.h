@@ -37,6 +37,9 @@ bool run_consoles_use_stdio(const struct run_consoles *consoles);
 /* Gives those ports, where they are a terminal, the escape key of struct vmm_serial_config. */
 void run_consoles_set_escape(struct run_consoles *consoles, void (*on_escape)(void *context), void *context);
 
+/* At the guest's next start its output goes on behind what files have of the one before. */
+void run_consoles_append(struct run_consoles *consoles);
+
 int run_consoles_add(struct run_consoles *consoles, struct vmm *machine, struct vmm_error *error);
 void run_consoles_fini(struct run_consoles *consoles);
 
