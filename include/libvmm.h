@@ -324,8 +324,9 @@ void vmm_stop(struct vmm *machine);
 /* The guest's power button, which it may heed or not. Nothing without vmm_add_acpi. Any thread. */
 void vmm_press_power_button(struct vmm *machine);
 
-/* Any thread but a callback's. When vmm_pause returns, no vCPU executes until vmm_resume. Pausing twice is
- * pausing once. */
+/* Any thread but a callback's. When vmm_pause returns, no vCPU executes until vmm_resume. Devices
+ * finish what the guest has asked for: requests of disks that are under way still write to RAM. Pausing twice
+ * is pausing once. */
 void vmm_pause(struct vmm *machine);
 void vmm_resume(struct vmm *machine);
 

@@ -29,7 +29,7 @@ struct uring {
     struct file_store *file;
     struct io_uring ring;
     unsigned in_flight;
-    bool is_running; /* run_ring is: a kick from inside of a `done` is left to it */
+    bool is_running; /* run_ring is: a kick from inside of a `done` or of batch_done is left to it */
     int event_fd;
     struct event_source completions;
     struct block_request *full_first, **full_end; /* what the ring had no room for */
@@ -165,9 +165,10 @@ static void run_ring(struct uring *uring)
     __atomic_thread_fence(__ATOMIC_SEQ_CST);
     any |= reap(uring);
     any |= submit_and_reap(uring);
-    uring->is_running = false;
     if (any && uring->block->config.batch_done)
         uring->block->config.batch_done(uring->block->config.owner);
+    submit_all(uring); /* what batch_done brought; the eventfd says when it is done */
+    uring->is_running = false;
 }
 
 static void uring_kick(void *engine)

@@ -245,6 +245,66 @@ START_TEST(a_request_that_is_done_may_submit_the_next)
 }
 END_TEST
 
+struct refill {
+    struct block *block;
+    struct block_request request;
+    bool is_in_flight;
+    unsigned left, depth, depth_max;
+};
+
+static void refill_done(struct block_request *request, int result)
+{
+    struct refill *refill = request->owner;
+    ck_assert_int_eq(result, 0);
+    refill->is_in_flight = false;
+}
+
+static void refill_batch_done(void *owner)
+{
+    struct refill *refill = owner;
+    if (++refill->depth > refill->depth_max)
+        refill->depth_max = refill->depth;
+    if (!refill->is_in_flight && __atomic_load_n(&refill->left, __ATOMIC_RELAXED)) {
+        __atomic_fetch_sub(&refill->left, 1, __ATOMIC_RELAXED);
+        refill->is_in_flight = true;
+        block_submit(refill->block, &refill->request);
+        block_kick(refill->block);
+    }
+    refill->depth--;
+}
+
+/* As a disk does that had more chains than requests: the guest chooses how often, but not how deep. */
+START_TEST(a_batch_that_is_done_may_submit_the_next)
+{
+    struct disk disk;
+    const char *reason;
+    disk_init(&disk);
+    for (enum block_aio aio = BLOCK_AIO_URING; aio <= BLOCK_AIO_THREADS; aio++) {
+        struct refill refill = {.left = 100};
+        struct block_config config = {
+            .path = disk.path, .aio = aio, .batch_done = refill_batch_done, .owner = &refill};
+        if (aio == BLOCK_AIO_URING && !block_has_uring(&reason))
+            continue;
+        ck_assert_int_eq(event_loop_create(&config.loop, &disk.error), 0);
+        ck_assert_int_eq(block_open(&config, &refill.block, &disk.error), 0);
+        refill.request = (struct block_request){
+            .operation = BLOCK_DISCARD, .len = 4096, .done = refill_done, .owner = &refill};
+        refill.is_in_flight = true;
+        block_submit(refill.block, &refill.request);
+        block_kick(refill.block);
+        ck_assert_int_eq(event_loop_start(config.loop, &disk.error), 0);
+        for (unsigned ms = 0; ms < 20000 && __atomic_load_n(&refill.left, __ATOMIC_RELAXED); ms++)
+            usleep(1000);
+        event_loop_stop(config.loop);
+        ck_assert_uint_eq(refill.left, 0);
+        ck_assert_uint_eq(refill.depth_max, 1);
+        block_close(refill.block);
+        event_loop_destroy(config.loop);
+    }
+    disk_fini(&disk);
+}
+END_TEST
+
 /* A limit on the size of files stands for a full disk. */
 START_TEST(a_full_disk_loses_nothing_acknowledged)
 {
@@ -285,5 +345,6 @@ void test_suite(Suite *suite)
     test_add(suite, an_overlay_keeps_what_was_written_and_leaves_the_base);
     test_add(suite, a_damaged_overlay_is_refused);
     test_add(suite, a_request_that_is_done_may_submit_the_next);
+    test_add(suite, a_batch_that_is_done_may_submit_the_next);
     test_add(suite, a_full_disk_loses_nothing_acknowledged);
 }
