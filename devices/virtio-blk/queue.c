@@ -24,7 +24,6 @@ int queues_create(struct virtio_blk *blk, struct vmm_error *error)
     for (unsigned q = 0; q < blk->config.queue_count; q++) {
         struct disk_queue *queue = &blk->queues[q];
         queue->requests = calloc(QUEUE_SIZE, sizeof(*queue->requests));
-        queue->is_halted = true; /* until its first notify */
         if (!queue->requests)
             return error_set(error, -ENOMEM, "%s: out of memory", blk->config.name);
         queue->is_halted = true; /* until the first notification */
