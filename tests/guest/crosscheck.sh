@@ -15,9 +15,23 @@ results() {
     tr -d '\r' | grep -E '^(1\.\.|ok |not ok |Bail out!)'
 }
 
+# Two empty disks for each, where `disks` says so.
+make_disks() {
+    vmm_disks='' qemu_disks=''
+    [ -n "${disks-}" ] || return 0
+    for n in 1 2; do
+        truncate -s 8M "$work/vmm$n.img" "$work/qemu$n.img"
+        vmm_disks="$vmm_disks --disk path=$work/vmm$n.img,queues=4"
+        qemu_disks="$qemu_disks -drive file=$work/qemu$n.img,format=raw,if=none,id=d$n"
+        qemu_disks="$qemu_disks -device virtio-blk-pci,drive=d$n,disable-legacy=on,packed=on,num-queues=4"
+    done
+}
+
 # All runs end with a value at the debug-exit port, which is an odd status.
 run_vmm() {
-    timeout "$limit" "$vmm" run --mem 256M --cpus "$cpus" --cmdline "$cmdline" "$guests/$image" \
+    make_disks
+    # shellcheck disable=SC2086 # options are words
+    timeout "$limit" "$vmm" run --mem 256M --cpus "$cpus" --cmdline "$cmdline" $vmm_disks "$guests/$image" \
         </dev/null >"$work/vmm.out" 2>"$work/vmm.err"
     echo "exit status $?" >"$work/vmm.tap"
     results <"$work/vmm.out" >>"$work/vmm.tap"
@@ -27,7 +41,7 @@ run_qemu() {
     # shellcheck disable=SC2086 # the accelerator's options are words
     timeout "$limit" qemu-system-x86_64 $1 -nodefaults -display none -no-reboot -serial stdio \
         -device isa-debug-exit,iobase=0xf4,iosize=4 -m 256 -smp "$cpus" -kernel "$guests/$image" \
-        -append "$cmdline" </dev/null >"$work/qemu.out" 2>"$work/qemu.err"
+        $qemu_disks -append "$cmdline" </dev/null >"$work/qemu.out" 2>"$work/qemu.err"
     echo "exit status $?" >"$work/qemu.tap"
     results <"$work/qemu.out" >>"$work/qemu.tap"
 }
@@ -66,7 +80,7 @@ elif ! command -v qemu-system-x86_64 >/dev/null; then
     finish
 fi
 
-qemu_kvm=
+qemu_kvm='' qemu_disks=''
 find_qemu_kvm
 
 # check NAME IMAGE CPUS COMMAND-LINE [kvm]: against QEMU on KVM, too, whose firmware alone may take seconds there.
@@ -88,5 +102,8 @@ check two_cpus guest.img 2 'all' kvm
 check pvh guest-pvh.img 2 'x2apic'
 check named_tests guest.img 1 'tests=pf-not-present,mem-pages user-exit'
 check failed_test guest.img 1 'fail port-byte'
+disks=2
+check disks guest.img 2 'tests=disk-size,disk-requests,disk-zeroes,disk-split,disk-packed,disk-msix,disk-flood,disk-smp,disk-several,disk-reset,disk-hostile' kvm
+disks=
 check unknown_word guest.img 1 'no-such-test'
 finish

@@ -126,6 +126,29 @@ START_TEST(four_cpus_by_x2apic)
 }
 END_TEST
 
+#define DISK_TESTS                                                                                    \
+    "tests=disk-size,disk-requests,disk-zeroes,disk-split,disk-packed,disk-msix,disk-flood,disk-smp," \
+    "disk-several,disk-reset,disk-hostile"
+
+START_TEST(disks_by_a_driver_of_our_own)
+{
+    run.config.cpu_count = 2;
+    run.disks = 2;
+    run_kernel("guest.img", DISK_TESTS);
+    must_pass();
+    ck_assert_uint_eq(count_lines(run.output, "ok "), 11);
+    ck_assert(!strstr(run.output, "SKIP"));
+}
+END_TEST
+
+START_TEST(no_disk_is_no_failure)
+{
+    run_kernel("guest.img", DISK_TESTS);
+    must_pass();
+    must_show("ok 1 - disk-size # SKIP no virtio disk on PCI\n");
+}
+END_TEST
+
 START_TEST(split_irqchip)
 {
     run.config.cpu_count = 2;
@@ -309,6 +332,8 @@ void test_suite(Suite *suite)
     test_add(suite, elf64_with_both_headers);
     test_add_slow(suite, two_cpus, 90);
     test_add_slow(suite, four_cpus_by_x2apic, 90);
+    test_add_slow(suite, disks_by_a_driver_of_our_own, 120);
+    test_add(suite, no_disk_is_no_failure);
     test_add_slow(suite, split_irqchip, 90);
     test_add_slow(suite, eight_cpus, 90);
     test_add_slow(suite, eight_cpus_with_split_irqchip, 90);

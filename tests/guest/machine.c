@@ -4,6 +4,7 @@
  */
 #include "tests/guest/machine.h"
 
+#include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -40,6 +41,20 @@ static void image_path(char *path, size_t len, const char *name)
     snprintf(path, len, "%s/%s", folder ? folder : VMM_GUEST_DIR, name);
 }
 
+/* A file that is gone with the machine. */
+static int add_disk(struct vmm *machine, unsigned index, struct vmm_error *error)
+{
+    char path[64];
+    snprintf(path, sizeof(path), "/tmp/guest-disk-%d-%u.img", (int)getpid(), index);
+    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    ck_assert_int_eq(ftruncate(fd, 8 << 20), 0);
+    close(fd);
+    const struct vmm_disk_config disk = {.path = path, .queue_count = 4};
+    int result = vmm_add_disk(machine, &disk, error);
+    unlink(path);
+    return result;
+}
+
 static void run_machine(struct guest_run *run, const struct vmm_serial_config *serial)
 {
     struct vmm_error error = {0};
@@ -55,6 +70,8 @@ static void run_machine(struct guest_run *run, const struct vmm_serial_config *s
         result = vmm_add_debug_exit(machine, 0xf4, &error);
     if (!result)
         result = vmm_add_legacy(machine, &error);
+    for (unsigned i = 0; !result && i < run->disks; i++)
+        result = add_disk(machine, i, &error);
     if (!result)
         result = vmm_load(machine, &image, &error);
     if (!result)

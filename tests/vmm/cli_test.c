@@ -60,9 +60,8 @@ static const struct {
     {"run --timeout 5x x", "--timeout: '5x' is not a time"},
     {"run --timeout -1 x", "--timeout: '-1' is not a time"},
     {"run --timeout inf x", "--timeout: 'inf' is not a time"},
-    {"run --device scrath x",
-     "--device: there is no 'scrath'; choose from: scratch, testdev, debug-exit (did "
-     "you mean scratch?)\n"},
+    {"run --device scrath x", "--device: there is no 'scrath'; choose from: scratch, testdev, debug-exit, "
+                              "virtio-console, virtio-rng (did you mean scratch?)\n"},
     {"run --device testdev,engine=no x", "--device: engine: there is no 'no'; choose from: auto, kvm, trap"},
     {"run --device debug-exit,iobase=70000 x", "debug-exit has ports from iobase=PORT on"},
     {"run --device debug-exit,iobase=0xffff,iosize=2 x", "debug-exit has ports from iobase=PORT on"},
@@ -95,6 +94,11 @@ static const struct {
      "isa-debug-exit has no 'port=1'; it has iobase, iosize"},
     {"qemu-compat -kernel x -serial tcp:1", "-serial: 'tcp:1' is none of stdio, mon:stdio"},
     {"qemu-compat -kernel x -display gtk", "there is no display; write none\n"},
+    {"run --disk path=a,cahce=none x",
+     "--disk: a disk has no 'cahce'; did you mean 'cache'? It has path, format"},
+    {"run --disk path=a,cache=no x", "--disk: cache: there is no 'no'; choose from: writeback, none"},
+    {"run --disk readonly=on x", "--disk: which file? Write path=FILE\n"},
+    {"run --disk path=a,iops=many x", "--disk: iops=many is not a number"},
     {"qemu-compat -kernel x -nic user", "there are no network cards"},
     {"qemu-compat -kernel x -drive file=a", "disks are given to 'vmm run', see its --help\n"},
     {"qemu-compat -kernel x -bios b", "there is no firmware: give a kernel with -kernel\n"},
