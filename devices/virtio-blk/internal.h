@@ -10,6 +10,7 @@
 #include "devices/virtio-blk/virtio_blk.h"
 
 #define QUEUE_SIZE   256
+#define TURN_CHAINS  256 /* before the event loop looks at something else */
 #define SEGMENTS_MAX 256 /* of a chain: data, and what goes before and after it */
 
 /* Feature bits (5.2.3). */
@@ -73,6 +74,7 @@ struct virtio_blk {
     struct limit limit;
     struct event_timer refill;
     bool is_throttled;
+    unsigned first_refilled;
     struct virtio_blk_counts counts;
     /* Held by the loop's thread while it works on queues, and by a vCPU's that drains one. Recursive: a
      * request may be done while another is submitted. */

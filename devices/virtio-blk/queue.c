@@ -189,17 +189,21 @@ static bool must_wait(struct virtio_blk *blk)
     return true;
 }
 
-/* With the lock held. Until there is nothing to pop, or something to wait for. */
+/* With the lock held. Until there is nothing to pop, or something to wait for, or its turn is over: requests
+ * that are done at once could go on for ever, and a reset would wait for them. */
 static void run_queue(struct virtio_blk *blk, unsigned q)
 {
     struct disk_queue *queue = &blk->queues[q];
+    unsigned left = TURN_CHAINS;
     do {
         virtio_queue_kicks_off(blk->virtio, q);
         queue->is_starved = false;
-        while (!must_wait(blk) && pop_one(blk, q))
+        for (; left && !must_wait(blk) && pop_one(blk, q); left--)
             ;
         block_kick(blk->block);
-    } while (!blk->is_throttled && !queue->is_starved && !virtio_queue_kicks_on(blk->virtio, q));
+    } while (left && !blk->is_throttled && !queue->is_starved && !virtio_queue_kicks_on(blk->virtio, q));
+    if (!left && !blk->is_throttled)
+        virtio_queue_again(blk->virtio, q);
     queue->has_news = false;
     virtio_queue_flush(blk->virtio, q);
 }
@@ -218,9 +222,11 @@ void queue_refilled(void *owner)
     struct virtio_blk *blk = owner;
     pthread_mutex_lock(&blk->lock);
     blk->is_throttled = false;
-    for (unsigned q = 0; q < blk->config.queue_count; q++)
-        if (!blk->queues[q].is_halted)
-            run_queue(blk, q);
+    /* Another one is the first each time: the first may take all that the limit gives. */
+    unsigned count = blk->config.queue_count, first = blk->first_refilled++;
+    for (unsigned i = 0; i < count; i++)
+        if (!blk->queues[(first + i) % count].is_halted)
+            run_queue(blk, (first + i) % count);
     pthread_mutex_unlock(&blk->lock);
 }
 
