@@ -160,6 +160,14 @@ static void bar_write(const struct pci_bar *bar, uint64_t offset, unsigned size,
         pthread_mutex_unlock(config->lock);
 }
 
+/* BARs are at multiples of their length, which is 16 bytes at least: only across such a multiple can an
+ * access leave one. Any other is found or not found by one look, so that a BAR that comes or goes tears none.
+ */
+static bool may_leave_bar(uint64_t address, unsigned size)
+{
+    return (address ^ (address + size - 1)) & ~15ull;
+}
+
 /* What lies across the end of a BAR is done byte by byte, as the machine's bus does it. */
 uint64_t pci_window_read(struct pci *pci, uint64_t address, unsigned size)
 {
@@ -167,7 +175,7 @@ uint64_t pci_window_read(struct pci *pci, uint64_t address, unsigned size)
     const struct pci_bar *bar = window_find(pci, address, &offset);
     if (bar && size <= bar->config.len - offset)
         return bar_read(bar, offset, size);
-    if (size == 1)
+    if (!may_leave_bar(address, size))
         return UINT64_MAX;
     for (unsigned i = 0; i < size; i++)
         value |= (pci_window_read(pci, address + i, 1) & 0xff) << (8 * i);
@@ -182,7 +190,7 @@ void pci_window_write(struct pci *pci, uint64_t address, unsigned size, uint64_t
         bar_write(bar, offset, size, value);
         return;
     }
-    for (unsigned i = 0; size > 1 && i < size; i++)
+    for (unsigned i = 0; may_leave_bar(address, size) && i < size; i++)
         pci_window_write(pci, address + i, 1, value >> (8 * i) & 0xff);
 }
 
