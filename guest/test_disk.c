@@ -378,6 +378,32 @@ void test_disk_reset(void)
     }
 }
 
+static uint32_t draw(uint32_t *state, uint32_t below)
+{
+    *state = *state * 1664525u + 1013904223u;
+    return (*state >> 12) % below;
+}
+
+/* A register of the common configuration, and a value that may mean something there: a queue, a size, 0 and 1
+ * as often as not. Areas of a queue only ever lie in the data pages, which the device may then write to. */
+static void write_at_random(uint32_t *state)
+{
+    uint32_t offset = draw(state, 0x40), width = 1u << draw(state, 3), choice = draw(state, 4);
+    uint32_t value = choice == 0 ? draw(state, 2) : choice == 1 ? draw(state, 8) : draw(state, 0x10000);
+    offset &= ~(width - 1);
+    if (offset >= 0x20 && offset < 0x38) {
+        offset &= ~7u;
+        width = 4;
+        value = (uint32_t)(uint64_t)data + PAGE_BYTES * draw(state, DATA_PAGES);
+    }
+    if (width == 1)
+        MEM(uint8_t, disk.common + offset) = (uint8_t)value;
+    else if (width == 2)
+        MEM(uint16_t, disk.common + offset) = (uint16_t)value;
+    else
+        MEM(uint32_t, disk.common + offset) = value;
+}
+
 /* Every register of the common configuration is written at any moment while requests run, in every width.
  * Whatever the device makes of that: a reset brings it back, and the machine goes on. */
 void test_disk_hostile(void)
@@ -385,24 +411,16 @@ void test_disk_hostile(void)
     NEED_DISK();
     uint32_t random = 12345;
     uint16_t id;
-    for (unsigned round = 0; round < 40; round++) {
-        CHECK(virtio_start(&disk, ring_features(round & 1, round & 2, round & 4), 1, 64, NULL));
-        for (unsigned n = 0; n < 40; n++) {
-            random = random * 1664525u + 1013904223u;
-            if (n % 4 == 0 && send(disk.queues, headers, TYPE_IN, n, data, SECTOR, plain, &id))
-                vq_kick(disk.queues);
-            uint64_t at = disk.common + (random >> 16) % 0x40;
-            switch (random >> 8 & 3) {
-            case 0:
-                MEM(uint8_t, at) = (uint8_t)(random >> 24);
-                break;
-            case 1:
-                MEM(uint16_t, at & ~1ull) = (uint16_t)(random >> 12);
-                break;
-            default:
-                MEM(uint32_t, at & ~3ull) = random & 0x3fffff;
-            }
-            MEM(uint16_t, disk.notify + (random >> 20) % 64 * 2) = (uint16_t)(random >> 28);
+    for (unsigned round = 0; round < 48; round++) {
+        uint64_t features = ring_features(round & 1, round & 2, round & 4) | VIRTIO_F_RING_RESET;
+        CHECK(virtio_start(&disk, features, 1, 64, NULL));
+        for (unsigned n = 0; n < 48; n++) {
+            if (n % 4 == 0)
+                for (unsigned i = 0; i < 4; i++)
+                    send(disk.queues, headers + i, TYPE_IN, n + i, data + i * SECTOR, SECTOR, plain, &id);
+            vq_kick(disk.queues);
+            write_at_random(&random);
+            MEM(uint16_t, disk.notify + draw(&random, 64) * 2) = (uint16_t)draw(&random, 4);
         }
         virtio_reset(&disk);
         CHECK_EQUAL(virtio_status(&disk), 0);

@@ -103,7 +103,7 @@ check pvh guest-pvh.img 2 'x2apic'
 check named_tests guest.img 1 'tests=pf-not-present,mem-pages user-exit'
 check failed_test guest.img 1 'fail port-byte'
 disks=2
-check disks guest.img 2 'tests=disk-size,disk-requests,disk-zeroes,disk-split,disk-packed,disk-msix,disk-flood,disk-smp,disk-several,disk-reset,disk-hostile' kvm
+check disks guest.img 2 'tests=disk-size,disk-requests,disk-zeroes,disk-split,disk-packed,disk-msix,disk-flood,disk-smp,disk-several,disk-reset' kvm
 disks=
 check unknown_word guest.img 1 'no-such-test'
 finish
