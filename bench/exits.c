@@ -11,6 +11,7 @@
 #include "bench/calls.h"
 #include "bench/eventfd.h"
 #include "bench/guest.h"
+#include "bench/kick.h"
 #include "bench/rival.h"
 #include "guest/flat/mmio.h"
 #include "vmm/host.h"
@@ -26,6 +27,7 @@ enum kind {
     KIND_EVENTFD,
     KIND_WAITER,
     KIND_IRQCHIP,
+    KIND_IRQFD,
     KIND_COUNT
 };
 
@@ -39,6 +41,7 @@ static const struct bench_guest_config kinds[KIND_COUNT] = {
     [KIND_EVENTFD] = {.engine = BENCH_KVM, .has_eventfd = true},
     [KIND_WAITER] = {.engine = BENCH_KVM, .has_eventfd = true, .has_waiter = true},
     [KIND_IRQCHIP] = {.engine = BENCH_KVM, .has_irqchip = true},
+    [KIND_IRQFD] = {.engine = BENCH_KVM, .has_irqchip = true, .has_eventfd = true, .has_waiter = true},
 };
 
 #define RING_0    1u
@@ -60,6 +63,8 @@ static const struct operation {
     {"hypercall", HYPERCALL, KIND_PLAIN, RING_0},
     {"RDMSR in the kernel", MMIO_OP_RDMSR, KIND_PLAIN, RING_0},
     {"WRMSR in the kernel", MMIO_OP_WRMSR, KIND_PLAIN, RING_0},
+    {"RDMSR in user space", MMIO_OP_RDMSR_USER, KIND_PLAIN, RING_0},
+    {"WRMSR in user space", MMIO_OP_WRMSR_USER, KIND_PLAIN, RING_0},
     {"port write, 1 byte", MMIO_OP_OUT8, KIND_PLAIN, BOTH},
     {"port write, 2 bytes", MMIO_OP_OUT16, KIND_PLAIN, BOTH},
     {"port write, 4 bytes", MMIO_OP_OUT32, KIND_PLAIN, BOTH},
@@ -86,6 +91,8 @@ static const struct operation {
     {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0},
     {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0},
     {"HLT, woken by the APIC's timer", MMIO_OP_HLT_TIMER, KIND_IRQCHIP, RING_0},
+    {"HLT, woken by an irqfd of a thread that is told", MMIO_OP_HLT_IRQFD, KIND_IRQFD, RING_0,
+     .port = BENCH_EVENT_PORT},
 };
 
 static unsigned op_of(const struct operation *operation)
@@ -175,11 +182,28 @@ static int measure_calls(struct bench_report *report, const struct bench_options
     return 0;
 }
 
+static int measure_kick(struct bench_report *report, const struct bench_options *options)
+{
+    static const char name[] = "kick of a running vCPU to its stop";
+    struct kick *kick;
+    if (!bench_wants(options, name, -1))
+        return 0;
+    int result = kick_create(&kick);
+    if (result)
+        return result;
+    struct bench_way ways[] = {{"floor", kick_floor, kick}, {"vmm", kick_ours, kick}};
+    bench_measure(report, &options->limits, name, -1, 0, ways, ARRAY_COUNT(ways));
+    kick_destroy(kick);
+    return 0;
+}
+
 int bench_exits(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
 {
     report->bench = "exits";
     int result = measure_guests(report, options);
     if (!result)
         result = measure_calls(report, options);
+    if (!result)
+        result = measure_kick(report, options);
     return result ? error_set_errno(error, result, "bench exits: cannot begin") : 0;
 }

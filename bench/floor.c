@@ -36,6 +36,8 @@ static long loop(struct vcpu *vcpu, unsigned control_port, unsigned insn_len)
             return -1;
         } else if (run->exit_reason == KVM_EXIT_IO && run->io.port == control_port) {
             return exits;
+        } else if (run->exit_reason == KVM_EXIT_X86_RDMSR || run->exit_reason == KVM_EXIT_X86_WRMSR) {
+            run->msr.error = 0;
         } else if (run->exit_reason != KVM_EXIT_IO && run->exit_reason != KVM_EXIT_MMIO) {
             return -1;
         }

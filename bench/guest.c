@@ -106,10 +106,30 @@ static void run_bare(struct bench_guest *guest)
     guest->running = false;
 }
 
+/* Takes and gives nothing, as the ports do. */
+static bool access_msr(void *owner, uint32_t index, bool is_write, uint64_t *value)
+{
+    (void)owner;
+    if (!is_write)
+        *value = 0;
+    return index == MMIO_USER_MSR;
+}
+
+/* What there is only once the machine runs: at the guest's first question. */
+static void prepare_first(struct bench_guest *guest)
+{
+    struct vmm *machine = guest->machine;
+    machine->vcpu_machine.msr = access_msr;
+    if (guest->config.has_waiter && guest->config.has_irqchip && guest->eventfd.irq_fd < 0 &&
+        bench_eventfd_answer(&guest->eventfd, machine->vm_fd, MMIO_IRQFD_PIN))
+        machine_end(machine, VMM_END_STOPPED, 0);
+}
+
 static void control_write(void *context, uint64_t offset, unsigned size, uint64_t value)
 {
     struct bench_guest *guest = context;
     (void)offset, (void)size, (void)value;
+    prepare_first(guest);
     if (guest->running)
         end_batch(guest);
     wait_for_turn(guest);
@@ -389,7 +409,7 @@ int bench_guest_create(const struct bench_guest_config *config, struct bench_gue
     if (!guest)
         return -ENOMEM;
     guest->config = *config;
-    guest->eventfd.fd = -1;
+    guest->eventfd.fd = guest->eventfd.irq_fd = -1;
     pthread_mutex_init(&guest->lock, NULL);
     pthread_cond_init(&guest->changed, NULL);
     *out = guest;

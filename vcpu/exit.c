@@ -184,12 +184,19 @@ static bool is_new_msr(uint32_t *seen, uint32_t index)
     return false;
 }
 
-/* An MSR that the guest may not touch, or that nobody knows: #GP, as on hardware. */
+/* An MSR that KVM does not know: the machine's, or as on hardware #GP. */
 static void exit_msr(struct vcpu *vcpu, struct trace_record *record)
 {
     record->address = vcpu->run->msr.index;
     record->value = vcpu->run->msr.data;
     record->flags = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR ? TRACE_WRITE : 0;
+    bool (*msr)(void *, uint32_t, bool, uint64_t *) = vcpu->machine->msr;
+    uint64_t value = record->value;
+    if (msr && msr(vcpu->machine->owner, vcpu->run->msr.index, (record->flags & TRACE_WRITE) != 0, &value)) {
+        record->value = vcpu->run->msr.data = value;
+        vcpu->run->msr.error = 0;
+        return;
+    }
     vcpu->run->msr.error = 1;
     if (!is_new_msr(vcpu->machine->unknown_msrs, vcpu->run->msr.index))
         return;

@@ -52,6 +52,8 @@ struct vcpu_machine {
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
     struct trace_thread *const *trace; /* of each vCPU; NULL: nothing is traced */
+    /* An MSR that KVM does not know: read into, or written from, *value. False: #GP. NULL: there are none. */
+    bool (*msr)(void *owner, uint32_t index, bool is_write, uint64_t *value);
     uint32_t *unknown_msrs; /* VCPU_MSR_LIMIT of them, each plus 1, that were warned about; 0 is free */
     void *owner;
 };

@@ -36,6 +36,8 @@
 #define X2APIC_TIMER_DIVIDE 0x83e
 #define X2APIC_SELF_IPI     0x83f
 #define INTERRUPT           32
+#define IOAPIC              0xfec00000
+#define IOAPIC_PINS         16 /* the first register of the redirection table */
 
 START64
     jmp start64
@@ -314,6 +316,14 @@ out8_burst:
     out %al, (%dx)
     .endr
     AGAIN
+read_user_msr:
+    mov $MMIO_USER_MSR, %ecx
+    rdmsr
+    AGAIN
+write_user_msr:
+    mov $MMIO_USER_MSR, %ecx
+    wrmsr
+    AGAIN
 read_msr:
     mov $APIC_BASE, %ecx
     rdmsr
@@ -361,6 +371,25 @@ hlt_timer:
     hlt
     cli
     AGAIN
+
+hlt_irqfd:
+    cli
+    mov MAILBOX(MMIO_IO_PORT), %rdx
+    out %al, %dx
+    sti
+    hlt
+    cli
+    AGAIN
+
+/* As prepare_apic, and the pin of the IOAPIC: edge, to this CPU. */
+prepare_irqfd:
+    call prepare_apic
+    mov $IOAPIC, %rdx
+    movl $(IOAPIC_PINS + 2 * MMIO_IRQFD_PIN + 1), (%rdx)
+    movl $0, 16(%rdx)
+    movl $(IOAPIC_PINS + 2 * MMIO_IRQFD_PIN), (%rdx)
+    movl $INTERRUPT, 16(%rdx)
+    ret
 
 /* The local APIC in x2APIC mode, its timer at the bus clock, one interrupt each time; nothing from the PICs. */
 prepare_apic:
@@ -435,7 +464,7 @@ operations:
     .quad nothing, store, load, add, lock_xadd, store16, store32, store64, load16, rep_movsb, rep_stosd
     .quad loop_of_stores, burst, crossing, movsb_back, masked, cmpxchg16b, x87
     .quad cpuid, out8, out16, out32, in8, in16, in32, rep_outsb, read_msr, write_msr, vmcall, vmmcall, touch
-    .quad eoi, self_ipi, hlt_timer, out8_burst
+    .quad eoi, self_ipi, hlt_timer, out8_burst, read_user_msr, write_user_msr, hlt_irqfd
 preparations:
     .quad 0, 0, 0, 0, 0, prepare16, prepare32, prepare64, prepare_nothing, prepare_nothing, prepare_nothing
     .quad prepare_nothing, prepare_nothing, prepare_nothing, prepare_nothing, prepare_masked, prepare_nothing
@@ -443,7 +472,8 @@ preparations:
     .rept 13
     .quad prepare_nothing
     .endr
-    .quad prepare_apic, prepare_apic, prepare_apic, prepare_nothing
+    .quad prepare_apic, prepare_apic, prepare_apic, prepare_nothing, prepare_nothing, prepare_nothing
+    .quad prepare_irqfd
 gdt:
     .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff
     .quad (TSS_BYTES - 1) + 0x0000890000000000, 0

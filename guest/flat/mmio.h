@@ -68,6 +68,13 @@
 #define MMIO_OP_SELF_IPI   32 /* through the interrupt and its EOI */
 #define MMIO_OP_HLT_TIMER  33 /* HLT until the local APIC's timer, set to its shortest, ends it */
 #define MMIO_OP_OUT8_BURST 34 /* eight writes of a byte */
-#define MMIO_OP_LIMIT      35
+#define MMIO_OP_RDMSR_USER 35 /* MMIO_USER_MSR */
+#define MMIO_OP_WRMSR_USER 36
+#define MMIO_OP_HLT_IRQFD \
+    37 /* a byte to the port, whose listener raises IOAPIC pin MMIO_IRQFD_PIN; HLT until then */
+#define MMIO_OP_LIMIT 38
+
+#define MMIO_USER_MSR  0x4d4d5600 /* which no KVM knows */
+#define MMIO_IRQFD_PIN 5
 
 #endif
