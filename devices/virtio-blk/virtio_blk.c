@@ -97,6 +97,12 @@ static int check_config(struct virtio_blk *blk, struct vmm_error *error)
                          config->serial, VIRTIO_BLK_SERIAL_MAX);
     if (!config->queue_count)
         config->queue_count = 1;
+    if (config->queue_count > VIRTIO_QUEUES_MAX) {
+        unsigned count = config->queue_count;
+        config->queue_count = 0; /* of which the destroy has none to look after */
+        return error_set(error, -EINVAL, "%s: %u queues are more than %d", config->name, count,
+                         VIRTIO_QUEUES_MAX);
+    }
     if (config->serial)
         memcpy(blk->serial, config->serial, strlen(config->serial));
     config->serial = NULL; /* the caller's */

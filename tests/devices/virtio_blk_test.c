@@ -248,6 +248,29 @@ START_TEST(the_configuration_says_what_the_disk_is)
 }
 END_TEST
 
+START_TEST(a_configuration_that_cannot_be_is_refused)
+{
+    struct disk disk;
+    disk_init(&disk);
+    disk.config.queue_count = VIRTIO_QUEUES_MAX + 1;
+    ck_assert_int_eq(disk_open(&disk), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "65 queues are more than 64"));
+    event_loop_destroy(disk.loop);
+    disk.config.queue_count = 1;
+    disk.config.block_size = 1000;
+    ck_assert_int_eq(disk_open(&disk), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "a block size of 1000"));
+    event_loop_destroy(disk.loop);
+    disk.config.block_size = 0;
+    disk.config.serial = "a serial of 21 chars.";
+    ck_assert_int_eq(disk_open(&disk), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "more than 20 characters"));
+    event_loop_destroy(disk.loop);
+    disk.loop = NULL;
+    disk_fini(&disk);
+}
+END_TEST
+
 START_TEST(a_disk_grows_while_it_runs)
 {
     struct disk disk;
@@ -398,6 +421,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_discard_gives_space_back);
     test_add(suite, a_read_only_disk_refuses_writes);
     test_add(suite, the_configuration_says_what_the_disk_is);
+    test_add(suite, a_configuration_that_cannot_be_is_refused);
     test_add(suite, a_disk_grows_while_it_runs);
     test_add(suite, a_failure_of_the_host_reaches_the_guest);
     test_add(suite, many_requests_at_once_all_come_back);
