@@ -47,8 +47,7 @@ static inline void ring_store32(uint8_t *at, uint32_t value)
     __atomic_store_n((uint32_t *)(void *)at, value, __ATOMIC_RELAXED);
 }
 
-/* A copy of the descriptor; the second half is read first, by `acquire` where it tells of the first. Indirect
- * tables have no alignment, so their bytes are copied by volatile reads. */
+/* A copy of the descriptor, by one volatile read of each half: an indirect table has no alignment. */
 static inline struct descriptor descriptor_copy(const uint8_t *at)
 {
     struct descriptor copy;
