@@ -72,12 +72,6 @@ static void split_add(struct vq *vq, const struct vq_buffer *buffers, unsigned c
     RING16(vq->driver, 2) = vq->next_avail; /* behind all of the above: stores are seen in order */
 }
 
-static uint16_t packed_flags(const struct vq *vq, bool wrap)
-{
-    (void)vq;
-    return wrap ? FLAG_AVAIL : FLAG_USED;
-}
-
 static void packed_step(const struct vq *vq, uint16_t *index, bool *wrap, unsigned count)
 {
     *index = (uint16_t)(*index + count);
@@ -96,7 +90,7 @@ static void packed_add(struct vq *vq, const struct vq_buffer *buffers, unsigned 
     vq->free_first = vq->next[*id];
     for (unsigned i = 0; i < slots; i++) {
         uint8_t *at = vq->descriptors + index * DESCRIPTOR_BYTES;
-        uint16_t flags = packed_flags(vq, vq->avail_wrap);
+        uint16_t flags = vq->avail_wrap ? FLAG_AVAIL : FLAG_USED;
         if (vq->is_indirect) {
             flags |= FLAG_INDIRECT;
             write_descriptor(at, (uint64_t)write_table(vq, *id, buffers, count), count * DESCRIPTOR_BYTES,
