@@ -134,8 +134,8 @@ bool oracle_is_expected(const struct oracle_case *made, const struct native_resu
     if (insn->op == INSN_OP_CLZERO && (insn->prefixes & (INSN_PREFIX_REP | INSN_PREFIX_REPNE)) &&
         real->trap == VECTOR_UD)
         return true;
-    /* An extension that the hypervisor hides and the processor has: the privilege level is looked at. */
-    if ((insn->attributes & INSN_PRIVILEGED) && real->trap == VECTOR_GP && ours->trap == VECTOR_UD)
+    /* An extension that a hypervisor hides and the processor has: the privilege level is looked at. */
+    if (insn->isa == INSN_ISA_INVPCID && real->trap == VECTOR_GP && ours->trap == VECTOR_UD)
         return true;
     /* XGETBV of 1 tells which components are in use: any answer that includes those is right. */
     return insn->op == INSN_OP_XGETBV && (uint32_t)made->in.gpr[CPU_RCX] == 1;
@@ -158,11 +158,11 @@ void oracle_state_forget(const struct oracle_case *made, uint8_t *native, uint8_
     uint8_t zeroes[XSAVE_MXCSR - XSAVE_FOP] = {0};
     if (!memcmp(native + XSAVE_FOP, zeroes, sizeof(zeroes)))
         memset(guest + XSAVE_FOP, 0, sizeof(zeroes));
-    /* A hypervisor that saves them in between may do so by the form that has 32 bits of each. */
-    if (!load_le32(native + XSAVE_FIP + 4) && !load_le32(native + XSAVE_FDP + 4)) {
-        store_le64(guest + XSAVE_FIP, load_le32(guest + XSAVE_FIP));
+    /* A hypervisor that saves them in between may do so by the form that has 32 bits of each: then the data
+     * that lies above 4 GiB, where the kernel maps, has lost its upper half, and nothing else. */
+    if (!load_le32(native + XSAVE_FDP + 4) && load_le32(guest + XSAVE_FDP + 4) >> 8 == 0x7f &&
+        load_le32(native + XSAVE_FDP) == load_le32(guest + XSAVE_FDP))
         store_le64(guest + XSAVE_FDP, load_le32(guest + XSAVE_FDP));
-    }
 }
 
 /* Memory that an instruction accepts more often than random bytes would be. */
