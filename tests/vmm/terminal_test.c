@@ -1,11 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * `vmm run` on a terminal: raw mode, the escape key, and the terminal as it was whatever ends the program.
+ * `vmm run` on a terminal: raw mode, the escape key, the size of its window, and the terminal as it was
+ * whatever ends the program.
  */
 #include <pty.h>
 #include <signal.h>
 #include <stdbool.h>
 #include <string.h>
+#include <sys/ioctl.h>
 #include <sys/wait.h>
 #include <termios.h>
 #include <unistd.h>
@@ -155,6 +157,26 @@ START_TEST(a_stopped_program_lends_the_terminal_out)
 }
 END_TEST
 
+static void resize(const struct session *session, unsigned columns, unsigned rows)
+{
+    struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
+    ck_assert_int_eq(ioctl(session->fd, TIOCSWINSZ, &size), 0);
+}
+
+START_TEST(a_console_has_the_size_of_the_window)
+{
+    struct session session;
+    start(&session, "run --serial none --device virtio-console,hvc=stdio,transport=mmio --flat prot32 "
+                    "flat/prot32-window.bin");
+    resize(&session, 132, 43);
+    expect(&session, "002b0084");
+    resize(&session, 80, 25);
+    expect(&session, "00190050");
+    resize(&session, 2, 1);
+    finish(&session, 1);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, the_escape_key_ends_the_guest);
@@ -162,4 +184,5 @@ void test_suite(Suite *suite)
     test_add(suite, a_signal_gives_the_terminal_back);
     test_add(suite, a_time_limit_gives_the_terminal_back);
     test_add(suite, a_stopped_program_lends_the_terminal_out);
+    test_add(suite, a_console_has_the_size_of_the_window);
 }

@@ -8,6 +8,7 @@
 #include <time.h>
 #include <unistd.h>
 
+#include "vmm/cli/resize.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/stats.h"
 #include "vmm/cli/terminal.h"
@@ -123,7 +124,12 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS ||
             run_consoles_use_stdio(&options->devices.consoles))
             terminal_make_raw(STDIN_FILENO);
+        struct resize_watch window = {0};
+        unsigned console;
+        if (run_consoles_find_terminal(&options->devices.consoles, &console))
+            resize_watch_start(&window, machine, console);
         result = vmm_run(machine, end, error);
+        resize_watch_stop(&window);
         terminal_restore();
     }
     if (!result && wants_stats(options))

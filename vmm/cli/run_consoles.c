@@ -116,6 +116,14 @@ bool run_consoles_use_stdio(const struct run_consoles *consoles)
     return false;
 }
 
+bool run_consoles_find_terminal(const struct run_consoles *consoles, unsigned *index)
+{
+    for (*index = 0; *index < consoles->console_count; ++*index)
+        if (consoles->consoles[*index].ports[0].where.kind == VMM_SERIAL_DESCRIPTORS)
+            return isatty(STDOUT_FILENO);
+    return false;
+}
+
 void run_consoles_set_escape(struct run_consoles *consoles, void (*on_escape)(void *context), void *context)
 {
     for (unsigned i = 0; i < consoles->console_count && isatty(STDIN_FILENO); i++)

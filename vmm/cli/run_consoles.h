@@ -34,6 +34,9 @@ bool run_rng_parse(struct run_consoles *consoles, char *rest);
 /* Whether a console's port is the program's own terminal or pipe. */
 bool run_consoles_use_stdio(const struct run_consoles *consoles);
 
+/* The number of the console whose first port is the program's own terminal; false where there is none. */
+bool run_consoles_find_terminal(const struct run_consoles *consoles, unsigned *index);
+
 /* Gives those ports, where they are a terminal, the escape key of struct vmm_serial_config. */
 void run_consoles_set_escape(struct run_consoles *consoles, void (*on_escape)(void *context), void *context);
 
