@@ -51,6 +51,14 @@ void vcpu_destroy(struct vcpu *vcpu)
     free(vcpu);
 }
 
+int vcpu_announce_apic(struct vcpu *vcpu, struct vmm_error *error)
+{
+    struct kvm_lapic_state state;
+    if (ioctl(vcpu->fd, KVM_GET_LAPIC, &state) || ioctl(vcpu->fd, KVM_SET_LAPIC, &state))
+        return error_set_errno(error, -errno, "vCPU %u: cannot set its local APIC", vcpu->index);
+    return 0;
+}
+
 static uint64_t now_ns(void)
 {
     struct timespec now;

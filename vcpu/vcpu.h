@@ -106,6 +106,11 @@ int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu 
                 struct vmm_error *error);
 void vcpu_destroy(struct vcpu *vcpu);
 
+/* Makes KVM look at the local APICs again, by writing this one's state back. KVM finds the target of an
+ * interrupt in a table that it makes when a local APIC changes, and a vCPU is not counted yet when it is
+ * made: to be called for the last one, which no INIT that is sent to its ID would reach otherwise. */
+int vcpu_announce_apic(struct vcpu *vcpu, struct vmm_error *error);
+
 /* Runs the guest, exit after exit, until something needs the machine. */
 enum vcpu_end vcpu_run(struct vcpu *vcpu);
 

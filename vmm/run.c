@@ -287,6 +287,8 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
         machine->cpus[i].machine = machine;
         result = vcpu_create(&machine->vcpu_machine, i, &machine->cpus[i].vcpu, error);
     }
+    if (!result && count > 1)
+        result = vcpu_announce_apic(machine->cpus[count - 1].vcpu, error);
     if (!result && machine->coalesced.wanted)
         find_coalesced_ring(machine);
     return result ? result : set_cpuid(machine, error);

@@ -17,6 +17,7 @@ static const struct expectation {
     uint32_t value;
     const char *output; /* a beginning; NULL: nothing at all */
     uint64_t ram_bytes; /* 0: 4 MiB */
+    unsigned cpu_count; /* 0: 1 */
 } expectations[] = {
     {"real16-exit", VMM_END_DEBUG_EXIT, 42, NULL},
     {"real16-exit-wide", VMM_END_DEBUG_EXIT, 0x1234, NULL},
@@ -43,6 +44,8 @@ static const struct expectation {
     {"long64-hole", VMM_END_DEBUG_EXIT, 0, NULL, 5ull << 30},
     {"long64-hole", VMM_END_DEBUG_EXIT, 0, NULL, (3ull << 30) + 4096},
     {"real16-ports", VMM_END_DEBUG_EXIT, 0, NULL},
+    {"prot32-directed", VMM_END_DEBUG_EXIT, 42, NULL, 0, 2},
+    {"prot32-directed", VMM_END_DEBUG_EXIT, 42, NULL, 0, 3},
     {"prot32-nowhere", VMM_END_TRIPLE_FAULT, 0, NULL},
     {"prot32-triple", VMM_END_TRIPLE_FAULT, 0, NULL},
     {"long64-triple", VMM_END_TRIPLE_FAULT, 0, NULL},
@@ -67,6 +70,7 @@ static void check(const struct expectation *expected)
     memset(&run, 0, sizeof(run));
     run.input = "abcq";
     run.config.ram_bytes = expected->ram_bytes;
+    run.config.cpu_count = expected->cpu_count;
     if (expected->reason == VMM_END_TIMEOUT)
         run.config.timeout_ms = SHORT_MS;
     run_flat(expected->name);
