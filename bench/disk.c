@@ -193,7 +193,7 @@ static void start_device(struct driver *driver, const char *path, enum block_cac
     struct virtio *virtio = driver->virtio = virtio_blk_virtio(driver->blk);
     uint8_t status = VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER;
     virtio_attach(virtio, &transport_ops, driver);
-    pthread_mutex_lock(virtio_lock(virtio));
+    lock_acquire(virtio_lock(virtio));
     virtio_set_status(virtio, status);
     virtio_accept_features(virtio, 0, (uint32_t)VIRTIO_F_EVENT_IDX | 1u << 9);
     virtio_accept_features(virtio, 1, (uint32_t)(VIRTIO_F_VERSION_1 >> 32));
@@ -203,7 +203,7 @@ static void start_device(struct driver *driver, const char *path, enum block_cac
     virtio_set_queue_address(virtio, 0, VIRTIO_QUEUE_DEVICE, 0, USED_GPA);
     virtio_enable_queue(virtio, 0);
     virtio_set_status(virtio, status | VIRTIO_DRIVER_OK);
-    pthread_mutex_unlock(virtio_lock(virtio));
+    lock_release(virtio_lock(virtio));
 }
 
 static void stop_device(struct driver *driver)

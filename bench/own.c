@@ -39,7 +39,7 @@ struct own {
     struct vcpu vcpu;
     struct coalesced_ring coalesced;
     union run_pages pages;
-    pthread_mutex_t lock; /* as devices have one */
+    struct lock lock; /* as devices have one */
     struct bus_region region;
     struct simd_code *simd;
     struct step_run *run;
@@ -187,7 +187,6 @@ int own_create(struct own **out)
         return -ENOMEM;
     memset(own, 0, sizeof(*own));
     *out = own;
-    pthread_mutex_init(&own->lock, NULL);
     own->region = (struct bus_region){.name = "device",
                                       .base = DEVICE_GPA,
                                       .len = sizeof(own->device),

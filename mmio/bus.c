@@ -21,6 +21,8 @@ struct bus {
     struct bus_region **regions; /* sorted by base */
     uint8_t *port_index;         /* PORT_COUNT entries: 1 + index in regions, or 0 */
     uint64_t miss_count;
+    struct bus_region nobody;                        /* of ports without a region: no access fits into it */
+    struct bus_region *port_slots[REGION_LIMIT + 1]; /* by an entry of port_index; 0 is nobody */
 };
 
 /* Not by calloc(), which clears what is this small, and so touches every page of it. */
@@ -40,6 +42,7 @@ int bus_create(enum bus_kind kind, struct bus **out, struct vmm_error *error)
         return error_set(error, -ENOMEM, "bus: out of memory");
     }
     bus->kind = kind;
+    bus->port_slots[0] = &bus->nobody;
     *out = bus;
     return 0;
 }
@@ -74,8 +77,10 @@ static void bus_index_ports(struct bus *bus)
 {
     if (bus->kind != BUS_PORTS)
         return;
-    for (size_t i = 0; i < bus->count; i++)
+    for (size_t i = 0; i < bus->count; i++) {
         memset(bus->port_index + bus->regions[i]->base, (int)i + 1, bus->regions[i]->len);
+        bus->port_slots[i + 1] = bus->regions[i];
+    }
 }
 
 static int bus_grow(struct bus *bus, struct vmm_error *error)
@@ -96,13 +101,13 @@ static unsigned region_size_max(const struct bus_region *region)
     return region->size_max ? region->size_max : 8;
 }
 
-static uint16_t region_whole_sizes(const struct bus_region *region)
+/* For each width where an access that its device sees as one has to begin: before this offset. */
+static void region_set_whole(struct bus_region *region)
 {
-    unsigned sizes = 0;
-    for (unsigned size = 1; size <= region_size_max(region); size *= 2)
-        if (size >= region->size_min)
-            sizes |= 1u << size;
-    return (uint16_t)sizes;
+    memset(region->whole_before, 0, sizeof(region->whole_before));
+    for (unsigned size = 1; region->lock && size <= region_size_max(region); size *= 2)
+        if (size >= region->size_min && size <= region->len)
+            region->whole_before[size] = region->len - size + 1;
 }
 
 int bus_add(struct bus *bus, struct bus_region *region, struct vmm_error *error)
@@ -123,7 +128,7 @@ int bus_add(struct bus *bus, struct bus_region *region, struct vmm_error *error)
     if (result)
         return result;
     memmove(bus->regions + at + 1, bus->regions + at, (bus->count - at) * sizeof(*bus->regions));
-    region->whole_sizes = region_whole_sizes(region);
+    region_set_whole(region);
     bus->regions[at] = region;
     bus->count++;
     bus_index_ports(bus);
@@ -148,7 +153,7 @@ static inline struct bus_region *find(const struct bus *bus, uint64_t address)
 {
     if (bus->kind == BUS_PORTS) {
         uint8_t index = address < PORT_COUNT ? bus->port_index[address] : 0;
-        return index ? bus->regions[index - 1] : NULL;
+        return index ? bus->port_slots[index] : NULL;
     }
     size_t at = bus_lower_bound(bus, address);
     return at < bus->count && bus->regions[at]->base <= address ? bus->regions[at] : NULL;
@@ -162,13 +167,13 @@ struct bus_region *bus_find(const struct bus *bus, uint64_t address)
 static inline void region_lock(const struct bus_region *region)
 {
     if (region->lock)
-        pthread_mutex_lock(region->lock);
+        lock_acquire(region->lock);
 }
 
 static inline void region_unlock(const struct bus_region *region)
 {
     if (region->lock)
-        pthread_mutex_unlock(region->lock);
+        lock_release(region->lock);
 }
 
 /* A region without a lock is accessed by several threads at once. */
@@ -256,19 +261,6 @@ __attribute__((noinline)) static bool write_whole(const struct bus *bus, uint64_
     return true;
 }
 
-/* The low bytes of an access that a device sees as one: a look-up is shorter than shifts. */
-static const uint64_t whole_masks[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff, [8] = UINT64_MAX};
-
-/* The region, with a lock, of an access that its device sees as one; NULL: the long way. Every instruction
- * counts here: this is most of what we do about an exit. */
-static inline struct bus_region *quick_region(const struct bus *bus, uint64_t address, unsigned size)
-{
-    struct bus_region *region = find(bus, address);
-    if (!region || !region->lock || !(region->whole_sizes >> size & 1))
-        return NULL;
-    return size <= region->len - (address - region->base) ? region : NULL;
-}
-
 /* One that no region holds as a whole: byte by byte, each from its own. */
 __attribute__((noinline)) static uint64_t read_bytes(struct bus *bus, uint64_t address, unsigned size)
 {
@@ -298,30 +290,14 @@ __attribute__((noinline)) static void write_bytes(struct bus *bus, uint64_t addr
             bus_count_miss(bus);
 }
 
-static inline uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
+static uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
 {
     uint64_t value;
-    struct bus_region *region = quick_region(bus, address, size);
-    if (region) {
-        pthread_mutex_lock(region->lock);
-        region->read_counts[__builtin_ctz(size)]++;
-        value = region->ops->read(region->device, address - region->base, size) & whole_masks[size];
-        pthread_mutex_unlock(region->lock);
-        return value;
-    }
     return read_whole(bus, address, size, &value) ? value : read_bytes(bus, address, size);
 }
 
-static inline void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+static void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
-    struct bus_region *region = quick_region(bus, address, size);
-    if (region) {
-        pthread_mutex_lock(region->lock);
-        region->write_counts[__builtin_ctz(size)]++;
-        region->ops->write(region->device, address - region->base, size, value & whole_masks[size]);
-        pthread_mutex_unlock(region->lock);
-        return;
-    }
     if (!write_whole(bus, address, size, value))
         write_bytes(bus, address, size, value);
 }
@@ -359,19 +335,67 @@ __attribute__((noinline)) static void write_traced(struct bus *bus, uint64_t add
     trace_access(bus, &record);
 }
 
+/* ---- The short way: most of what we do about an exit, so that every instruction counts ---- */
+
+/* The low bytes of an access that a device sees as one: a look-up is shorter than shifts. */
+static const uint64_t whole_masks[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff, [8] = UINT64_MAX};
+
+/* The only region that may hold the address. If it does not, the offset is beyond whole_before. */
+static inline struct bus_region *guess_region(struct bus *bus, uint64_t address)
+{
+    if (__builtin_expect(bus->kind == BUS_PORTS, 1))
+        return bus->port_slots[bus->port_index[(uint16_t)address]];
+    size_t at = bus_lower_bound(bus, address);
+    return at < bus->count ? bus->regions[at] : &bus->nobody;
+}
+
+/* Whether the device sees the access as one, nobody else is at it, and nobody wants to know: it is locked
+ * then. */
+static inline bool take_short_way(const struct bus_region *region, uint64_t offset, unsigned size)
+{
+    return __builtin_expect(offset < region->whole_before[size], 1) && !trace_is_on() &&
+           lock_try(region->lock);
+}
+
+__attribute__((noinline)) static uint64_t read_long(struct bus *bus, uint64_t address, unsigned size)
+{
+    return trace_is_on() ? read_traced(bus, address, size) : read_access(bus, address, size);
+}
+
+__attribute__((noinline)) static void write_long(struct bus *bus, uint64_t address, unsigned size,
+                                                 uint64_t value)
+{
+    if (trace_is_on())
+        write_traced(bus, address, size, value);
+    else
+        write_access(bus, address, size, value);
+}
+
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
     TRACE_PROBE3(bus_read, bus->kind, address, size);
-    return trace_is_on() ? read_traced(bus, address, size) : read_access(bus, address, size);
+    struct bus_region *region = guess_region(bus, address);
+    uint64_t offset = address - region->base;
+    if (!take_short_way(region, offset, size))
+        return read_long(bus, address, size);
+    region->read_counts[__builtin_ctz(size)]++;
+    uint64_t value = region->ops->read(region->device, offset, size) & whole_masks[size];
+    lock_release(region->lock);
+    return value;
 }
 
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     TRACE_PROBE4(bus_write, bus->kind, address, size, value);
-    if (trace_is_on())
-        write_traced(bus, address, size, value);
-    else
-        write_access(bus, address, size, value);
+    struct bus_region *region = guess_region(bus, address);
+    uint64_t offset = address - region->base;
+    if (!take_short_way(region, offset, size)) {
+        write_long(bus, address, size, value);
+        return;
+    }
+    region->write_counts[__builtin_ctz(size)]++;
+    region->ops->write(region->device, offset, size, value & whole_masks[size]);
+    lock_release(region->lock);
 }
 
 /* The region that the whole block is in, if the device knows the width. */

@@ -9,9 +9,8 @@
 #ifndef MMIO_BUS_H
 #define MMIO_BUS_H
 
-#include <pthread.h>
-
 #include "base/error.h"
+#include "base/lock.h"
 #include "base/types.h"
 
 /* What a device does with an access: `size` is one that its region allows, `offset` + `size` is inside the
@@ -48,7 +47,7 @@ struct bus_region {
     unsigned size_min, size_max;
     const struct bus_ops *ops;
     void *device;
-    pthread_mutex_t *lock; /* NULL: the device needs none */
+    struct lock *lock; /* NULL: the device needs none */
     /* What the device asks of the machine, for BUS_MEMORY (coalesce: for ports too). */
     enum bus_engine engine;
     bool coalesce;   /* writes may reach it late, but before anything else does */
@@ -58,7 +57,8 @@ struct bus_region {
     uint64_t
         dirty_bytes; /* of a direct region: what the guest has written, in whole pages, as far as asked */
     uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
-    uint16_t whole_sizes; /* the bus's: bit n is set where an access of n bytes reaches the device as one */
+    uint64_t whole_before[9]; /* the bus's: an access of n bytes that begins before whole_before[n] is one to
+                               * the device; 0 where that never is, or without a lock */
 };
 
 struct bus;

@@ -10,19 +10,26 @@
 
 struct foreign_region {
     struct bus_region region;
-    pthread_mutex_t lock;
-    const struct vmm_region_ops *ops; /* NULL of a ROM that nobody watches */
+    struct lock lock;
+    struct bus_ops bus_ops; /* the user's, called by the bus itself */
+    /* Of a ROM: NULL where nobody watches it. */
+    const struct vmm_region_ops *ops;
     void *context;
     char name[];
 };
 
-static uint64_t foreign_read(void *device, uint64_t offset, unsigned size)
+static uint64_t read_nothing(void *context, uint64_t offset, unsigned size)
 {
-    struct foreign_region *foreign = device;
-    return foreign->ops->read ? foreign->ops->read(foreign->context, offset, size) : UINT64_MAX;
+    (void)context, (void)offset, (void)size;
+    return UINT64_MAX;
 }
 
-static void foreign_write(void *device, uint64_t offset, unsigned size, uint64_t value)
+static void write_nothing(void *context, uint64_t offset, unsigned size, uint64_t value)
+{
+    (void)context, (void)offset, (void)size, (void)value;
+}
+
+static void rom_write(void *device, uint64_t offset, unsigned size, uint64_t value)
 {
     struct foreign_region *foreign = device;
     if (foreign->ops && foreign->ops->write)
@@ -38,15 +45,13 @@ static uint64_t rom_read(void *device, uint64_t offset, unsigned size)
     return value;
 }
 
-static const struct bus_ops foreign_ops = {.read = foreign_read, .write = foreign_write};
-static const struct bus_ops rom_ops = {.read = rom_read, .write = foreign_write};
+static const struct bus_ops rom_ops = {.read = rom_read, .write = rom_write};
 
 static void foreign_destroy(void *part)
 {
     struct foreign_region *foreign = part;
     if (foreign->region.direct)
         munmap(foreign->region.direct, foreign->region.len);
-    pthread_mutex_destroy(&foreign->lock);
     free(foreign);
 }
 
@@ -58,13 +63,8 @@ static int foreign_create(struct vmm *machine, const char *name, uint64_t base, 
     if (!foreign)
         return error_set(error, -ENOMEM, "%s: out of memory", name);
     strcpy(foreign->name, name);
-    pthread_mutex_init(&foreign->lock, NULL);
-    foreign->region = (struct bus_region){.name = foreign->name,
-                                          .base = base,
-                                          .len = len,
-                                          .ops = &foreign_ops,
-                                          .device = foreign,
-                                          .lock = &foreign->lock};
+    foreign->region = (struct bus_region){
+        .name = foreign->name, .base = base, .len = len, .device = foreign, .lock = &foreign->lock};
     *out = foreign;
     return machine_own(machine, foreign, foreign_destroy, error);
 }
@@ -80,8 +80,10 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
         result = foreign_create(machine, name, base, len, &foreign, error);
     if (result)
         return result;
-    foreign->ops = ops;
-    foreign->context = context;
+    foreign->bus_ops = (struct bus_ops){.read = ops->read ? ops->read : read_nothing,
+                                        .write = ops->write ? ops->write : write_nothing};
+    foreign->region.ops = &foreign->bus_ops;
+    foreign->region.device = context;
     return bus_add(space == VMM_SPACE_PORTS ? machine->ports : machine->memory_bus, &foreign->region, error);
 }
 

@@ -29,7 +29,7 @@ enum { AT_STATUS = 0, AT_ENABLE = 2, AT_CONTROL = 4, AT_TIMER = 8 };
 
 struct acpi_pm {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct acpi_pm_config config;
     uint64_t carries; /* of the timer's top bit, which have been reported */
     uint16_t status, enable, control;
@@ -99,7 +99,6 @@ int acpi_pm_create(const struct acpi_pm_config *config, struct acpi_pm **out, st
     struct acpi_pm *acpi_pm = calloc(1, sizeof(*acpi_pm));
     if (!acpi_pm)
         return error_set(error, -ENOMEM, "acpi-pm: out of memory");
-    pthread_mutex_init(&acpi_pm->lock, NULL);
     acpi_pm->config = *config;
     acpi_pm->carries = timer_ticks(acpi_pm) >> 31;
     acpi_pm->region = (struct bus_region){.name = "acpi-pm",
@@ -118,7 +117,6 @@ void acpi_pm_destroy(struct acpi_pm *acpi_pm)
 {
     if (!acpi_pm)
         return;
-    pthread_mutex_destroy(&acpi_pm->lock);
     free(acpi_pm);
 }
 
@@ -129,8 +127,8 @@ struct bus_region *acpi_pm_region(struct acpi_pm *acpi_pm)
 
 void acpi_pm_press_button(struct acpi_pm *acpi_pm)
 {
-    pthread_mutex_lock(&acpi_pm->lock);
+    lock_acquire(&acpi_pm->lock);
     acpi_pm->status |= STATUS_BUTTON;
     update_sci(acpi_pm);
-    pthread_mutex_unlock(&acpi_pm->lock);
+    lock_release(&acpi_pm->lock);
 }

@@ -49,7 +49,7 @@ enum {
 
 struct cmos {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct irq_line irq;
     bool irq_level;
     int64_t (*wall_clock_ns)(void *context);
@@ -190,10 +190,10 @@ static void cmos_update_irq(struct cmos *cmos)
 static void cmos_timer_expired(void *owner)
 {
     struct cmos *cmos = owner;
-    pthread_mutex_lock(&cmos->lock);
+    lock_acquire(&cmos->lock);
     cmos_advance(cmos);
     cmos_update_irq(cmos);
-    pthread_mutex_unlock(&cmos->lock);
+    lock_release(&cmos->lock);
 }
 
 /* Makes what the time registers say the time. */
@@ -312,7 +312,6 @@ int cmos_create(const struct cmos_config *config, struct cmos **out, struct vmm_
     struct cmos *cmos = calloc(1, sizeof(*cmos));
     if (!cmos)
         return error_set(error, -ENOMEM, "cmos: out of memory");
-    pthread_mutex_init(&cmos->lock, NULL);
     cmos->irq = config->irq;
     cmos->wall_clock_ns = config->wall_clock_ns ? config->wall_clock_ns : host_clock_ns;
     cmos->context = config->context;
@@ -342,7 +341,6 @@ void cmos_destroy(struct cmos *cmos)
         return;
     if (cmos->loop)
         event_timer_fini(&cmos->timer);
-    pthread_mutex_destroy(&cmos->lock);
     free(cmos);
 }
 

@@ -81,7 +81,7 @@ struct selection {
 
 struct fwcfg {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct fwcfg_config config;
     struct fwcfg_image image;
     struct selection selected;
@@ -284,7 +284,6 @@ int fwcfg_create(const struct fwcfg_config *config, struct fwcfg **out, struct v
     struct fwcfg *fwcfg = calloc(1, sizeof(*fwcfg));
     if (!fwcfg)
         return error_set(error, -ENOMEM, "fwcfg: out of memory");
-    pthread_mutex_init(&fwcfg->lock, NULL);
     fwcfg->config = *config;
     if (!config->cpu_count)
         fwcfg->config.cpu_count = 1;
@@ -309,7 +308,6 @@ void fwcfg_destroy(struct fwcfg *fwcfg)
         return;
     for (unsigned i = 0; i < fwcfg->file_count; i++)
         free(fwcfg->files[i].bytes);
-    pthread_mutex_destroy(&fwcfg->lock);
     free(fwcfg);
 }
 

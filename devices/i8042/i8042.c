@@ -74,7 +74,7 @@ enum {
 
 struct i8042 {
     struct bus_region data_region, command_region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct irq_line irq;
     struct power_line power;
     uint8_t status;  /* without STATUS_SYSTEM */
@@ -258,7 +258,6 @@ int i8042_create(const struct i8042_config *config, struct i8042 **out, struct v
     struct i8042 *i8042 = calloc(1, sizeof(*i8042));
     if (!i8042)
         return error_set(error, -ENOMEM, "i8042: out of memory");
-    pthread_mutex_init(&i8042->lock, NULL);
     i8042->irq = config->irq;
     i8042->power = config->power;
     i8042->status = STATUS_NOT_LOCKED;
@@ -275,7 +274,6 @@ void i8042_destroy(struct i8042 *i8042)
 {
     if (!i8042)
         return;
-    pthread_mutex_destroy(&i8042->lock);
     free(i8042);
 }
 

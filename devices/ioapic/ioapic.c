@@ -47,7 +47,7 @@ enum {
 
 struct ioapic {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct ioapic_output output;
     uint32_t id;     /* in its place in the register */
     uint32_t select; /* the register behind the window */
@@ -89,14 +89,14 @@ void ioapic_set(void *owner, unsigned pin, bool level)
     struct ioapic *ioapic = owner;
     if (pin >= IOAPIC_PIN_COUNT)
         return;
-    pthread_mutex_lock(&ioapic->lock);
+    lock_acquire(&ioapic->lock);
     bool rises = level && !(ioapic->lines >> pin & 1);
     ioapic->lines = (ioapic->lines & ~(1u << pin)) | (uint32_t)level << pin;
     if (rises && !(ioapic->entries[pin] & (ENTRY_LEVEL | ENTRY_MASKED)))
         pin_send(ioapic, pin);
     else
         pin_update_level(ioapic, pin);
-    pthread_mutex_unlock(&ioapic->lock);
+    lock_release(&ioapic->lock);
 }
 
 static void ioapic_end(struct ioapic *ioapic, uint8_t vector)
@@ -112,9 +112,9 @@ static void ioapic_end(struct ioapic *ioapic, uint8_t vector)
 
 void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector)
 {
-    pthread_mutex_lock(&ioapic->lock);
+    lock_acquire(&ioapic->lock);
     ioapic_end(ioapic, vector);
-    pthread_mutex_unlock(&ioapic->lock);
+    lock_release(&ioapic->lock);
 }
 
 static void ioapic_write_entry(struct ioapic *ioapic, unsigned pin, unsigned shift, uint32_t value)
@@ -184,7 +184,6 @@ int ioapic_create(const struct ioapic_config *config, struct ioapic **out, struc
     struct ioapic *ioapic = calloc(1, sizeof(*ioapic));
     if (!ioapic)
         return error_set(error, -ENOMEM, "ioapic: out of memory");
-    pthread_mutex_init(&ioapic->lock, NULL);
     ioapic->output = config->output;
     ioapic->id = (uint32_t)config->id << ID_SHIFT & ID_MASK;
     for (unsigned pin = 0; pin < IOAPIC_PIN_COUNT; pin++)
@@ -205,7 +204,6 @@ void ioapic_destroy(struct ioapic *ioapic)
 {
     if (!ioapic)
         return;
-    pthread_mutex_destroy(&ioapic->lock);
     free(ioapic);
 }
 

@@ -5,14 +5,13 @@
  */
 #include "devices/marker/marker.h"
 
-#include <pthread.h>
 #include <stdlib.h>
 
 #include "base/trace.h"
 
 struct marker {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     unsigned len;
     char line[MARKER_LINE_MAX];
 };
@@ -44,7 +43,6 @@ int marker_create(const struct marker_config *config, struct marker **out, struc
     struct marker *marker = calloc(1, sizeof(*marker));
     if (!marker)
         return error_set(error, -ENOMEM, "trace marker: out of memory");
-    pthread_mutex_init(&marker->lock, NULL);
     marker->region = (struct bus_region){.name = "marker",
                                          .base = config->port,
                                          .len = 1,
@@ -61,7 +59,6 @@ void marker_destroy(struct marker *marker)
 {
     if (!marker)
         return;
-    pthread_mutex_destroy(&marker->lock);
     free(marker);
 }
 

@@ -143,10 +143,10 @@ static uint64_t bar_read(const struct pci_bar *bar, uint64_t offset, unsigned si
 {
     const struct pci_bar_config *config = &bar->config;
     if (config->lock)
-        pthread_mutex_lock(config->lock);
+        lock_acquire(config->lock);
     uint64_t value = config->ops->read(config->device, offset, size) & size_mask(size);
     if (config->lock)
-        pthread_mutex_unlock(config->lock);
+        lock_release(config->lock);
     return value;
 }
 
@@ -154,10 +154,10 @@ static void bar_write(const struct pci_bar *bar, uint64_t offset, unsigned size,
 {
     const struct pci_bar_config *config = &bar->config;
     if (config->lock)
-        pthread_mutex_lock(config->lock);
+        lock_acquire(config->lock);
     config->ops->write(config->device, offset, size, value & size_mask(size));
     if (config->lock)
-        pthread_mutex_unlock(config->lock);
+        lock_release(config->lock);
 }
 
 /* BARs are at multiples of their length, which is 16 bytes at least: only across such a multiple can an

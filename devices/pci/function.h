@@ -26,7 +26,7 @@ struct pci_bar_config {
     const struct bus_ops
         *ops; /* read and write, for 1, 2, 4 or 8 bytes inside of the BAR; the rest is not used */
     void *device;
-    pthread_mutex_t *lock; /* taken around the operations; NULL: none */
+    struct lock *lock; /* taken around the operations; NULL: none */
 };
 
 struct pci_function_config {

@@ -9,6 +9,8 @@
 #ifndef DEVICES_PCI_INTERNAL_H
 #define DEVICES_PCI_INTERNAL_H
 
+#include <pthread.h>
+
 #include "devices/pci/function.h"
 
 /* Registers of a type 0 header (PCI Local Bus 3.0 6.1). */

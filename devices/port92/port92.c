@@ -11,7 +11,7 @@
 
 struct port92 {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct power_line power;
     uint8_t value;
 };
@@ -40,7 +40,6 @@ int port92_create(const struct port92_config *config, struct port92 **out, struc
     struct port92 *port92 = calloc(1, sizeof(*port92));
     if (!port92)
         return error_set(error, -ENOMEM, "port92: out of memory");
-    pthread_mutex_init(&port92->lock, NULL);
     port92->power = config->power;
     port92->value = PORT92_A20;
     port92->region = (struct bus_region){.name = "port92",
@@ -59,7 +58,6 @@ void port92_destroy(struct port92 *port92)
 {
     if (!port92)
         return;
-    pthread_mutex_destroy(&port92->lock);
     free(port92);
 }
 

@@ -16,7 +16,7 @@
 
 struct portcf9 {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct power_line power;
     uint8_t value;
     const struct bus_ops *address_ops; /* NULL: there is no PCI */
@@ -51,7 +51,6 @@ int portcf9_create(const struct portcf9_config *config, struct portcf9 **out, st
     struct portcf9 *portcf9 = calloc(1, sizeof(*portcf9));
     if (!portcf9)
         return error_set(error, -ENOMEM, "portcf9: out of memory");
-    pthread_mutex_init(&portcf9->lock, NULL);
     portcf9->power = config->power;
     portcf9->region = (struct bus_region){.name = "portcf9",
                                           .base = PORTCF9_PORT - RESET_OFFSET,
@@ -69,7 +68,6 @@ void portcf9_destroy(struct portcf9 *portcf9)
 {
     if (!portcf9)
         return;
-    pthread_mutex_destroy(&portcf9->lock);
     free(portcf9);
 }
 

@@ -12,7 +12,7 @@
 
 struct scratch {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     uint8_t *bytes;
     uint64_t mapped_bytes;
 };
@@ -71,7 +71,6 @@ int scratch_create(const struct scratch_config *config, struct scratch **out, st
         return error_set_errno(error, -errno, "scratch: cannot map %#llx bytes",
                                (unsigned long long)config->len);
     }
-    pthread_mutex_init(&scratch->lock, NULL);
     scratch->region = (struct bus_region){.name = "scratch",
                                           .base = config->base,
                                           .len = config->len,
@@ -89,7 +88,6 @@ void scratch_destroy(struct scratch *scratch)
 {
     if (!scratch)
         return;
-    pthread_mutex_destroy(&scratch->lock);
     munmap(scratch->bytes, scratch->mapped_bytes);
     free(scratch);
 }

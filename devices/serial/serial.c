@@ -90,7 +90,7 @@ enum {
 
 struct serial {
     struct bus_region region;
-    pthread_mutex_t lock;
+    struct lock lock;
     struct irq_line irq;
     bool out2_gates_irq;
     bool irq_level;
@@ -203,7 +203,7 @@ static void serial_restart_timeout(struct serial *serial)
 static void serial_timeout_expired(void *owner)
 {
     struct serial *serial = owner;
-    pthread_mutex_lock(&serial->lock);
+    lock_acquire(&serial->lock);
     uint64_t now_ns = event_now_ns();
     serial->timeout_set = false;
     if (now_ns < serial->timeout_ns) {
@@ -212,7 +212,7 @@ static void serial_timeout_expired(void *owner)
         serial->timeout_pending = true;
         serial_update_irq(serial);
     }
-    pthread_mutex_unlock(&serial->lock);
+    lock_release(&serial->lock);
 }
 
 /* A byte arrives, from the backend or looped back. In a full FIFO it is lost; without FIFOs it replaces the
@@ -431,20 +431,20 @@ static const struct bus_ops serial_ops = {.read = serial_read, .write = serial_w
 static void serial_input_ready(void *owner)
 {
     struct serial *serial = owner;
-    pthread_mutex_lock(&serial->lock);
+    lock_acquire(&serial->lock);
     serial_pull_input(serial);
     serial_update_irq(serial);
-    pthread_mutex_unlock(&serial->lock);
+    lock_release(&serial->lock);
 }
 
 static void serial_input_break(void *owner)
 {
     struct serial *serial = owner;
-    pthread_mutex_lock(&serial->lock);
+    lock_acquire(&serial->lock);
     if (!(serial->mcr & MCR_LOOPBACK))
         serial_receive(serial, 0, LSR_BREAK);
     serial_update_irq(serial);
-    pthread_mutex_unlock(&serial->lock);
+    lock_release(&serial->lock);
 }
 
 int serial_create(const struct serial_config *config, struct serial **out, struct vmm_error *error)
@@ -452,7 +452,6 @@ int serial_create(const struct serial_config *config, struct serial **out, struc
     struct serial *serial = calloc(1, sizeof(*serial));
     if (!serial)
         return error_set(error, -ENOMEM, "serial: out of memory");
-    pthread_mutex_init(&serial->lock, NULL);
     serial->irq = config->irq;
     serial->out2_gates_irq = config->out2_gates_irq;
     serial->divisor = DIVISOR_9600;
@@ -484,7 +483,6 @@ void serial_destroy(struct serial *serial)
         char_backend_attach(serial->backend, NULL);
     if (serial->loop)
         event_timer_fini(&serial->timeout);
-    pthread_mutex_destroy(&serial->lock);
     free(serial);
 }
 

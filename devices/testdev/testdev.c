@@ -12,7 +12,7 @@
 
 struct testdev {
     struct bus_region regions[TESTDEV_REGION_COUNT];
-    pthread_mutex_t lock;
+    struct lock lock;
     struct testdev_config config;
     uint8_t latch[8]; /* four, and room for a wide access at the last */
     uint8_t memory[TESTDEV_MEMORY_BYTES];
@@ -97,7 +97,6 @@ int testdev_create(const struct testdev_config *config, struct testdev **out, st
     struct testdev *testdev = calloc(1, sizeof(*testdev));
     if (!testdev)
         return error_set(error, -ENOMEM, "testdev: out of memory");
-    pthread_mutex_init(&testdev->lock, NULL);
     testdev->config = *config;
     for (unsigned i = 0; i < TESTDEV_REGION_COUNT; i++) {
         testdev->regions[i] = templates[i];
@@ -114,7 +113,6 @@ void testdev_destroy(struct testdev *testdev)
 {
     if (!testdev)
         return;
-    pthread_mutex_destroy(&testdev->lock);
     free(testdev);
 }
 

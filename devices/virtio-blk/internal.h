@@ -6,6 +6,8 @@
 #ifndef DEVICES_VIRTIO_BLK_INTERNAL_H
 #define DEVICES_VIRTIO_BLK_INTERNAL_H
 
+#include <pthread.h>
+
 #include "devices/virtio-blk/limit.h"
 #include "devices/virtio-blk/virtio_blk.h"
 

@@ -33,7 +33,6 @@ int virtio_create(const struct virtio_config *config, struct virtio **out, struc
         return error_set(error, -ENOMEM, "%s: out of memory", config->name);
     virtio->config = *config;
     virtio->config.features |= VIRTIO_FEATURES_CORE;
-    pthread_mutex_init(&virtio->lock, NULL);
     for (unsigned i = 0; i < config->queue_count; i++)
         virtio->queues[i].event_fd = -1;
     for (unsigned i = 0; !result && i < config->queue_count; i++)
@@ -52,7 +51,6 @@ void virtio_destroy(struct virtio *virtio)
         return;
     for (unsigned i = 0; i < virtio->config.queue_count; i++)
         queue_close(virtio, i);
-    pthread_mutex_destroy(&virtio->lock);
     free(virtio);
 }
 
@@ -67,7 +65,7 @@ const struct virtio_config *virtio_config(const struct virtio *virtio)
     return &virtio->config;
 }
 
-pthread_mutex_t *virtio_lock(struct virtio *virtio)
+struct lock *virtio_lock(struct virtio *virtio)
 {
     return &virtio->lock;
 }

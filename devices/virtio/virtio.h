@@ -15,10 +15,9 @@
 #ifndef DEVICES_VIRTIO_VIRTIO_H
 #define DEVICES_VIRTIO_VIRTIO_H
 
-#include <pthread.h>
-
 #include "base/event_loop.h"
 #include "base/lines.h"
+#include "base/lock.h"
 #include "devices/virtio/queue.h"
 
 /* Device types (5). */
@@ -131,8 +130,8 @@ void virtio_break(struct virtio *virtio, const char *rule, uint64_t value);
 
 /* ---- For transports: with virtio_lock held, but for what says otherwise ---- */
 
-/* The mutex to give to the bus as the region's lock. Recursive it is not. */
-pthread_mutex_t *virtio_lock(struct virtio *virtio);
+/* The lock to give to the bus as the region's lock. Recursive it is not. */
+struct lock *virtio_lock(struct virtio *virtio);
 
 /* Bits 32 * word and on; words other than 0 and 1 are 0, and taken by nobody. */
 uint32_t virtio_features_offered(const struct virtio *virtio, uint32_t word);

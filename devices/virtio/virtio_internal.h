@@ -28,7 +28,7 @@ struct virtio_queue {
 
 struct virtio {
     struct virtio_config config;
-    pthread_mutex_t lock;
+    struct lock lock;
     const struct virtio_transport_ops *transport_ops;
     void *transport;
     uint64_t accepted;

@@ -4,6 +4,7 @@
  */
 #include "devices/virtio/virtio_mmio.h"
 
+#include <pthread.h>
 #include <stdlib.h>
 
 enum mmio_register {

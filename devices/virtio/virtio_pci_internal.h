@@ -9,6 +9,8 @@
 #ifndef DEVICES_VIRTIO_VIRTIO_PCI_INTERNAL_H
 #define DEVICES_VIRTIO_VIRTIO_PCI_INTERNAL_H
 
+#include <pthread.h>
+
 #include "devices/virtio/virtio_pci.h"
 
 #define BAR             0

@@ -3,6 +3,7 @@
  * Several vCPUs and a device at once: one moves the BAR and switches everything, one reads and writes through
  * it, one raises interrupts. Nothing may be lost or torn; ThreadSanitizer watches where it is built in.
  */
+#include <pthread.h>
 #include <stdatomic.h>
 
 #include "tests/devices/pci_fixture.h"
@@ -10,7 +11,7 @@
 static struct fake_pci fake;
 static struct pci_function *function;
 static struct pci_doorbell bell = {.bar = 0, .offset = 0x20, .event_fd = 7};
-static pthread_mutex_t lock = PTHREAD_MUTEX_INITIALIZER;
+static struct lock lock;
 static uint64_t stored;
 static atomic_bool is_over;
 
@@ -66,10 +67,10 @@ static void *raiser(void *argument)
     (void)argument;
     for (unsigned i = 0; !is_over; i++) {
         pci_function_send_msix(function, i & 3);
-        pthread_mutex_lock(&lock);
+        lock_acquire(&lock);
         pci_function_add_doorbell(function, &bell);
         pci_function_remove_doorbell(function, &bell);
-        pthread_mutex_unlock(&lock);
+        lock_release(&lock);
     }
     return NULL;
 }

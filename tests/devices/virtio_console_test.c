@@ -211,9 +211,9 @@ START_TEST(buffers_come_back_with_a_reset_and_input_stays)
     virtio_driver_start(&world.driver, VIRTIO_F_RING_RESET, 2, QUEUE_SIZE);
     offer(&world, 0, 8);
     offer(&world, 0, 8);
-    pthread_mutex_lock(virtio_lock(world.driver.virtio));
+    lock_acquire(virtio_lock(world.driver.virtio));
     virtio_reset_queue(world.driver.virtio, 0);
-    pthread_mutex_unlock(virtio_lock(world.driver.virtio));
+    lock_release(virtio_lock(world.driver.virtio));
     uint32_t written;
     while (driver_queue_take(&world.driver.queues[0], &id, &written))
         ck_assert_uint_eq(written, 0); /* the one that waited for input, if it had been looked at */

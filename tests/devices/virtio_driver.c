@@ -294,9 +294,9 @@ void virtio_driver_init(struct virtio_driver *driver, struct virtio *virtio, gpa
 
 void virtio_driver_set_status(struct virtio_driver *driver, uint8_t status)
 {
-    pthread_mutex_lock(virtio_lock(driver->virtio));
+    lock_acquire(virtio_lock(driver->virtio));
     virtio_set_status(driver->virtio, status);
-    pthread_mutex_unlock(virtio_lock(driver->virtio));
+    lock_release(virtio_lock(driver->virtio));
 }
 
 void virtio_driver_negotiate(struct virtio_driver *driver, uint64_t features)
@@ -308,10 +308,10 @@ void virtio_driver_negotiate(struct virtio_driver *driver, uint64_t features)
     uint64_t offered = virtio_features_offered(virtio, 0) | (uint64_t)virtio_features_offered(virtio, 1)
                                                                 << 32;
     driver->features = offered & (features | VIRTIO_F_VERSION_1);
-    pthread_mutex_lock(virtio_lock(virtio));
+    lock_acquire(virtio_lock(virtio));
     virtio_accept_features(virtio, 0, (uint32_t)driver->features);
     virtio_accept_features(virtio, 1, (uint32_t)(driver->features >> 32));
-    pthread_mutex_unlock(virtio_lock(virtio));
+    lock_release(virtio_lock(virtio));
     virtio_driver_set_status(driver, VIRTIO_ACKNOWLEDGE | VIRTIO_DRIVER | VIRTIO_FEATURES_OK);
     ck_assert(virtio_status(virtio) & VIRTIO_FEATURES_OK);
 }
@@ -327,13 +327,13 @@ void virtio_driver_enable(struct virtio_driver *driver, unsigned queue, uint16_t
     if (end > driver->next_gpa)
         driver->next_gpa = align_up(end, PAGE_BYTES);
     const gpa_t areas[] = {ring->descriptor, ring->driver, ring->device};
-    pthread_mutex_lock(virtio_lock(virtio));
+    lock_acquire(virtio_lock(virtio));
     virtio_set_queue_size(virtio, queue, size);
     for (unsigned i = 0; i < 3; i++)
         for (unsigned half = 0; half < 2; half++)
             virtio_set_queue_address(virtio, queue, i, half, (uint32_t)(areas[i] >> (32 * half)));
     virtio_enable_queue(virtio, queue);
-    pthread_mutex_unlock(virtio_lock(virtio));
+    lock_release(virtio_lock(virtio));
 }
 
 void virtio_driver_ready(struct virtio_driver *driver)
@@ -356,9 +356,9 @@ uint16_t virtio_driver_send(struct virtio_driver *driver, unsigned queue, const 
     struct driver_queue *ring = &driver->queues[queue];
     uint16_t id = driver_queue_add(ring, buffers, count, false);
     if (driver_queue_wants_kick(ring)) {
-        pthread_mutex_lock(virtio_lock(driver->virtio));
+        lock_acquire(virtio_lock(driver->virtio));
         virtio_notify(driver->virtio, queue);
-        pthread_mutex_unlock(virtio_lock(driver->virtio));
+        lock_release(virtio_lock(driver->virtio));
     }
     return id;
 }

@@ -324,9 +324,9 @@ START_TEST(one_queue_is_reset_and_comes_back)
     virtio_driver_start(&world.driver, VIRTIO_FEATURES_CORE, 2, 8);
     must_echo(&world, 0, "zero");
     must_echo(&world, 1, "one");
-    pthread_mutex_lock(virtio_lock(world.virtio));
+    lock_acquire(virtio_lock(world.virtio));
     virtio_reset_queue(world.virtio, 1);
-    pthread_mutex_unlock(virtio_lock(world.virtio));
+    lock_release(virtio_lock(world.virtio));
     ck_assert(!virtio_queue_is_enabled(world.virtio, 1));
     ck_assert_uint_eq(world.drains, 1);
     must_echo(&world, 0, "zero again");
@@ -528,9 +528,9 @@ START_TEST(registers_in_every_order)
         setup(&storm.world, has_loop);
         for (unsigned long i = test_cases(20000); i; i--) {
             scribble(&storm);
-            pthread_mutex_lock(virtio_lock(storm.world.virtio));
+            lock_acquire(virtio_lock(storm.world.virtio));
             any_register(&storm);
-            pthread_mutex_unlock(virtio_lock(storm.world.virtio));
+            lock_release(virtio_lock(storm.world.virtio));
         }
         virtio_driver_start(&storm.world.driver, VIRTIO_FEATURES_CORE, 2, 8);
         must_echo(&storm.world, 0, "whatever was before");
@@ -545,9 +545,9 @@ static void *notify_always(void *argument)
 {
     struct world *world = argument;
     for (unsigned i = 0; i < 2000; i++) {
-        pthread_mutex_lock(virtio_lock(world->virtio));
+        lock_acquire(virtio_lock(world->virtio));
         virtio_notify(world->virtio, 0);
-        pthread_mutex_unlock(virtio_lock(world->virtio));
+        lock_release(virtio_lock(world->virtio));
     }
     return NULL;
 }
@@ -565,12 +565,12 @@ START_TEST(queues_stop_while_they_are_used)
         for (unsigned i = 0; i < 200; i++) {
             must_echo(&world, 0, "used");
             send(&world, 0, "in flight, perhaps");
-            pthread_mutex_lock(virtio_lock(world.virtio));
+            lock_acquire(virtio_lock(world.virtio));
             if (i & 1)
                 virtio_reset_queue(world.virtio, 0);
             else
                 virtio_disable_queue(world.virtio, 0);
-            pthread_mutex_unlock(virtio_lock(world.virtio));
+            lock_release(virtio_lock(world.virtio));
             virtio_driver_enable(&world.driver, 0, 8);
         }
         pthread_join(thread, NULL);
