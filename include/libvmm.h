@@ -463,6 +463,18 @@ struct vmm_disk_stat {
 };
 size_t vmm_stats_disks(struct vmm *machine, struct vmm_disk_stat *list, size_t capacity);
 
+/* A virtio device without a medium: of vmm_add_rng "rng0", ..., of vmm_add_console "console0", ... */
+struct vmm_virtio_stat {
+    const char *name;         /* lives as long as the machine */
+    uint64_t request_count;   /* chains of buffers that the driver has made available */
+    uint64_t guest_out_bytes; /* that the device was given: a console's output, and control messages */
+    uint64_t guest_in_bytes;  /* ... and that it has given: random bytes, a console's input */
+    uint64_t doorbell_count;  /* the others as of a disk */
+    uint64_t notify_count;
+    uint64_t interrupt_count, suppressed_count;
+};
+size_t vmm_stats_virtio(struct vmm *machine, struct vmm_virtio_stat *list, size_t capacity);
+
 /* ---- The host
  * ---------------------------------------------------------------------------------------------- */
 

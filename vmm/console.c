@@ -32,6 +32,8 @@ int vmm_add_rng(struct vmm *machine, enum vmm_transport transport, struct vmm_er
         result = machine_own(machine, rng, destroy_rng, error);
     if (!result)
         result = machine_attach_virtio(machine, virtio_rng_virtio(rng), transport, error);
+    if (!result)
+        result = machine_count_virtio(machine, virtio_rng_virtio(rng), "rng", error);
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
     return result;
 }
@@ -93,6 +95,8 @@ int vmm_add_console(struct vmm *machine, const struct vmm_console_config *config
     if (!result)
         result = machine_attach_virtio(machine, virtio_console_virtio(console->console), config->transport,
                                        error);
+    if (!result)
+        result = machine_count_virtio(machine, virtio_console_virtio(console->console), "console", error);
     while (*end)
         end = &(*end)->next;
     if (!result) {

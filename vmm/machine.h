@@ -102,6 +102,7 @@ struct vmm {
     struct pci *pci;         /* NULL: no PCI */
     struct machine_disk *disks;
     struct machine_console *consoles;
+    struct counted_virtio *counted;                          /* virtio.c */
     struct acpi_virtio_mmio virtio_mmios[VIRTIO_MMIO_LIMIT]; /* where virtio-mmio devices are */
     unsigned virtio_mmio_count;
 
@@ -166,6 +167,10 @@ struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 /* virtio.c: gives the device its transport, which is destroyed before what was added earlier. */
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
                           struct vmm_error *error);
+
+/* Counts it, by the name of its kind and a number, among what vmm_stats_virtio lists. */
+int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char *kind,
+                         struct vmm_error *error);
 
 /* devices.c: what a serial port or a console's port is connected to; the machine's. */
 int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,

@@ -1,10 +1,15 @@
 /* SPDX-License-Identifier: MIT
  *
- * Where a virtio device goes: onto the PCI bus, or into a page of registers of its own.
+ * Where a virtio device goes: onto the PCI bus, or into a page of registers of its own. And what those cost
+ * that are no disks.
  *
  *   3 GiB   VIRTIO_MMIO_GPA                                    0xe0000000
  *   | free  | a page for each virtio-mmio device, up to the end | PCI's low window
  */
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
 #include "devices/virtio/virtio_mmio.h"
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/machine.h"
@@ -64,4 +69,54 @@ int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_t
     }
     return error_set(error, -EINVAL, "%s: there is no transport %d", virtio_config(virtio)->name,
                      (int)transport);
+}
+
+struct counted_virtio {
+    struct counted_virtio *next;
+    char name[16]; /* the kind and a number */
+    const char *kind;
+    struct virtio *virtio;
+};
+
+static void destroy_counted(void *part)
+{
+    free(part);
+}
+
+int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char *kind,
+                         struct vmm_error *error)
+{
+    struct counted_virtio *counted = calloc(1, sizeof(*counted)), **end = &machine->counted;
+    unsigned number = 0;
+    if (!counted)
+        return error_set(error, -ENOMEM, "%s: out of memory", kind);
+    for (; *end; end = &(*end)->next)
+        number += strcmp((*end)->kind, kind) == 0;
+    counted->kind = kind;
+    counted->virtio = virtio;
+    snprintf(counted->name, sizeof(counted->name), "%s%u", kind, number);
+    int result = machine_own(machine, counted, destroy_counted, error);
+    if (!result)
+        *end = counted;
+    return result;
+}
+
+size_t vmm_stats_virtio(struct vmm *machine, struct vmm_virtio_stat *list, size_t capacity)
+{
+    size_t found = 0;
+    for (const struct counted_virtio *of = machine->counted; of; of = of->next, found++) {
+        struct virtio_counts counts;
+        if (found >= capacity)
+            continue;
+        virtio_get_counts(of->virtio, &counts);
+        list[found] = (struct vmm_virtio_stat){.name = of->name,
+                                               .request_count = counts.chains,
+                                               .guest_out_bytes = counts.out_bytes,
+                                               .guest_in_bytes = counts.in_bytes,
+                                               .doorbell_count = counts.doorbells,
+                                               .notify_count = counts.notifies,
+                                               .interrupt_count = counts.interrupts,
+                                               .suppressed_count = counts.suppressed};
+    }
+    return found;
 }

@@ -186,6 +186,8 @@ struct virtio_counts {
     uint64_t doorbells;  /* notifications by KVM's ioeventfd */
     uint64_t notifies;   /* ... and by a write to a register that came to us */
     uint64_t chains;     /* that were popped */
+    uint64_t out_bytes;  /* that they had for the device to read */
+    uint64_t in_bytes;   /* ... and that the device has written */
     uint64_t interrupts; /* sent for used buffers */
     uint64_t suppressed; /* not sent, as the driver wanted none */
 };

@@ -123,6 +123,7 @@ enum queue_answer virtio_queue_pop(struct virtio *virtio, unsigned index, struct
     enum queue_answer answer = queue_pop(&queue->queue, chain);
     if (answer == QUEUE_CHAIN) {
         queue->counts.chains++;
+        queue->counts.out_bytes += chain->out_bytes;
         trace_queue_pop(virtio->config.name, index, chain->id, chain->out_bytes + chain->in_bytes);
     } else if (answer == QUEUE_BROKEN) {
         virtio_break(virtio, queue->queue.broken, index);
@@ -135,6 +136,7 @@ void virtio_queue_push(struct virtio *virtio, unsigned index, const struct queue
                        uint64_t written)
 {
     trace_queue_push(virtio->config.name, index, chain->id, written);
+    virtio->queues[index].counts.in_bytes += written;
     queue_push(&virtio->queues[index].queue, chain, written);
 }
 
@@ -282,6 +284,8 @@ void virtio_get_counts(const struct virtio *virtio, struct virtio_counts *counts
         counts->doorbells += of->doorbells > own ? of->doorbells - own : 0;
         counts->notifies += of->notifies;
         counts->chains += of->chains;
+        counts->out_bytes += of->out_bytes;
+        counts->in_bytes += of->in_bytes;
         counts->interrupts += of->interrupts;
         counts->suppressed += of->suppressed;
     }

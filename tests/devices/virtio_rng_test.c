@@ -60,6 +60,11 @@ START_TEST(buffers_are_filled_and_nothing_else)
         ck_assert(memcmp(first, second, 64) && memcmp(first, zeroes, 64) && memcmp(second, zeroes, 64));
         guest_mem_read(world.memory, DATA_GPA + 64, first, 64);
         ck_assert_int_eq(memcmp(first, zeroes, 64), 0);
+        struct virtio_counts counts;
+        virtio_get_counts(virtio_rng_virtio(world.rng), &counts);
+        ck_assert_uint_eq(counts.chains, 1);
+        ck_assert_uint_eq(counts.in_bytes, 128);
+        ck_assert_uint_eq(counts.out_bytes, 0);
         destroy(&world);
     }
 }

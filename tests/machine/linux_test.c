@@ -57,6 +57,7 @@ struct linux_run {
     enum vmm_transport transport;
     struct vmm_end end;
     uint64_t entry_ns, serial_ns, user_space_ns;
+    struct vmm_virtio_stat virtios[3]; /* of the entropy device and two consoles */
     char log[8192];
     char *console;
 };
@@ -211,6 +212,7 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
         run->entry_ns = vmm_stats_mark(machine, VMM_MARK_ENTRY);
         run->serial_ns = vmm_stats_mark(machine, VMM_MARK_SERIAL);
         run->user_space_ns = vmm_stats_mark(machine, VMM_MARK_USER_SPACE);
+        vmm_stats_virtio(machine, run->virtios, 3);
     }
     vmm_destroy(machine);
     return result;
@@ -426,6 +428,22 @@ static const char console_script[] =
 
     "grep virtio /proc/interrupts\n";
 
+/* The names live as long as the machine only. */
+static void check_counts(const struct vmm_virtio_stat virtios[3])
+{
+    const struct vmm_virtio_stat *rng = &virtios[0], *console = &virtios[1], *agent = &virtios[2];
+    ck_assert_uint_ge(rng->guest_in_bytes, 1000);
+    ck_assert_uint_eq(rng->guest_out_bytes, 0);
+    ck_assert_uint_ge(console->guest_out_bytes, sizeof("text\r\n") - 1);
+    ck_assert_uint_ge(agent->guest_out_bytes, sizeof("from the guest\n") - 1);
+    ck_assert_uint_gt(agent->guest_in_bytes, 0); /* control messages */
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_uint_gt(virtios[i].request_count, 0);
+        ck_assert_uint_gt(virtios[i].doorbell_count + virtios[i].notify_count, 0);
+        ck_assert_uint_gt(virtios[i].interrupt_count, 0);
+    }
+}
+
 static void check_console(enum vmm_transport transport)
 {
     char agent[64], text[64] = "";
@@ -441,6 +459,7 @@ static void check_console(enum vmm_transport transport)
     close(fd);
     unlink(agent);
     ck_assert_str_eq(text, "from the guest\n");
+    check_counts(run.virtios);
 }
 
 START_TEST(linux_has_consoles_and_entropy_by_pci)

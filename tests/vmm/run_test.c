@@ -124,7 +124,7 @@ START_TEST(statistics_are_json_with_the_documented_fields)
     static const char *const fields[] = {"end",      "value",     "cpu",           "exit_count", "exits",
                                          "emulated", "coalesced", "devices",       "unclaimed",  "guest_ns",
                                          "host_ns",  "phase_ns",  "private_bytes", "peak_bytes", "marks",
-                                         "starts",   "disks"};
+                                         "starts",   "disks",     "virtio"};
     check(&(struct expectation){"run --stats-json --flat real16 " FLAT("real16-hello"), 1, "hello", "{"});
     json_t *root = parse(run.err);
     for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
@@ -142,6 +142,12 @@ START_TEST(statistics_are_json_with_the_documented_fields)
     ck_assert_int_gt(json_integer_value(json_object_get(root, "peak_bytes")),
                      json_integer_value(json_object_get(root, "private_bytes")));
     json_decref(root);
+    check(&(struct expectation){"run --stats-json --device virtio-rng --device virtio-rng --device "
+                                "virtio-console,hvc=none --flat real16 " FLAT("real16-exit"),
+                                85, NULL, "{\"name\":\"rng1\",\"requests\":0,\"out_bytes\":0,"});
+    ck_assert_ptr_nonnull(strstr(run.err, "{\"name\":\"console0\",\"requests\":0,"));
+    check(&(struct expectation){"run --stats --device virtio-rng --flat real16 " FLAT("real16-exit"), 85,
+                                NULL, "rng0\n  requests 0, bytes from the guest 0, to the guest 0\n"});
     check(&(struct expectation){"run --stats --flat real16 " FLAT("real16-exit"), 85, NULL,
                                 "end: debug exit on vCPU 0\n"});
     ck_assert_ptr_nonnull(strstr(run.err, "peak memory"));

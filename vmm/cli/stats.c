@@ -80,6 +80,16 @@ static void read_disks(struct run_stats *stats, struct vmm *machine)
     }
 }
 
+static void read_virtios(struct run_stats *stats, struct vmm *machine)
+{
+    size_t count = vmm_stats_virtio(machine, stats->virtios, STATS_VIRTIO_MAX);
+    stats->virtio_count = count < STATS_VIRTIO_MAX ? count : STATS_VIRTIO_MAX;
+    for (size_t i = 0; i < stats->virtio_count; i++) {
+        snprintf(stats->virtio_names[i], sizeof(stats->virtio_names[i]), "%s", stats->virtios[i].name);
+        stats->virtios[i].name = stats->virtio_names[i];
+    }
+}
+
 void stats_add(struct run_stats *stats, struct vmm *machine)
 {
     static struct vmm_region_stat regions[STATS_REGIONS_MAX];
@@ -91,6 +101,7 @@ void stats_add(struct run_stats *stats, struct vmm *machine)
         add_region(stats, &regions[i]);
     add_totals(stats, machine);
     read_disks(stats, machine);
+    read_virtios(stats, machine);
     read_marks(stats, machine);
     stats->start_count++;
 }
@@ -124,6 +135,28 @@ static void print_regions(FILE *file, const struct run_stats *stats)
                 stats->totals.miss_count);
 }
 
+/* How the driver and the device have told each other. */
+static void print_signals(FILE *file, uint64_t doorbells, uint64_t notifies, uint64_t interrupts,
+                          uint64_t suppressed)
+{
+    fprintf(file,
+            "  notified %" PRIu64 " times by ioeventfd, %" PRIu64 " by the bus; interrupts %" PRIu64
+            ", not wanted %" PRIu64 "\n",
+            doorbells, notifies, interrupts, suppressed);
+}
+
+static void print_virtios(FILE *file, const struct run_stats *stats)
+{
+    for (size_t i = 0; i < stats->virtio_count; i++) {
+        const struct vmm_virtio_stat *virtio = &stats->virtios[i];
+        fprintf(file,
+                "%s\n  requests %" PRIu64 ", bytes from the guest %" PRIu64 ", to the guest %" PRIu64 "\n",
+                virtio->name, virtio->request_count, virtio->guest_out_bytes, virtio->guest_in_bytes);
+        print_signals(file, virtio->doorbell_count, virtio->notify_count, virtio->interrupt_count,
+                      virtio->suppressed_count);
+    }
+}
+
 static void print_disks(FILE *file, const struct run_stats *stats)
 {
     for (size_t i = 0; i < stats->disk_count; i++) {
@@ -136,10 +169,9 @@ static void print_disks(FILE *file, const struct run_stats *stats)
                 disk->flush_count);
         if (disk->discard_count || disk->zeroes_count)
             fprintf(file, ", discards %" PRIu64 ", zeroes %" PRIu64, disk->discard_count, disk->zeroes_count);
-        fprintf(file,
-                "\n  notified %" PRIu64 " times by ioeventfd, %" PRIu64 " by the bus; interrupts %" PRIu64
-                ", not wanted %" PRIu64 "\n",
-                disk->doorbell_count, disk->notify_count, disk->interrupt_count, disk->suppressed_count);
+        fputc('\n', file);
+        print_signals(file, disk->doorbell_count, disk->notify_count, disk->interrupt_count,
+                      disk->suppressed_count);
         if (disk->error_count || disk->refused_count || disk->throttled_count)
             fprintf(file,
                     "  failed by the host %" PRIu64 ", refused %" PRIu64 ", waits for a limit %" PRIu64 "\n",
@@ -202,6 +234,7 @@ void stats_print_text(FILE *file, const struct run_stats *stats, const struct vm
         fprintf(file, "  writes collected without an exit  %9" PRIu64 "\n", stats->totals.coalesced_count);
     print_regions(file, stats);
     print_disks(file, stats);
+    print_virtios(file, stats);
     fprintf(file, "time inside KVM_RUN %.3f ms, outside %.3f ms\n", (double)stats->totals.guest_ns / 1e6,
             (double)stats->totals.host_ns / 1e6);
     print_phases(file, &stats->totals);
@@ -281,6 +314,23 @@ static json_t *disks_json(const struct run_stats *stats)
     return list;
 }
 
+static json_t *virtios_json(const struct run_stats *stats)
+{
+    json_t *list = json_array();
+    for (size_t i = 0; i < stats->virtio_count; i++) {
+        const struct vmm_virtio_stat *virtio = &stats->virtios[i];
+        json_array_append_new(list, json_pack("{s:s, s:I, s:I, s:I, s:I, s:I, s:I, s:I}", "name",
+                                              virtio->name, "requests", (json_int_t)virtio->request_count,
+                                              "out_bytes", (json_int_t)virtio->guest_out_bytes, "in_bytes",
+                                              (json_int_t)virtio->guest_in_bytes, "doorbells",
+                                              (json_int_t)virtio->doorbell_count, "notifies",
+                                              (json_int_t)virtio->notify_count, "interrupts",
+                                              (json_int_t)virtio->interrupt_count, "suppressed",
+                                              (json_int_t)virtio->suppressed_count));
+    }
+    return list;
+}
+
 void stats_print_json(FILE *file, const struct run_stats *stats, const struct vmm_end *end)
 {
     json_t *exits = json_object(), *phases = json_object();
@@ -299,6 +349,7 @@ void stats_print_json(FILE *file, const struct run_stats *stats, const struct vm
         "private_bytes", (json_int_t)stats->totals.private_bytes, "peak_bytes",
         (json_int_t)stats->totals.peak_bytes, "marks", marks_json(stats), "starts", (int)stats->start_count);
     json_object_set_new(root, "disks", disks_json(stats));
+    json_object_set_new(root, "virtio", virtios_json(stats));
     json_dumpf(root, file, JSON_COMPACT);
     fputc('\n', file);
     json_decref(root);

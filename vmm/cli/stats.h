@@ -12,6 +12,7 @@
 
 #define STATS_EXITS_MAX   64
 #define STATS_DISKS_MAX   16
+#define STATS_VIRTIO_MAX  16
 #define STATS_REGIONS_MAX 256
 
 /* A point of the boot, and the exits until then. */
@@ -26,6 +27,9 @@ struct run_stats {
     struct vmm_disk_stat disks[STATS_DISKS_MAX];
     char disk_names[STATS_DISKS_MAX][16];
     size_t disk_count;
+    struct vmm_virtio_stat virtios[STATS_VIRTIO_MAX];
+    char virtio_names[STATS_VIRTIO_MAX][16];
+    size_t virtio_count;
     struct vmm_stats totals;
     struct vmm_exit_stat exits[STATS_EXITS_MAX];
     struct vmm_region_stat regions[STATS_REGIONS_MAX]; /* without their names, which end with the machine */
