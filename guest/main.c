@@ -3,6 +3,7 @@
  * The order in which the kernel comes up, the banner, and the end.
  */
 #include "guest/apic.h"
+#include "guest/bench.h"
 #include "guest/boot_info.h"
 #include "guest/clock.h"
 #include "guest/cpu.h"
@@ -109,6 +110,8 @@ void kernel_main(uint32_t magic, uint32_t info)
     apic_init(options.x2apic);
     smp_start(options.cpus);
     banner_machine();
+    if (options.bench_blk)
+        bench_blk(options.bench_packed);
     unsigned failed = tests_run();
     print("# %lu ms from the first instruction to here\n", tsc_to_us(tsc_read() - boot_tsc) / 1000);
     run_end(failed < RUN_FAILED_MAX ? failed : RUN_FAILED_MAX);

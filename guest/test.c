@@ -78,6 +78,10 @@ static bool select_item(char *item, struct options *options)
         times_wanted = true;
     else if (text_equal(item, "all"))
         all_wanted = true;
+    else if (text_equal(item, "bench=blk"))
+        options->bench_blk = true;
+    else if (text_equal(item, "bench=blk-packed"))
+        options->bench_blk = options->bench_packed = true;
     else if ((value = after_prefix(item, "cpus=")))
         return parse_count(value, &options->cpus);
     else

@@ -53,6 +53,7 @@ void test_skip(const char *reason);
 struct options {
     uint32_t cpus; /* 0: find out */
     bool x2apic, list;
+    bool bench_blk, bench_packed; /* no tests, but what bench.h has */
 };
 
 /* Reads the command line and selects the tests; false, with the reason printed, where a word means nothing.

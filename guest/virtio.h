@@ -72,8 +72,8 @@ bool virtio_queue_reset(struct virtio *virtio, unsigned index);
  * what vq_take says of it later. */
 bool vq_add(struct vq *vq, const struct vq_buffer *buffers, unsigned count, uint16_t *id);
 
-/* Tells the device of what was added, if it wants to know. */
-void vq_kick(struct vq *vq);
+/* Tells the device of what was added, if it wants to know; whether it did. */
+bool vq_kick(struct vq *vq);
 
 /* Whether interrupts are wanted for what comes back from now on. */
 void vq_interrupts_set(struct vq *vq, bool wanted);

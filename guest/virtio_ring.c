@@ -148,12 +148,14 @@ static bool packed_wants_kick(const struct vq *vq)
     return is_passed(wanted, now, vq->unkicked, 2u * vq->size);
 }
 
-void vq_kick(struct vq *vq)
+bool vq_kick(struct vq *vq)
 {
     barrier();
-    if (vq->unkicked && (vq->is_packed ? packed_wants_kick(vq) : split_wants_kick(vq)))
+    bool is_wanted = vq->unkicked && (vq->is_packed ? packed_wants_kick(vq) : split_wants_kick(vq));
+    if (is_wanted)
         MEM(uint16_t, vq->notify) = vq->index;
     vq->unkicked = 0;
+    return is_wanted;
 }
 
 void vq_interrupts_set(struct vq *vq, bool wanted)
