@@ -9,12 +9,23 @@
 #include "bench/measure.h"
 #include "include/libvmm.h"
 
+/* Of bench_blk. */
+struct bench_blk_options {
+    const char *const
+        *paths; /* directories for scratch files, files, block devices; none: the usual places */
+    size_t path_count;
+    uint64_t bytes;  /* of a scratch file; 0: 64 MiB */
+    bool will_write; /* also to what is no scratch file */
+    bool is_polled, is_packed;
+};
+
 struct bench_options {
     struct bench_limits limits;
     const char *only; /* only operations whose name contains it; NULL: all */
     int ring;         /* 0 or 3; -1: both */
     bool against_qemu;
     const char *vmm; /* the program, for the processes of bench_boot */
+    struct bench_blk_options blk;
 };
 
 /* A memory operation with every engine. */
@@ -23,6 +34,9 @@ int bench_mmio(struct bench_report *report, const struct bench_options *options,
 int bench_exits(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 /* Whole processes from start to exit. */
 int bench_boot(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
+
+/* Requests to a disk. */
+int bench_blk(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
 /* The tracer, off and on. */
 int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);

@@ -6,6 +6,7 @@
 #include <string.h>
 
 #include "bench/report.h"
+#include "bench/report_io.h"
 
 #define SCHEMA     "vmm-bench-1"
 #define MOVED_PART (1.0 / 30)
@@ -19,7 +20,39 @@ static json_t *summary_json(const struct summary *summary)
                      stats_verdict_name(summary->verdict));
 }
 
-static json_t *result_json(const struct bench_result *result)
+static void add_known(json_t *object, const char *key, double value)
+{
+    if (value >= 0)
+        json_object_set_new(object, key, json_real(value));
+}
+
+/* Requests: what a time alone does not say, and the ratios to the other ways. */
+static json_t *io_json(const struct bench_report *report, const struct bench_result *result)
+{
+    static const char *const others[] = {"floor", "qemu"};
+    struct io_figures figures = io_figures_of(result);
+    json_t *object = json_object(), *ratios = json_object();
+    add_known(object, "iops", figures.iops);
+    add_known(object, "bytes_per_second", figures.bytes_per_second);
+    add_known(object, "p50_ns", figures.p50_ns);
+    add_known(object, "p99_ns", figures.p99_ns);
+    add_known(object, "p999_ns", figures.p999_ns);
+    add_known(object, "exits", figures.exits);
+    add_known(object, "kernel_exits", figures.kernel_exits);
+    add_known(object, "notifications", figures.notifications);
+    add_known(object, "interrupts", figures.interrupts);
+    add_known(object, "cpu_ns", figures.cpu_ns);
+    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+        const struct bench_result *other = io_find_way(report, result, others[i]);
+        struct summary ratio = other ? io_ratio(result, other) : (struct summary){0};
+        if (other != result && ratio.used)
+            json_object_set_new(ratios, others[i], summary_json(&ratio));
+    }
+    json_object_set_new(object, "iops_ratio", ratios);
+    return object;
+}
+
+static json_t *result_json(const struct bench_report *report, const struct bench_result *result)
 {
     json_t *object = json_pack("{s:s, s:s, s:s, s:i}", "operation", result->operation, "way", result->way,
                                "unit", result->size_unit ? result->size_unit : "ns", "batch_count",
@@ -37,6 +70,8 @@ static json_t *result_json(const struct bench_result *result)
         json_object_set_new(object, "ratio", summary_json(&result->ratio));
     if (result->exits >= 0)
         json_object_set_new(object, "exits", json_real(result->exits));
+    if (result->io)
+        json_object_set_new(object, "io", io_json(report, result));
     return object;
 }
 
@@ -46,7 +81,7 @@ void report_print_json(FILE *file, const struct bench_report *report, const stru
     for (size_t i = 0; i < facts->count; i++)
         json_object_set_new(host, facts->list[i].name, json_string(facts->list[i].value));
     for (unsigned i = 0; i < report->count; i++)
-        json_array_append_new(results, result_json(&report->results[i]));
+        json_array_append_new(results, result_json(report, &report->results[i]));
     json_t *root = json_pack("{s:s, s:s, s:b, s:o, s:o}", "schema", SCHEMA, "bench", report->bench,
                              "interrupted", report->interrupted, "host", host, "results", results);
     json_dumpf(root, file, JSON_INDENT(1) | JSON_REAL_PRECISION(6));

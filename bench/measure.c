@@ -5,6 +5,7 @@
 #include "bench/measure.h"
 
 #include <signal.h>
+#include <stdarg.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <time.h>
@@ -62,9 +63,29 @@ void bench_report_fini(struct bench_report *report)
     for (unsigned i = 0; i < report->count; i++) {
         free(report->results[i].ns);
         free(report->results[i].host);
+        free(report->results[i].io);
     }
+    for (unsigned i = 0; i < report->name_count; i++)
+        free(report->names[i]);
+    free(report->names);
     free(report->results);
     *report = (struct bench_report){0};
+}
+
+const char *bench_keep_name(struct bench_report *report, const char *format, ...)
+{
+    char *name = NULL;
+    char **names = realloc(report->names, (report->name_count + 1) * sizeof(*names));
+    va_list arguments;
+    if (!names)
+        return format;
+    report->names = names;
+    va_start(arguments, format);
+    int len = vasprintf(&name, format, arguments);
+    va_end(arguments);
+    if (len < 0)
+        return format;
+    return names[report->name_count++] = name;
 }
 
 static void set_reason(struct bench_result *result, const char *reason)
@@ -97,6 +118,27 @@ void bench_conclude(struct bench_report *report, unsigned first)
     }
 }
 
+static void add_known(double *sum, double value)
+{
+    *sum = value < 0 || *sum < 0 ? -1 : *sum + value;
+}
+
+static void add_io(struct bench_result *result, const struct batch *batch)
+{
+    const struct batch_io *io = batch->io;
+    if (!result->io && !(result->io = calloc(1, sizeof(*result->io))))
+        return;
+    struct bench_io *all = result->io;
+    all->requests += result->batch_count;
+    add_known(&all->sums.bytes, io->bytes);
+    add_known(&all->sums.notifications, io->notifications);
+    add_known(&all->sums.interrupts, io->interrupts);
+    add_known(&all->sums.kernel_exits, io->kernel_exits);
+    add_known(&all->sums.cpu_ns, io->cpu_ns);
+    add_known(&all->exits, batch->exits);
+    histogram_merge(&all->latency, io->latency);
+}
+
 static void add_batch(struct bench_result *result, const struct batch *batch, enum sample_kind kind)
 {
     if (kind == SAMPLE_USED && batch->preempted)
@@ -106,6 +148,8 @@ static void add_batch(struct bench_result *result, const struct batch *batch, en
         samples_add(result->host, batch->host_ns / result->batch_count, kind);
     if (batch->exits >= 0)
         result->exits = batch->exits / result->batch_count;
+    if (batch->io && kind != SAMPLE_WARM_UP)
+        add_io(result, batch);
 }
 
 /* The shorter of two batches, for the first one may find everything cold. 0 where there is none. */
@@ -122,16 +166,18 @@ static double try_count(struct bench_result *result, const struct bench_way *way
 
 /* How many operations make a batch of the wanted length: found by doing more and more of them. */
 static void calibrate(struct bench_result *result, const struct bench_way *way, unsigned operation,
-                      double batch_ns)
+                      double batch_ns, unsigned count_min)
 {
-    unsigned count = 1;
+    unsigned count = count_min;
     for (;; count *= 4) {
         double ns = try_count(result, way, operation, count);
         result->batch_count = count;
         if (!*result->reason && ns < batch_ns / 4 && count < COUNT_MAX && !interrupted)
             continue;
         double wanted = ns > 0 ? count * batch_ns / ns : count;
-        result->batch_count = wanted < 1 ? 1 : wanted > COUNT_MAX ? COUNT_MAX : (unsigned)wanted;
+        result->batch_count = wanted < count_min   ? count_min
+                              : wanted > COUNT_MAX ? COUNT_MAX
+                                                   : (unsigned)wanted;
         return;
     }
 }
@@ -191,7 +237,7 @@ void bench_measure(struct bench_report *report, const struct bench_limits *limit
     struct bench_result *results = report->results + first;
     show_progress(limits, name, ring, 0);
     for (unsigned i = 0; i < way_count; i++)
-        calibrate(&results[i], &ways[i], operation, batch_ns);
+        calibrate(&results[i], &ways[i], operation, batch_ns, limits->count_min ? limits->count_min : 1);
     level_counts(results, way_count);
     uint64_t until_ns = bench_now_ns() + (uint64_t)(seconds * 1e9);
     for (unsigned done = 0; done < wanted + WARM_UP && !interrupted; done++) {

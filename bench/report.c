@@ -6,6 +6,8 @@
 
 #include <string.h>
 
+#include "bench/report_io.h"
+
 const char *report_format_time(double ns, char text[16])
 {
     static const struct {
@@ -96,9 +98,20 @@ static void print_facts(FILE *file, const struct bench_facts *facts, const char 
         fprintf(file, "%s%-12s %s\n", before, facts->list[i].name, facts->list[i].value);
 }
 
+static void print_interrupted(FILE *file, const struct bench_report *report)
+{
+    if (report->interrupted)
+        fprintf(file, "\ninterrupted: what is missing was not measured\n");
+}
+
 void report_print_table(FILE *file, const struct bench_report *report, const struct bench_facts *facts)
 {
     print_facts(file, facts, "");
+    if (report_has_io(report)) {
+        report_print_io(file, report);
+        print_interrupted(file, report);
+        return;
+    }
     fprintf(
         file,
         "\nmedian of batches, its 95 %% interval, minimum, percentiles; exits for each operation; ratio to\n"
@@ -107,8 +120,7 @@ void report_print_table(FILE *file, const struct bench_report *report, const str
             "median", "from", "to", "minimum", "p90", "p99", "exits", "ratio", "batches");
     for (unsigned i = 0; i < report->count; i++)
         print_row(file, report, i);
-    if (report->interrupted)
-        fprintf(file, "\ninterrupted: what is missing was not measured\n");
+    print_interrupted(file, report);
 }
 
 static void print_cell(FILE *file, const struct bench_result *result)
@@ -165,6 +177,11 @@ static void print_header(FILE *file, const struct bench_report *report, unsigned
 void report_print_markdown(FILE *file, const struct bench_report *report, const struct bench_facts *facts)
 {
     print_facts(file, facts, "    ");
+    if (report_has_io(report)) {
+        report_print_io_markdown(file, report);
+        print_interrupted(file, report);
+        return;
+    }
     unsigned end, before = 0;
     for (unsigned first = 0; first < report->count; first = end) {
         char ring[16];

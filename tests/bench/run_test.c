@@ -105,6 +105,51 @@ START_TEST(processes_are_measured)
 }
 END_TEST
 
+/* What holds of any disk: no request is without its notification at depth 1 but where the device was still
+ * awake, nobody exits to us for one, and the deep queue needs few of both. */
+static void expect_requests(const char *operation, double most)
+{
+    const struct bench_result *result = find(operation, "vmm");
+    ck_assert_msg(!*result->reason, "%s: %s", operation, result->reason);
+    ck_assert_ptr_nonnull(result->io);
+    double requests = result->io->requests;
+    ck_assert_msg(requests > 0 && result->io->latency.total == (uint64_t)requests,
+                  "%s: %g requests, %g timed", operation, requests, (double)result->io->latency.total);
+    ck_assert_msg(result->io->exits <= 0.1 * requests, "%s: %g exits", operation, result->io->exits);
+    ck_assert_msg(result->io->sums.notifications > 0 && result->io->sums.notifications <= most * requests,
+                  "%s: %g notifications", operation, result->io->sums.notifications);
+    ck_assert_msg(result->io->sums.interrupts <= most * requests + 1, "%s: %g interrupts", operation,
+                  result->io->sums.interrupts);
+    ck_assert_double_gt(result->io->sums.cpu_ns, 0);
+}
+
+static void measure_requests(bool is_polled, bool is_packed)
+{
+    static const char *const paths[] = {"/dev/shm"};
+    struct vmm_error error;
+    set_up("page cache: 4 KiB", -1);
+    options.blk = (struct bench_blk_options){
+        .paths = paths, .path_count = 1, .bytes = 4 << 20, .is_polled = is_polled, .is_packed = is_packed};
+    ck_assert_msg(bench_blk(&report, &options, &error) == 0, "%s", error.message);
+    expect_requests("tmpfs, page cache: 4 KiB random read, depth 1", 1);
+    expect_requests("tmpfs, page cache: 4 KiB random read, depth 32", 0.5);
+    expect_requests("tmpfs, page cache: 4 KiB random write, depth 1", 1);
+    expect_requests("tmpfs, page cache: 4 KiB random write, depth 32", 0.5);
+    if (is_polled)
+        ck_assert_double_eq(find("tmpfs, page cache: 4 KiB random read, depth 1", "vmm")->io->sums.interrupts,
+                            0);
+    bench_report_fini(&report);
+}
+
+START_TEST(disk_requests_are_measured)
+{
+    test_need_kvm();
+    measure_requests(false, false);
+    measure_requests(false, true);
+    measure_requests(true, false);
+}
+END_TEST
+
 START_TEST(the_emulator_alone_needs_no_kvm)
 {
     struct vmm_error error;
@@ -136,6 +181,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, exits_have_a_floor, 200);
     test_add_slow(suite, calls_are_made_both_ways, 100);
     test_add_slow(suite, processes_are_measured, 200);
+    test_add_slow(suite, disk_requests_are_measured, 300);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }

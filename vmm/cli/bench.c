@@ -12,48 +12,86 @@
 #include "bench/report.h"
 #include "vmm/cli/cli.h"
 
-static const struct subcommand {
-    const char *name, *title;
-    int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
-    const char *summary;
-    bool uses_threads; /* of processes that are to have every CPU */
-} subcommands[] = {
-    {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost"},
-    {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine"},
-    {"trace", "vmm bench trace", bench_trace,
-     "a trace point and the dispatch of exits, with tracing off and on"},
-    {"boot", "vmm bench boot", bench_boot,
-     "processes of vmm from their start to their exit, and their phases", true},
-};
-
-#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
-
 /* The command line as popt leaves it. */
 static struct {
-    const char *seconds, *plot, *baseline, *only, *against, *pin;
-    int is_json, is_markdown, is_quick, is_help, batches, ring;
+    const char *seconds, *plot, *baseline, *only, *against, *pin, *size;
+    const char **disks;
+    int is_json, is_markdown, is_quick, is_help, batches, ring, is_overwrite, is_polled, is_packed;
 } given;
 
-static const struct poptOption option_table[] = {
+static const struct poptOption common_options[] = {
     {"json", 0, POPT_ARG_NONE, &given.is_json, 0, "one JSON object instead of the table", NULL},
     {"markdown", 0, POPT_ARG_NONE, &given.is_markdown, 0, "the table as Markdown", NULL},
     {"plot", 0, POPT_ARG_STRING, &given.plot, 0, "also draw the figures, with gnuplot", "FILE.svg"},
     {"baseline", 0, POPT_ARG_STRING, &given.baseline, 0,
      "also say what moved beyond noise since this file, which --json made", "FILE"},
-    {"against", 0, POPT_ARG_STRING, &given.against, 0,
-     "with 'exits': the same guest under this rival, too, for what it can answer: qemu", "RIVAL"},
     {"only", 0, POPT_ARG_STRING, &given.only, 0, "only the operations whose name contains this", "TEXT"},
-    {"ring", 0, POPT_ARG_INT, &given.ring, 0, "only operations in ring 0 or 3 of the guest (default: both)",
-     "RING"},
     {"batches", 0, POPT_ARG_INT, &given.batches, 0, "batches of each operation, at most (default 101)", "N"},
     {"time", 0, POPT_ARG_STRING, &given.seconds, 0,
      "time for all batches of one operation, at most (default 3s)", "TIME"},
     {"quick", 0, POPT_ARG_NONE, &given.is_quick, 0, "a trial that takes seconds; its figures mean little",
      NULL},
     {"pin", 0, POPT_ARG_STRING, &given.pin, 0,
-     "the CPU to stay on, or 'no' (default: the last one that is allowed, with 'boot' no)", "CPU"},
+     "the CPU to stay on, or 'no' (default: the last one that is allowed; with 'boot' and 'blk' no)", "CPU"},
     {"help", 'h', POPT_ARG_NONE, &given.is_help, 0, "show this help", NULL},
     POPT_TABLEEND};
+
+#define COMMON_OPTIONS                                                                                  \
+    {                                                                                                   \
+        NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)common_options, 0, "Options of every benchmark:", NULL \
+    }
+
+static const struct poptOption exit_options[] = {
+    {"against", 0, POPT_ARG_STRING, &given.against, 0,
+     "with 'exits': the same guest under this rival, too, for what it can answer: qemu", "RIVAL"},
+    {"ring", 0, POPT_ARG_INT, &given.ring, 0, "only operations in ring 0 or 3 of the guest (default: both)",
+     "RING"},
+    COMMON_OPTIONS,
+    POPT_TABLEEND};
+
+static const struct poptOption blk_options[] = {
+    {"disk", 0, POPT_ARG_ARGV, &given.disks, 0,
+     "where to measure: a directory, for a scratch file in it, or a file or block device, which is only "
+     "read; "
+     "can be repeated (default: /dev/shm and /var/tmp)",
+     "PATH"},
+    {"size", 0, POPT_ARG_STRING, &given.size, 0, "of a scratch file (default 64M)", "SIZE"},
+    {"overwrite", 0, POPT_ARG_NONE, &given.is_overwrite, 0,
+     "measure writes on a --disk that is a file or device, too: what is in it is LOST", NULL},
+    {"packed", 0, POPT_ARG_NONE, &given.is_packed, 0, "a packed ring (default: a split one)", NULL},
+    {"polled", 0, POPT_ARG_NONE, &given.is_polled, 0,
+     "the guest watches the ring (default: it sleeps until an interrupt)", NULL},
+    COMMON_OPTIONS,
+    POPT_TABLEEND};
+
+static const char blk_about[] =
+    "\n"
+    "The loads are reads and writes of 4 KiB at random places and of 128 KiB one after the other, one "
+    "request\n"
+    "at a time and 32 at once, by the host's page cache and past it (O_DIRECT). They are done in turns by\n"
+    "  floor  a plain io_uring program: the least that the host takes for them;\n"
+    "  vmm    a guest with a virtio disk and a driver of its own; no Linux is needed.\n";
+
+static const struct subcommand {
+    const char *name, *title;
+    int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
+    const char *summary;
+    const struct poptOption *options;
+    bool uses_threads; /* or processes, that are to have every CPU */
+    const char *about; /* more for --help */
+} subcommands[] = {
+    {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost",
+     exit_options},
+    {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine", exit_options},
+    {"blk", "vmm bench blk", bench_blk,
+     "disk requests of a guest, against a plain program's on the same file", blk_options, true, blk_about},
+    {"trace", "vmm bench trace", bench_trace,
+     "a trace point and the dispatch of exits, with tracing off and on", exit_options},
+    {"boot", "vmm bench boot", bench_boot,
+     "processes of vmm from their start to their exit, and their phases", exit_options, true},
+};
+
+#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
 
 static const char help_tail[] =
     "\n"
@@ -79,7 +117,7 @@ static void print_help(void)
 
 static void print_sub_help(poptContext context, const struct subcommand *command)
 {
-    printf("Measures %s.\n", command->summary);
+    printf("Measures %s.\n%s", command->summary, command->about ? command->about : "");
     poptPrintHelp(context, stdout, 0);
     fputs(help_tail, stdout);
 }
@@ -151,6 +189,14 @@ static bool read_options(struct bench_options *options)
         cli_usage("bench", "--ring: %d is neither 0 nor 3", given.ring);
         return false;
     }
+    uint64_t bytes = 0;
+    if (given.size && (!cli_parse_size(given.size, &bytes) || !bytes)) {
+        cli_usage("bench", "--size: '%s' is not a size; write 256M or 1G", given.size);
+        return false;
+    }
+    size_t disk_count = 0;
+    while (given.disks && given.disks[disk_count])
+        disk_count++;
     *options = (struct bench_options){.limits = {.batches = (unsigned)given.batches,
                                                  .operation_seconds = (double)ms / 1000,
                                                  .quick = given.is_quick,
@@ -158,7 +204,13 @@ static bool read_options(struct bench_options *options)
                                       .only = given.only,
                                       .ring = given.ring,
                                       .against_qemu = given.against,
-                                      .vmm = "/proc/self/exe"};
+                                      .vmm = "/proc/self/exe",
+                                      .blk = {.paths = given.disks,
+                                              .path_count = disk_count,
+                                              .bytes = bytes,
+                                              .will_write = given.is_overwrite,
+                                              .is_polled = given.is_polled,
+                                              .is_packed = given.is_packed}};
     return true;
 }
 
@@ -224,10 +276,10 @@ int cmd_bench(int argc, const char **argv)
         return status;
     given.ring = -1;
     argv[1] = command->title;
-    poptContext context = poptGetContext(command->title, argc - 1, argv + 1, option_table, 0);
+    poptContext context = poptGetContext(command->title, argc - 1, argv + 1, command->options, 0);
     int code = poptGetNextOpt(context);
     if (code < -1)
-        status = cli_bad_option("bench", context, code, option_table);
+        status = cli_bad_option("bench", context, code, command->options);
     else if (poptPeekArg(context))
         status = cli_usage("bench", "bench: '%s' is one argument too many", poptPeekArg(context));
     else if (given.is_help)

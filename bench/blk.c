@@ -1,0 +1,174 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * `vmm bench blk`: every load on every medium, by the page cache and past it, in turns by a plain io_uring
+ * program, by our guest, and by the same guest under QEMU.
+ */
+#include "bench/blk.h"
+
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+
+#include "base/error.h"
+#include "base/types.h"
+#include "bench/benches.h"
+#include "bench/blk_medium.h"
+
+#define MEDIUM_LIMIT   8u
+#define BYTES_DEFAULT  (64 * MIB)
+#define BATCH_NS       20e6
+/* bench_measure makes a twentieth of it. */
+#define QUICK_BATCH_NS 60e6
+#define ROUNDS_MIN     4u /* of the whole queue in a batch, which begins and ends with it empty */
+#define WAY_LIMIT      3u
+
+struct blk_bench {
+    struct bench_report *report;
+    const struct bench_options *options;
+    struct blk_medium *media;
+    unsigned medium_count;
+};
+
+/* As good a place as any that the user has not named; one in memory, one on a disk. */
+static const char *const default_paths[] = {"/dev/shm", "/var/tmp"};
+
+/* Two of one kind are told apart by their numbers. */
+static void number_kinds(struct blk_bench *bench)
+{
+    for (unsigned i = 1; i < bench->medium_count; i++) {
+        unsigned same = 1;
+        for (unsigned j = 0; j < i; j++)
+            same += strncmp(bench->media[i].kind, bench->media[j].kind, strcspn(bench->media[j].kind, " ")) ==
+                    0;
+        if (same > 1) {
+            size_t len = strlen(bench->media[i].kind);
+            snprintf(bench->media[i].kind + len, sizeof(bench->media[i].kind) - len, " %u", same);
+        }
+    }
+}
+
+static void add_missing(struct blk_bench *bench, const char *name, const char *reason)
+{
+    struct bench_result *result = bench_add_result(bench->report, name, "floor", -1);
+    if (result)
+        snprintf(result->reason, sizeof(result->reason), "%.*s", (int)sizeof(result->reason) - 1, reason);
+}
+
+static int open_media(struct blk_bench *bench, struct vmm_error *error)
+{
+    const struct bench_blk_options *options = &bench->options->blk;
+    size_t count = options->path_count ? options->path_count : ARRAY_COUNT(default_paths);
+    uint64_t bytes = options->bytes ? options->bytes : BYTES_DEFAULT;
+    if (count > MEDIUM_LIMIT)
+        return error_set(error, -EINVAL, "bench blk: %zu places are too many: %u at most", count,
+                         MEDIUM_LIMIT);
+    if (bytes < BLK_MEDIUM_BYTES_MIN)
+        return error_set(error, -EINVAL, "bench blk: a scratch file has at least %u MiB",
+                         (unsigned)(BLK_MEDIUM_BYTES_MIN / MIB));
+    for (size_t i = 0; i < count; i++) {
+        const char *path = options->path_count ? options->paths[i] : default_paths[i];
+        struct blk_medium *medium = &bench->media[bench->medium_count];
+        int result = blk_medium_open(path, bytes, options->will_write, medium, error);
+        if (!result)
+            bench->medium_count++;
+        else if (options->path_count)
+            return result;
+        else
+            add_missing(bench, path, error->message);
+    }
+    if (!bench->medium_count)
+        return error_set(error, -ENOENT,
+                         "bench blk: a place for scratch files is neither /dev/shm nor /var/tmp: "
+                         "name one with --disk");
+    number_kinds(bench);
+    return 0;
+}
+
+static void measure_loads(struct blk_bench *bench, const struct blk_medium *medium,
+                          const struct blk_setup *setup, const struct bench_way *ways, unsigned way_count)
+{
+    struct bench_limits limits = bench->options->limits;
+    if (!(limits.batch_ns > 0))
+        limits.batch_ns = limits.quick ? QUICK_BATCH_NS : BATCH_NS;
+    for (unsigned i = 0; i < BLK_LOAD_COUNT; i++) {
+        if (setup->is_read_only && blk_loads[i].is_write)
+            continue;
+        const char *name = bench_keep_name(bench->report, "%s, %s: %s", medium->kind,
+                                           setup->is_direct ? "O_DIRECT" : "page cache", blk_loads[i].name);
+        limits.count_min = ROUNDS_MIN * blk_loads[i].depth;
+        if (bench_wants(bench->options, name, -1))
+            bench_measure(bench->report, &limits, name, -1, i, ways, way_count);
+    }
+}
+
+static bool wants_any(const struct blk_bench *bench, const struct blk_medium *medium, bool is_direct)
+{
+    char name[200];
+    bool wanted = false;
+    for (unsigned i = 0; i < BLK_LOAD_COUNT; i++) {
+        snprintf(name, sizeof(name), "%s, %s: %s", medium->kind, is_direct ? "O_DIRECT" : "page cache",
+                 blk_loads[i].name);
+        wanted |= bench_wants(bench->options, name, -1);
+    }
+    return wanted;
+}
+
+static int measure_medium(struct blk_bench *bench, const struct blk_medium *medium, bool is_direct)
+{
+    const struct bench_blk_options *options = &bench->options->blk;
+    const struct blk_setup setup = {.path = medium->path,
+                                    .bytes = medium->bytes,
+                                    .is_direct = is_direct,
+                                    .is_read_only = medium->fd < 0 && !options->will_write,
+                                    .is_polled = options->is_polled,
+                                    .is_packed = options->is_packed};
+    struct blk_floor *floor = NULL;
+    struct blk_vmm *ours = NULL;
+    int result = blk_floor_create(&setup, &floor);
+    if (!result)
+        result = blk_vmm_create(&setup, &ours);
+    const struct bench_way ways[WAY_LIMIT] = {{"floor", blk_floor_batch, floor},
+                                              {"vmm", blk_vmm_batch, ours}};
+    if (!result)
+        measure_loads(bench, medium, &setup, ways, 2);
+    blk_vmm_destroy(ours);
+    blk_floor_destroy(floor);
+    return result;
+}
+
+static int measure_all(struct blk_bench *bench)
+{
+    int result = 0;
+    for (unsigned i = 0; !result && i < 2 * bench->medium_count; i++) {
+        const struct blk_medium *medium = &bench->media[i / 2];
+        bool is_direct = i & 1;
+        if (!wants_any(bench, medium, is_direct) || bench_is_interrupted())
+            continue;
+        if (is_direct && !medium->has_direct)
+            add_missing(bench, bench_keep_name(bench->report, "%s, O_DIRECT", medium->kind),
+                        "this file system has none");
+        else
+            result = measure_medium(bench, medium, is_direct);
+    }
+    return result;
+}
+
+int bench_blk(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
+{
+    struct blk_bench bench = {.report = report, .options = options};
+    report->bench = "blk";
+    bench.media = calloc(MEDIUM_LIMIT, sizeof(*bench.media));
+    if (!bench.media)
+        return error_set_errno(error, -ENOMEM, "bench blk: cannot begin");
+    int result = open_media(&bench, error);
+    if (!result) {
+        result = measure_all(&bench);
+        if (result)
+            error_set_errno(error, result, "bench blk: cannot begin");
+    }
+    for (unsigned i = 0; i < bench.medium_count; i++)
+        blk_medium_close(&bench.media[i]);
+    free(bench.media);
+    report->interrupted = bench_is_interrupted();
+    return result;
+}

@@ -1,0 +1,57 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * What `vmm bench` says to its command line. None of it needs KVM.
+ */
+#include <string.h>
+
+#include "tests/vmm/program.h"
+
+static struct program_run run;
+
+static const struct {
+    const char *line;
+    int status;
+    const char *message;
+} mistakes[] = {
+    {"bench", 2, "bench: which benchmark? None was given\n"},
+    {"bench blok", 2, "there is no 'blok'; did you mean 'blk'?\n"},
+    {"bench exits --disk /tmp", 2, "there is no option --disk"},
+    {"bench blk --ring 3", 2, "there is no option --ring"},
+    {"bench blk --dsk /tmp", 2, "did you mean --disk?\n"},
+    {"bench blk --size 12Q", 2, "--size: '12Q' is not a size; write 256M or 1G\n"},
+    {"bench blk --size 1M --disk /tmp", 4, "a scratch file has at least 4 MiB\n"},
+    {"bench blk --disk /nowhere", 4, "/nowhere: No such file or directory; name a directory"},
+    {"bench blk --disk /dev/null", 4, "/dev/null: is neither a directory"},
+    {"bench blk --disk /proc", 4, "/proc: no scratch file can be made there"},
+    {"bench blk --disk /tmp --size 4M --only nothing^at^all", 2, "no operation is left\n"},
+};
+
+START_TEST(mistakes_are_named)
+{
+    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+        program_run(mistakes[i].line, &run);
+        ck_assert_msg(run.status == mistakes[i].status && strstr(run.err, mistakes[i].message) && !*run.out,
+                      "vmm %s: status %d\n%s%s", mistakes[i].line, run.status, run.err, run.out);
+    }
+}
+END_TEST
+
+START_TEST(help_has_what_belongs_to_the_benchmark)
+{
+    program_run("bench blk --help", &run);
+    ck_assert_int_eq(run.status, 0);
+    ck_assert_ptr_nonnull(strstr(run.out, "--disk"));
+    ck_assert_ptr_nonnull(strstr(run.out, "--json"));
+    ck_assert_ptr_nonnull(strstr(run.out, "io_uring"));
+    program_run("bench exits --help", &run);
+    ck_assert_int_eq(run.status, 0);
+    ck_assert_ptr_nonnull(strstr(run.out, "--ring"));
+    ck_assert_ptr_null(strstr(run.out, "--disk"));
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add_slow(suite, mistakes_are_named, 60);
+    test_add(suite, help_has_what_belongs_to_the_benchmark);
+}
