@@ -18,5 +18,6 @@ void lock_wait(struct lock *lock)
 
 void lock_wake(struct lock *lock)
 {
+    __atomic_store_n(&lock->state, LOCK_FREE, __ATOMIC_RELEASE);
     syscall(SYS_futex, &lock->state, FUTEX_WAKE_PRIVATE, 1, NULL, NULL, 0);
 }

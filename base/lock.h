@@ -22,7 +22,7 @@ enum lock_state {
     LOCK_WANTED, /* held, and somebody may be asleep */
 };
 
-/* Behind the two below: not to be called but by those. */
+/* Behind the two below: not to be called but by those. The second finds LOCK_WANTED less one. */
 void lock_wait(struct lock *lock);
 void lock_wake(struct lock *lock);
 
@@ -44,7 +44,7 @@ static inline void lock_acquire(struct lock *lock)
 static inline void lock_release(struct lock *lock)
 {
     /* Partner: the acquire of whoever takes it next. */
-    if (__builtin_expect(__atomic_exchange_n(&lock->state, LOCK_FREE, __ATOMIC_RELEASE) == LOCK_WANTED, 0))
+    if (__builtin_expect(__atomic_sub_fetch(&lock->state, 1, __ATOMIC_RELEASE) != LOCK_FREE, 0))
         lock_wake(lock);
 }
 

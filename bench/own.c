@@ -12,7 +12,6 @@
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "mmio/xsave.h"
-#include "vcpu/coalesced.h"
 #include "vcpu/exit.h"
 #include "vcpu/exit_trace.h"
 
@@ -37,7 +36,6 @@ struct own {
     struct bus_region port;
     struct vcpu_machine vcpu_machine;
     struct vcpu vcpu;
-    struct coalesced_ring coalesced;
     union run_pages pages;
     struct lock lock; /* as devices have one */
     struct bus_region region;
@@ -140,7 +138,7 @@ static void set_registers(struct cpu_state *cpu)
 static void make_vcpu(struct own *own)
 {
     own->vcpu_machine = (struct vcpu_machine){
-        .ports = own->ports, .memory_bus = own->bus, .memory = own->memory, .coalesced = &own->coalesced};
+        .ports = own->ports, .memory_bus = own->bus, .memory = own->memory};
     own->vcpu = (struct vcpu){
         .machine = &own->vcpu_machine, .run = &own->pages.run, .fd = -1, .synced_fields = KVM_SYNC_X86_REGS};
     own->pages.run.s.regs.regs.rip = CODE_GPA;

@@ -176,11 +176,16 @@ static inline void region_unlock(const struct bus_region *region)
         lock_release(region->lock);
 }
 
+static inline unsigned width_index(unsigned size)
+{
+    return (unsigned)__builtin_ctz(size);
+}
+
 /* A region without a lock is accessed by several threads at once. */
 static inline void region_count(const struct bus_region *region, uint64_t counts[BUS_WIDTHS], unsigned size,
                                 size_t count)
 {
-    uint64_t *of_size = &counts[__builtin_ctz(size)];
+    uint64_t *of_size = &counts[width_index(size)];
     if (region->lock)
         *of_size += count;
     else
@@ -341,11 +346,14 @@ __attribute__((noinline)) static void write_traced(struct bus *bus, uint64_t add
 static const uint64_t whole_masks[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff, [8] = UINT64_MAX};
 
 /* The only region that may hold the address. If it does not, the offset is beyond whole_before. */
-static inline struct bus_region *guess_region(struct bus *bus, uint64_t address)
+static inline struct bus_region *guess_port(struct bus *bus, uint64_t port)
 {
-    if (__builtin_expect(bus->kind == BUS_PORTS, 1))
-        return bus->port_slots[bus->port_index[(uint16_t)address]];
-    size_t at = bus_lower_bound(bus, address);
+    return bus->port_slots[bus->port_index[(uint16_t)port]];
+}
+
+static inline struct bus_region *guess_memory(struct bus *bus, uint64_t gpa)
+{
+    size_t at = bus_lower_bound(bus, gpa);
     return at < bus->count ? bus->regions[at] : &bus->nobody;
 }
 
@@ -371,31 +379,57 @@ __attribute__((noinline)) static void write_long(struct bus *bus, uint64_t addre
         write_access(bus, address, size, value);
 }
 
-uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
+static inline uint64_t read_short(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size)
 {
-    TRACE_PROBE3(bus_read, bus->kind, address, size);
-    struct bus_region *region = guess_region(bus, address);
     uint64_t offset = address - region->base;
     if (!take_short_way(region, offset, size))
         return read_long(bus, address, size);
-    region->read_counts[__builtin_ctz(size)]++;
+    region->read_counts[width_index(size)]++;
     uint64_t value = region->ops->read(region->device, offset, size) & whole_masks[size];
     lock_release(region->lock);
     return value;
 }
 
-void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+static inline void write_short(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size,
+                               uint64_t value)
 {
-    TRACE_PROBE4(bus_write, bus->kind, address, size, value);
-    struct bus_region *region = guess_region(bus, address);
     uint64_t offset = address - region->base;
     if (!take_short_way(region, offset, size)) {
         write_long(bus, address, size, value);
         return;
     }
-    region->write_counts[__builtin_ctz(size)]++;
+    region->write_counts[width_index(size)]++;
     region->ops->write(region->device, offset, size, value & whole_masks[size]);
     lock_release(region->lock);
+}
+
+/* Apart, for a search would have ports save registers. */
+__attribute__((noinline)) static uint64_t read_memory(struct bus *bus, uint64_t gpa, unsigned size)
+{
+    return read_short(bus, guess_memory(bus, gpa), gpa, size);
+}
+
+__attribute__((noinline)) static void write_memory(struct bus *bus, uint64_t gpa, unsigned size,
+                                                   uint64_t value)
+{
+    write_short(bus, guess_memory(bus, gpa), gpa, size, value);
+}
+
+uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
+{
+    TRACE_PROBE3(bus_read, bus->kind, address, size);
+    if (bus->kind != BUS_PORTS)
+        return read_memory(bus, address, size);
+    return read_short(bus, guess_port(bus, address), address, size);
+}
+
+void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+{
+    TRACE_PROBE4(bus_write, bus->kind, address, size, value);
+    if (bus->kind != BUS_PORTS)
+        write_memory(bus, address, size, value);
+    else
+        write_short(bus, guess_port(bus, address), address, size, value);
 }
 
 /* The region that the whole block is in, if the device knows the width. */

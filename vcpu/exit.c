@@ -5,6 +5,8 @@
  */
 #include "vcpu/exit.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "vcpu/coalesced.h"
 #include "vcpu/emulate.h"
@@ -48,114 +50,124 @@ const char *vcpu_reason_name(uint32_t reason)
     return "(not an x86 reason)";
 }
 
-/* The record of this exit; its address, value, size and flags are what another has left there. */
-static inline struct trace_record *next_record(struct vcpu *vcpu, uint32_t reason)
+/* The note of this exit; what it says beside the reason is what another has left there. */
+static inline struct exit_note *next_note(struct vcpu *vcpu, uint32_t reason)
 {
     uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
     uint64_t *count = &vcpu->reason_counts[counted];
     __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED); /* for machine_mark on another thread */
-    struct trace_record *record = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
-    record->event = TRACE_EXIT;
-    record->index = reason;
-    record->count = 1;
-    return record;
+    struct exit_note *note = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
+    note->reason = reason;
+    return note;
 }
 
-static struct trace_record *record_exit(struct vcpu *vcpu, uint32_t reason)
+static struct exit_note *note_exit(struct vcpu *vcpu, uint32_t reason)
 {
-    struct trace_record *record = next_record(vcpu, reason);
-    record->size = record->flags = 0;
-    record->address = record->value = 0;
-    return record;
+    struct exit_note *note = next_note(vcpu, reason);
+    *note = (struct exit_note){.reason = reason, .access.count = 1};
+    return note;
 }
+
+/* ---- Ports ---- */
 
 /* One element, of 1, 2 or 4 bytes. Returns what was written or read. */
-static inline uint64_t port_element(struct bus *ports, const struct kvm_run *run, uint8_t *data)
+static uint64_t port_element(struct bus *ports, const struct exit_access *access, uint8_t *data)
 {
-    unsigned port = run->io.port, size = run->io.size;
     uint64_t value;
-    if (run->io.direction == KVM_EXIT_IO_OUT) {
-        value = size == 1 ? *data : size == 2 ? load_le16(data) : load_le32(data);
-        bus_write(ports, port, size, value);
+    if (access->is_write) {
+        value = load_le(data, access->size);
+        bus_write(ports, access->port, access->size, value);
         return value;
     }
-    value = bus_read(ports, port, size);
-    store_le(data, value, size);
+    value = bus_read(ports, access->port, access->size);
+    store_le(data, value, access->size);
     return value;
 }
 
-/* INS or OUTS, with REP: KVM hands over up to a page of elements. The first is the record's value. */
-__attribute__((noinline)) static void exit_port_string(struct vcpu *vcpu, struct trace_record *record)
+/* INS or OUTS, with REP: KVM hands over up to a page of elements. The first is the note's value. */
+__attribute__((noinline)) static void exit_port_string(struct vcpu *vcpu, struct exit_note *note)
 {
-    struct kvm_run *run = vcpu->run;
-    uint8_t *data = (uint8_t *)run + run->io.data_offset;
-    record->count = run->io.count;
-    record->value = 0;
-    for (uint32_t i = 0; i < run->io.count; i++, data += run->io.size) {
-        uint64_t value = port_element(vcpu->machine->ports, run, data);
+    const struct exit_access access = note->access;
+    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
+    note->value = 0;
+    for (uint32_t i = 0; i < access.count; i++, data += access.size) {
+        uint64_t value = port_element(vcpu->machine->ports, &access, data);
         if (!i)
-            record->value = value;
+            note->value = value;
     }
 }
 
-static inline void exit_port_io(struct vcpu *vcpu)
+__attribute__((noinline)) static void exit_port_read(struct vcpu *vcpu, struct exit_note *note)
+{
+    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
+    note->value = bus_read(vcpu->machine->ports, note->access.port, note->access.size);
+    /* KVM takes `size` bytes of it; the page goes on behind them. */
+    store_le32(data, (uint32_t)note->value);
+}
+
+/* Each way ends with its one call, so that nothing has to be kept over it. */
+__attribute__((noinline)) static void exit_port_io(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
-    struct trace_record *record = next_record(vcpu, KVM_EXIT_IO);
-    uint8_t *data = (uint8_t *)run + run->io.data_offset;
-    unsigned port = run->io.port, size = run->io.size;
-    record->address = port;
-    record->size = (uint8_t)size;
-    record->flags = run->io.direction == KVM_EXIT_IO_OUT ? TRACE_WRITE : 0;
-    if (__builtin_expect(run->io.count != 1, 0)) {
-        exit_port_string(vcpu, record);
-    } else if (run->io.direction == KVM_EXIT_IO_OUT) {
-        uint32_t value = size == 1 ? *data : size == 2 ? load_le16(data) : load_le32(data);
-        record->value = value;
-        bus_write(vcpu->machine->ports, port, size, value);
+    struct exit_note *note = next_note(vcpu, KVM_EXIT_IO);
+    struct exit_access access;
+    _Static_assert(KVM_EXIT_IO_IN == 0 && KVM_EXIT_IO_OUT == 1, "the direction is `is_write`");
+    memcpy(&access, &run->io, sizeof(access));
+    note->access = access;
+    if (__builtin_expect(access.count != 1, 0)) {
+        exit_port_string(vcpu, note);
+    } else if (access.is_write) {
+        note->value = load_le32((uint8_t *)run + run->io.data_offset);
+        bus_write(vcpu->machine->ports, access.port, access.size, note->value);
     } else {
-        /* KVM takes `size` bytes of what is put there; the page goes on behind them. */
-        record->value = bus_read(vcpu->machine->ports, port, size);
-        store_le32(data, (uint32_t)record->value);
+        exit_port_read(vcpu, note);
     }
 }
 
-/* Where it was one to a slot without access after all. */
-__attribute__((noinline)) static void exit_mmio_trapped(struct vcpu *vcpu, const struct trace_record *record)
+/* ---- Memory that KVM has decoded an access to: of 1 to 8 bytes, inside one page ---- */
+
+/* Where some region is trapped, and KVM has decoded after all what it might have left to us. */
+__attribute__((noinline)) static void exit_mmio_trapped(struct vcpu *vcpu, const struct exit_note *note)
 {
-    const struct bus_region *region = bus_find(vcpu->machine->memory_bus, record->address);
+    const struct bus_region *region = bus_find(vcpu->machine->memory_bus, note->address);
     if (!region || !region->is_trapped)
         return;
     vcpu->ahead_wanted = vcpu->machine->run_ahead;
-    if (!(record->flags & TRACE_WRITE))
-        vcpu_note_read(vcpu, record->address, record->size, record->value);
+    if (!note->access.is_write)
+        vcpu_note_read(vcpu, note->address, note->access.size, note->value);
 }
 
-/* KVM has decoded the instruction: an access of 1 to 8 bytes inside one page. */
-static inline void exit_mmio(struct vcpu *vcpu)
+__attribute__((noinline)) static void exit_mmio_read(struct vcpu *vcpu, struct exit_note *note)
+{
+    note->value = bus_read(vcpu->machine->memory_bus, note->address, note->access.size);
+    store_le64(vcpu->run->mmio.data, note->value);
+    if (vcpu->machine->has_trapped)
+        exit_mmio_trapped(vcpu, note);
+}
+
+__attribute__((noinline)) static void exit_mmio(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
-    struct trace_record *record = next_record(vcpu, KVM_EXIT_MMIO);
-    struct bus *bus = vcpu->machine->memory_bus;
+    struct exit_note *note = next_note(vcpu, KVM_EXIT_MMIO);
     unsigned size = run->mmio.len <= 8 ? run->mmio.len : 8;
-    gpa_t gpa = run->mmio.phys_addr;
-    record->address = gpa;
-    record->size = (uint8_t)size;
-    record->flags = run->mmio.is_write ? TRACE_WRITE : 0;
-    if (run->mmio.is_write) {
-        record->value = load_le64(run->mmio.data) & size_mask(size);
-        bus_write(bus, gpa, size, record->value);
-    } else {
-        record->value = bus_read(bus, gpa, size);
-        store_le64(run->mmio.data, record->value);
+    bool is_write = run->mmio.is_write;
+    note->access = (struct exit_access){.is_write = is_write, .size = (uint8_t)size, .count = 1};
+    note->address = run->mmio.phys_addr;
+    if (!is_write) {
+        exit_mmio_read(vcpu, note);
+        return;
     }
+    note->value = load_le64(run->mmio.data);
     if (__builtin_expect(vcpu->machine->has_trapped, 0))
-        exit_mmio_trapped(vcpu, record);
+        exit_mmio_trapped(vcpu, note);
+    bus_write(vcpu->machine->memory_bus, note->address, size, note->value);
 }
 
-static bool exit_system_event(struct vcpu *vcpu, struct trace_record *record, enum vcpu_end *end)
+/* ---- The others ---- */
+
+static bool exit_system_event(struct vcpu *vcpu, struct exit_note *note, enum vcpu_end *end)
 {
-    record->value = vcpu->run->system_event.type;
+    note->value = vcpu->run->system_event.type;
     switch (vcpu->run->system_event.type) {
     case KVM_SYSTEM_EVENT_SHUTDOWN:
         *end = VCPU_POWER_OFF;
@@ -185,29 +197,29 @@ static bool is_new_msr(uint32_t *seen, uint32_t index)
 }
 
 /* An MSR that KVM does not know: the machine's, or as on hardware #GP. */
-static void exit_msr(struct vcpu *vcpu, struct trace_record *record)
+static void exit_msr(struct vcpu *vcpu, struct exit_note *note)
 {
-    record->address = vcpu->run->msr.index;
-    record->value = vcpu->run->msr.data;
-    record->flags = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR ? TRACE_WRITE : 0;
+    note->address = vcpu->run->msr.index;
+    note->value = vcpu->run->msr.data;
+    note->access.is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
     bool (*msr)(void *, uint32_t, bool, uint64_t *) = vcpu->machine->msr;
-    uint64_t value = record->value;
-    if (msr && msr(vcpu->machine->owner, vcpu->run->msr.index, (record->flags & TRACE_WRITE) != 0, &value)) {
-        record->value = vcpu->run->msr.data = value;
+    uint64_t value = note->value;
+    if (msr && msr(vcpu->machine->owner, vcpu->run->msr.index, note->access.is_write, &value)) {
+        note->value = vcpu->run->msr.data = value;
         vcpu->run->msr.error = 0;
         return;
     }
     vcpu->run->msr.error = 1;
     if (!is_new_msr(vcpu->machine->unknown_msrs, vcpu->run->msr.index))
         return;
-    if (record->flags & TRACE_WRITE)
+    if (note->access.is_write)
         log_line(vcpu->machine->log, VMM_LOG_WARNING,
                  "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index,
-                 (unsigned long long)record->value, (unsigned long long)record->address);
+                 (unsigned long long)note->value, (unsigned long long)note->address);
     else
         log_line(vcpu->machine->log, VMM_LOG_WARNING,
                  "vCPU %u: KVM refuses to read MSR %#llx: the guest gets #GP", vcpu->index,
-                 (unsigned long long)record->address);
+                 (unsigned long long)note->address);
 }
 
 /* A hypercall of a kind that we did not announce: what its caller takes for "unknown". */
@@ -222,19 +234,19 @@ static void exit_foreign_hypercall(struct vcpu *vcpu)
         run->hyperv.u.hcall.result = 2; /* HV_STATUS_INVALID_HYPERCALL_CODE */
 }
 
-static bool exit_ioapic_eoi(struct vcpu *vcpu, struct trace_record *record)
+static bool exit_ioapic_eoi(struct vcpu *vcpu, struct exit_note *note)
 {
-    record->value = vcpu->run->eoi.vector;
+    note->value = vcpu->run->eoi.vector;
     if (vcpu->machine->ioapic_eoi)
         vcpu->machine->ioapic_eoi(vcpu->machine->owner, vcpu->run->eoi.vector);
     return true;
 }
 
 /* An instruction that KVM gave up on: ours to execute. The others of its internal errors are the end. */
-static bool exit_internal_error(struct vcpu *vcpu, struct trace_record *record, enum vcpu_end *end)
+static bool exit_internal_error(struct vcpu *vcpu, struct exit_note *note, enum vcpu_end *end)
 {
     const struct kvm_run *run = vcpu->run;
-    record->value = run->internal.suberror;
+    note->value = run->internal.suberror;
     *end = VCPU_NOT_EXECUTED;
     if (run->internal.suberror != KVM_INTERNAL_ERROR_EMULATION)
         return false;
@@ -256,7 +268,7 @@ static bool end_with(enum vcpu_end *end, enum vcpu_end why)
 __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
-    struct trace_record *record = record_exit(vcpu, reason);
+    struct exit_note *note = note_exit(vcpu, reason);
     /* A touch of a slot without access; with KVM_EXIT_MEMORY_FAULT on newer kernels, which says no more than
      * the page. */
     if (result == -EFAULT)
@@ -268,7 +280,7 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
     switch (reason) {
     case KVM_EXIT_X86_RDMSR:
     case KVM_EXIT_X86_WRMSR:
-        exit_msr(vcpu, record);
+        exit_msr(vcpu, note);
         return true;
     case KVM_EXIT_HYPERCALL:
     case KVM_EXIT_HYPERV:
@@ -276,9 +288,9 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
         exit_foreign_hypercall(vcpu);
         return true;
     case KVM_EXIT_IOAPIC_EOI:
-        return exit_ioapic_eoi(vcpu, record);
+        return exit_ioapic_eoi(vcpu, note);
     case KVM_EXIT_SYSTEM_EVENT:
-        return exit_system_event(vcpu, record, end);
+        return exit_system_event(vcpu, note, end);
     case KVM_EXIT_HLT:
         return end_with(end, VCPU_HALTED);
     case KVM_EXIT_SHUTDOWN:
@@ -297,12 +309,12 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
             return true;
         return end_with(end, VCPU_NOT_EXECUTED);
     case KVM_EXIT_FAIL_ENTRY:
-        record->value = vcpu->run->fail_entry.hardware_entry_failure_reason;
+        note->value = vcpu->run->fail_entry.hardware_entry_failure_reason;
         return end_with(end, VCPU_NOT_EXECUTED);
     case KVM_EXIT_INTERNAL_ERROR:
-        return exit_internal_error(vcpu, record, end);
+        return exit_internal_error(vcpu, note, end);
     case KVM_EXIT_UNKNOWN:
-        record->value = vcpu->run->hw.hardware_exit_reason;
+        note->value = vcpu->run->hw.hardware_exit_reason;
         return end_with(end, VCPU_NOT_EXECUTED);
     case KVM_EXIT_EXCEPTION:
     case KVM_EXIT_DIRTY_RING_FULL: /* never asked for */
@@ -311,19 +323,31 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
     }
 }
 
+static inline bool dispatch(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    uint32_t reason = vcpu->run->exit_reason;
+    if (__builtin_expect(result, 0))
+        return handle_rare(vcpu, result, end);
+    if (__builtin_expect(reason == KVM_EXIT_IO, 1))
+        exit_port_io(vcpu);
+    else if (__builtin_expect(reason == KVM_EXIT_MMIO, 1))
+        exit_mmio(vcpu);
+    else
+        return handle_rare(vcpu, result, end);
+    return true;
+}
+
+/* Behind writes that KVM has collected. */
+__attribute__((noinline)) static bool handle_behind_ring(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    coalesced_drain(vcpu->machine->coalesced);
+    return dispatch(vcpu, result, end);
+}
+
 bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
-    if (__builtin_expect(coalesced_pending(vcpu->machine->coalesced), 0))
-        coalesced_drain(vcpu->machine->coalesced);
-    uint32_t reason = vcpu->run->exit_reason;
-    TRACE_PROBE2(exit, vcpu->index, result == -EFAULT ? VCPU_MEMORY_FAULT : reason);
-    if (__builtin_expect(!result && reason == KVM_EXIT_IO, 1)) {
-        exit_port_io(vcpu);
-        return true;
-    }
-    if (__builtin_expect(!result && reason == KVM_EXIT_MMIO, 1)) {
-        exit_mmio(vcpu);
-        return true;
-    }
-    return handle_rare(vcpu, result, end);
+    TRACE_PROBE3(exit, vcpu->index, vcpu->run->exit_reason, result);
+    if (__builtin_expect(vcpu->machine->coalesced != NULL, 0))
+        return handle_behind_ring(vcpu, result, end);
+    return dispatch(vcpu, result, end);
 }

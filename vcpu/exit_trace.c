@@ -18,7 +18,7 @@
 
 void exit_trace_begin(struct vcpu *vcpu)
 {
-    vcpu->is_watched = true;
+    vcpu->entry |= VCPU_ENTRY_SYNC | VCPU_ENTRY_WATCHED;
     vcpu->traced_exits = vcpu->exit_count;
     vcpu->traced_fields = trace_wants(TRACE_EXIT) ? vcpu->machine->sync_fields & KVM_SYNC_X86_REGS : 0;
     const struct trace_record record = {.time = trace_now(), .event = TRACE_ENTRY};
@@ -198,15 +198,29 @@ static uint32_t saturate(uint64_t ticks)
     return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
 }
 
+struct trace_record exit_trace_note(const struct exit_note *note)
+{
+    const struct exit_access *access = &note->access;
+    return (struct trace_record){.event = TRACE_EXIT,
+                                 .index = note->reason,
+                                 .size = access->size,
+                                 .flags = access->is_write ? TRACE_WRITE : 0,
+                                 .count = access->count,
+                                 .address = note->reason == KVM_EXIT_IO ? access->port : note->address,
+                                 .value = access->size ? note->value & size_mask(access->size) : note->value,
+                                 .rip = note->rip};
+}
+
 void exit_trace_flush(struct vcpu *vcpu)
 {
     uint64_t now = trace_now();
     for (; vcpu->traced_exits != vcpu->exit_count; vcpu->traced_exits++) {
-        struct trace_record *record = &vcpu->history[vcpu->traced_exits % VCPU_HISTORY];
-        record->time = vcpu->left_at_ticks;
-        record->duration = saturate(now - vcpu->left_at_ticks);
-        record->rip = find_rip(vcpu, record);
-        trace_record(record);
+        struct exit_note *note = &vcpu->history[vcpu->traced_exits % VCPU_HISTORY];
+        struct trace_record record = exit_trace_note(note);
+        record.time = vcpu->left_at_ticks;
+        record.duration = saturate(now - vcpu->left_at_ticks);
+        record.rip = note->rip = find_rip(vcpu, &record);
+        trace_record(&record);
     }
 }
 

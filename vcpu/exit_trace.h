@@ -21,6 +21,9 @@ void exit_trace_flush(struct vcpu *vcpu);
 /* The vCPU has stopped running for the reason `end`; a kick is an exit of its own. */
 void exit_trace_end(struct vcpu *vcpu, enum vcpu_end end);
 
+/* The record of what was noted, but for time and duration. */
+struct trace_record exit_trace_note(const struct exit_note *note);
+
 /* An instruction was executed in software: the one at `rip`, from the time `start` on. */
 void exit_trace_insn(const struct cpu_state *cpu, uint64_t rip, uint64_t start,
                      const struct step_outcome *outcome);

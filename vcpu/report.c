@@ -42,7 +42,7 @@ static const char *suberror_name(uint32_t suberror)
 static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_bytes)
 {
     const struct kvm_run *run = vcpu->run;
-    uint32_t reason = vcpu->history[(vcpu->exit_count - 1) % VCPU_HISTORY].index;
+    uint32_t reason = vcpu->history[(vcpu->exit_count - 1) % VCPU_HISTORY].reason;
     switch (reason) {
     case VCPU_MEMORY_FAULT:
         snprintf(text, text_bytes, "the guest touched memory without access");
@@ -166,10 +166,11 @@ static void report_code(struct vcpu *vcpu, const struct cpu_state *cpu)
     }
 }
 
-static void report_exit(struct vcpu *vcpu, uint64_t number, const struct trace_record *record)
+static void report_exit(struct vcpu *vcpu, uint64_t number, const struct exit_note *note)
 {
     char text[200];
-    trace_describe(record, &vcpu_trace_names, text, sizeof(text));
+    const struct trace_record record = exit_trace_note(note);
+    trace_describe(&record, &vcpu_trace_names, text, sizeof(text));
     LINE("  #%llu %s", U64(number), text + strlen("exit "));
 }
 

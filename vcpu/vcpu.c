@@ -89,18 +89,10 @@ static int enter_watched(struct vcpu *vcpu)
     return result;
 }
 
-/* KVM_RUN, and where asked the time inside and outside of it. 0 or a negative errno. */
-static inline int vcpu_enter(struct vcpu *vcpu)
-{
-    TRACE_PROBE1(entry, vcpu->index);
-    if (__builtin_expect(vcpu->is_watched, 0))
-        return enter_watched(vcpu);
-    return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
-}
-
 void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
 {
     vcpu->sync_exits = exits;
+    vcpu->entry |= VCPU_ENTRY_SYNC;
 }
 
 /* Which registers the next exit brings. Copying them costs every exit a little, so it ends when none of the
@@ -111,13 +103,31 @@ static void choose_sync(struct vcpu *vcpu)
     vcpu->sync_exits -= vcpu->sync_exits > 0;
     if (vcpu->synced_fields != wanted)
         vcpu->run->kvm_valid_regs = vcpu->synced_fields = wanted;
+    if (!vcpu->sync_exits && vcpu->synced_fields == vcpu->traced_fields)
+        vcpu->entry &= ~(unsigned)VCPU_ENTRY_SYNC;
+}
+
+__attribute__((noinline)) static int enter_prepared(struct vcpu *vcpu)
+{
+    if (vcpu->entry & VCPU_ENTRY_SYNC)
+        choose_sync(vcpu);
+    if (vcpu->entry & VCPU_ENTRY_WATCHED)
+        return enter_watched(vcpu);
+    return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+}
+
+/* KVM_RUN, and what is to be done around it. 0 or a negative errno. */
+static inline int vcpu_enter(struct vcpu *vcpu)
+{
+    TRACE_PROBE1(entry, vcpu->index);
+    if (__builtin_expect(vcpu->entry, 0))
+        return enter_prepared(vcpu);
+    return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
 }
 
 static enum vcpu_end run(struct vcpu *vcpu)
 {
     for (;;) {
-        if (vcpu->sync_exits || vcpu->synced_fields != vcpu->traced_fields)
-            choose_sync(vcpu);
         int result = vcpu_enter(vcpu);
         /* -EAGAIN: a vCPU that waits for its start-up IPI was looked at and does not run yet. */
         if (result == -EINTR || result == -EAGAIN) {
@@ -128,14 +138,14 @@ static enum vcpu_end run(struct vcpu *vcpu)
         enum vcpu_end end;
         if (!vcpu_handle_exit(vcpu, result, &end))
             return end;
-        if (vcpu->ahead_wanted && !vcpu_emulate_ahead(vcpu, &end))
+        if (__builtin_expect(vcpu->ahead_wanted, 0) && !vcpu_emulate_ahead(vcpu, &end))
             return end;
     }
 }
 
 enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
-    vcpu->is_watched = vcpu->machine->measure_time;
+    vcpu->entry = VCPU_ENTRY_SYNC | (vcpu->machine->measure_time ? VCPU_ENTRY_WATCHED : 0);
     emulation_forget(vcpu->emulation);
     if (trace_is_on())
         exit_trace_begin(vcpu);

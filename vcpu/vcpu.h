@@ -38,7 +38,7 @@ struct vcpu_machine {
     uint64_t sync_fields; /* of KVM_CAP_SYNC_REGS; 0 where there is none */
     struct bus *ports, *memory_bus;
     struct guest_memory *memory;
-    struct coalesced_ring *coalesced;
+    struct coalesced_ring *coalesced; /* NULL: nothing is coalesced */
     struct log *log;
     bool measure_time;
     bool has_trapped;          /* some region on the bus is trapped */
@@ -70,9 +70,27 @@ enum vcpu_end {
     VCPU_HOST_FAILED,  /* KVM_RUN failed with the errno of vcpu_error */
 };
 
-/* The last exits are always kept, as TRACE_EXIT records, for the report of a guest's end: 4 KiB. Time,
- * duration and rip are in them while the vCPU is traced. */
+/* What an exit was. The last ones are always kept, for the report of a guest's end: 2.5 KiB. Every port
+ * access pays for it, so it holds the words as KVM has them; exit_trace_note makes a record of it. */
 #define VCPU_HISTORY 64 /* a power of two */
+
+struct exit_note {
+    uint32_t reason;
+    struct exit_access { /* of a port as struct kvm_run begins its `io`, of memory without a port */
+        uint8_t is_write, size;
+        uint16_t port;
+        uint32_t count;
+    } access;
+    uint64_t address; /* of memory, or an MSR; of a port what was there before */
+    uint64_t value;   /* above `size` bytes of anything */
+    uint64_t rip;     /* while the vCPU is traced */
+};
+
+/* Why the next entry is not just KVM_RUN. */
+enum vcpu_entry {
+    VCPU_ENTRY_SYNC = 1 << 0,    /* other registers are to come with the exit than with the last */
+    VCPU_ENTRY_WATCHED = 1 << 1, /* measure_time, or the thread is traced */
+};
 
 struct emulation;
 
@@ -92,13 +110,13 @@ struct vcpu {
     int error;   /* of VCPU_HOST_FAILED: a positive errno */
     uint64_t exit_count;
     uint64_t reason_counts[VCPU_REASON_LIMIT];
-    uint64_t guest_ns, host_ns;                /* with measure_time */
-    uint64_t left_at_ns;                       /* when KVM_RUN last returned; 0 before */
-    bool is_watched;                           /* measure_time, or the thread is traced */
-    uint64_t traced_fields;                    /* what every exit brings for the trace */
-    uint64_t left_at_ticks, left_rip;          /* of the last return of KVM_RUN, while traced */
-    uint64_t traced_exits;                     /* exits that the trace has */
-    struct trace_record history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
+    uint64_t guest_ns, host_ns;             /* with measure_time */
+    uint64_t left_at_ns;                    /* when KVM_RUN last returned; 0 before */
+    unsigned entry;                         /* enum vcpu_entry */
+    uint64_t traced_fields;                 /* what every exit brings for the trace */
+    uint64_t left_at_ticks, left_rip;       /* of the last return of KVM_RUN, while traced */
+    uint64_t traced_exits;                  /* exits that the trace has */
+    struct exit_note history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
 };
 
 /* The vCPU `index` (its APIC ID too) of the machine's VM. */

@@ -244,6 +244,7 @@ static void find_coalesced_ring(struct vmm *machine)
     int pages = ioctl(machine->host.kvm_fd, KVM_CHECK_EXTENSION, KVM_CAP_COALESCED_MMIO);
     machine->coalesced.ports = machine->ports;
     machine->coalesced.memory_bus = machine->memory_bus;
+    machine->vcpu_machine.coalesced = &machine->coalesced;
     machine->coalesced.ring = (void *)((char *)machine->cpus[0].vcpu->run + (size_t)pages * PAGE_BYTES);
 }
 
@@ -266,7 +267,6 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .ports = machine->ports,
                                                   .memory_bus = machine->memory_bus,
                                                   .memory = machine->memory,
-                                                  .coalesced = &machine->coalesced,
                                                   .has_trapped = has_trapped(machine),
                                                   .run_ahead = !machine->config.no_run_ahead,
                                                   .bus_lock = &machine->bus_lock,
