@@ -87,6 +87,14 @@ static int load_by_content(struct loader *loader)
     return format_refuse(loader->image, loader->error);
 }
 
+bool boot_is_linux(const struct boot_image *image)
+{
+    struct elf_file file;
+    enum boot_format format = format_detect(image);
+    return format == FORMAT_LINUX ||
+           (format == FORMAT_ELF && !elf_read(image, &file, NULL) && linux_is_vmlinux(image, &file));
+}
+
 static int check_text(const struct loader *loader, const char *name, const char *cmdline)
 {
     if (!cmdline || strlen(cmdline) <= BOOT_CMDLINE_LIMIT)

@@ -27,6 +27,9 @@ struct boot_image {
 int boot_image_open(const char *path, struct boot_image *image, struct vmm_error *error);
 void boot_image_close(struct boot_image *image);
 
+/* Whether it is a Linux kernel, by whichever protocol it is entered. Searches a whole ELF file. */
+bool boot_is_linux(const struct boot_image *image);
+
 /* How the first instruction is reached. The first value leaves the choice to the image: what it carries, and
  * of both multiboot and PVH what QEMU's -kernel would take: multiboot for ELF32. For ELF64, which QEMU does
  * not load by multiboot, it is PVH. */

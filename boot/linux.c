@@ -293,7 +293,7 @@ int linux_load_vmlinux(struct loader *loader, const struct elf_file *file)
     const struct linux_kernel kernel = {.version = 0x20c, /* the first with a 64-bit entry */
                                         .is_vmlinux = true,
                                         .has_entry_64 = true,
-                                        .cmdline_limit = 2047,
+                                        .cmdline_limit = LINUX_CMDLINE_MAX,
                                         .initrd_limit = 0x80000000};
     int result = check_config(loader, &kernel);
     if (!result)

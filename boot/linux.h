@@ -49,6 +49,7 @@ enum {
 int linux_load(struct loader *loader);
 
 /* Whether an ELF file is a Linux kernel for x86-64: nothing but its banner says so. */
+#define LINUX_CMDLINE_MAX 2047 /* COMMAND_LINE_SIZE of x86, where no header says it */
 bool linux_is_vmlinux(const struct boot_image *image, const struct elf_file *file);
 
 /* A vmlinux without a PVH note, entered as the 64-bit boot protocol has it. */

@@ -5,7 +5,10 @@
  */
 #include "boot/pvh.h"
 
+#include <string.h>
+
 #include "boot/cpu_state.h"
+#include "boot/linux.h"
 
 #define START_INFO_MAGIC 0x336ec578 /* "xEn3" with the top bit of the E */
 
@@ -95,10 +98,24 @@ gpa_t start_info_put(struct loader *loader, struct boot_tables *tables)
     return gpa;
 }
 
+/* PVH has no limit, but Linux has, and cuts off the rest. */
+static int check_cmdline(const struct loader *loader, const struct elf_file *file)
+{
+    const char *cmdline = loader->config->cmdline;
+    size_t len = cmdline ? strlen(cmdline) : 0;
+    if (len <= LINUX_CMDLINE_MAX || !linux_is_vmlinux(loader->image, file))
+        return 0;
+    return error_set(loader->error, -EINVAL,
+                     "%s: its command line has %zu bytes; this kernel takes at most %d", loader->image->name,
+                     len, LINUX_CMDLINE_MAX);
+}
+
 int pvh_load(struct loader *loader, const struct elf_file *file)
 {
     struct boot_tables tables;
-    int result = loader_put_elf(loader, file);
+    int result = check_cmdline(loader, file);
+    if (!result)
+        result = loader_put_elf(loader, file);
     if (!result)
         result = loader_enter(loader, file->pvh_entry, 4 * GIB);
     if (!result)

@@ -40,6 +40,25 @@ static int open_modules(const struct vmm_image *image, struct boot_module *modul
     return 0;
 }
 
+/* A kernel whose machine has no ACPI is told of virtio-mmio devices by its command line. */
+static int load_told(struct vmm *machine, const struct vmm_image *image, const struct boot_image *file,
+                     struct boot_config *config, struct vmm_error *error)
+{
+    char *cmdline = NULL;
+    int result = 0;
+    if (machine->virtio_mmio_count && !config->rsdp_gpa && image->flat == VMM_FLAT_NONE &&
+        boot_is_linux(file)) {
+        machine_use_pic_for_virtio(machine);
+        result = machine_linux_cmdline(machine, image->cmdline, &cmdline, error);
+    }
+    if (cmdline)
+        config->cmdline = cmdline;
+    if (!result)
+        result = boot_load(file, config, machine->memory, &machine->start, error);
+    free(cmdline);
+    return result ? result : machine_fill_fwcfg(machine, config->reserved, config->reserved_count, error);
+}
+
 static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                              const struct boot_image *file, struct vmm_error *error)
 {
@@ -59,19 +78,17 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
     if (pci.len)
         reserved[reserved_count++] = pci;
     if (!result) {
-        const struct boot_config config = {.protocol = protocols[image->flat],
-                                           .has_flat_gpa = image->has_flat_address,
-                                           .flat_gpa = image->flat_address,
-                                           .cmdline = image->cmdline,
-                                           .modules = modules,
-                                           .module_count = image->module_count,
-                                           .rsdp_gpa = acpi.gpa,
-                                           .reserved = reserved,
-                                           .reserved_count = reserved_count,
-                                           .gib_pages = has_gib_pages(machine, image)};
-        result = boot_load(file, &config, machine->memory, &machine->start, error);
-        if (!result)
-            result = machine_fill_fwcfg(machine, config.reserved, config.reserved_count, error);
+        struct boot_config config = {.protocol = protocols[image->flat],
+                                     .has_flat_gpa = image->has_flat_address,
+                                     .flat_gpa = image->flat_address,
+                                     .cmdline = image->cmdline,
+                                     .modules = modules,
+                                     .module_count = image->module_count,
+                                     .rsdp_gpa = acpi.gpa,
+                                     .reserved = reserved,
+                                     .reserved_count = reserved_count,
+                                     .gib_pages = has_gib_pages(machine, image)};
+        result = load_told(machine, image, file, &config, error);
     }
     while (opened)
         boot_image_close(&modules[--opened].image);

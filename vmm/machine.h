@@ -150,6 +150,11 @@ int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, str
 
 int machine_add_portcf9(struct vmm *machine, struct vmm_error *error);
 
+/* cmdline.c: the command line that a Linux kernel is to have where ACPI does not tell it of virtio-mmio
+ * devices. The caller frees it. */
+int machine_linux_cmdline(const struct vmm *machine, const char *cmdline, char **out,
+                          struct vmm_error *error);
+
 /* pci.c: the bus, which is made when it is first asked for: machines without a PCI device do without. */
 int machine_pci(struct vmm *machine, struct pci **pci, struct vmm_error *error);
 /* As firmware does before a kernel starts; nothing where there is no PCI. */
@@ -168,6 +173,8 @@ struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
                           struct vmm_error *error);
 
+/* Gives virtio-mmio devices IRQs of the PIC: nobody tells the kernel that there is an IOAPIC. */
+void machine_use_pic_for_virtio(struct vmm *machine);
 /* Counts it, by the name of its kind and a number, among what vmm_stats_virtio lists. */
 int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char *kind,
                          struct vmm_error *error);

@@ -24,6 +24,22 @@ static void destroy_pci(void *part)
     virtio_pci_destroy(part);
 }
 
+/* The GSI may change until the image is loaded. */
+static void set_mmio_line(void *owner, unsigned index, bool level)
+{
+    struct vmm *machine = owner;
+    const struct irq_line line = machine_irq_line(machine, machine->virtio_mmios[index].gsi);
+    irq_line_set(&line, level);
+}
+
+void machine_use_pic_for_virtio(struct vmm *machine)
+{
+    /* No ISA device of ours has them, nor PCI. */
+    static const uint32_t irqs[VIRTIO_MMIO_LIMIT] = {5, 9, 7, 6, 14, 15, 12, 13};
+    for (unsigned i = 0; i < machine->virtio_mmio_count; i++)
+        machine->virtio_mmios[i].gsi = irqs[i];
+}
+
 static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_error *error)
 {
     unsigned index = machine->virtio_mmio_count;
@@ -32,7 +48,7 @@ static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_er
         return error_set(error, -ENOSPC, "%s: at most %d devices by virtio-mmio; PCI has room for more",
                          virtio_config(virtio)->name, VIRTIO_MMIO_LIMIT);
     const struct virtio_mmio_config config = {.base = VIRTIO_MMIO_GPA + index * VIRTIO_MMIO_BYTES,
-                                              .irq = machine_irq_line(machine, VIRTIO_MMIO_GSI + index),
+                                              .irq = {set_mmio_line, machine, index},
                                               .doorbells = machine_doorbell_line(machine),
                                               .virtio = virtio};
     int result = virtio_mmio_create(&config, &mmio, error);

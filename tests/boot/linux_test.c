@@ -33,6 +33,7 @@ START_TEST(a_kernel_is_entered_in_64_bit_mode)
     fixture.config.rsdp_gpa = 0xe0000;
     fixture_must_load(&fixture);
     check_invariants(&fixture);
+    ck_assert(boot_is_linux(&fixture.image));
     const struct boot_state *state = &fixture.state;
     ck_assert_str_eq(state->protocol_name, "bzImage, 64-bit entry");
     ck_assert_uint_eq(state->mode, BOOT_CPU_LONG64);
@@ -291,7 +292,9 @@ START_TEST(a_vmlinux_without_a_pvh_note_is_entered_in_64_bit_mode)
     struct test_elf elf = images_default_elf(true, false, false);
     fixture.image.len = images_elf(&elf, fixture.bytes);
     fixture_must_refuse(&fixture, -ENOEXEC, "neither a multiboot header nor a PVH note");
+    ck_assert(!boot_is_linux(&fixture.image));
     memcpy(fixture.bytes + AT_MULTIBOOT, "Linux version 6", 15);
+    ck_assert(boot_is_linux(&fixture.image));
     fixture.config = (struct boot_config){.cmdline = "quiet", .modules = &module, .module_count = 1};
     fixture_must_load(&fixture);
     check_invariants(&fixture);

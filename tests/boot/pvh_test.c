@@ -175,6 +175,23 @@ START_TEST(segments_above_4_gib_are_loaded)
 }
 END_TEST
 
+/* Linux cuts off what is longer, wherever it came from. */
+START_TEST(a_linux_kernel_has_a_limit_for_its_command_line)
+{
+    static char text[3000];
+    struct fixture fixture;
+    init_pvh(&fixture, true, 16 * MIB);
+    memset(text, 'x', 2048);
+    fixture.config.cmdline = text;
+    fixture_must_load(&fixture);
+    memcpy(fixture.bytes + AT_MULTIBOOT, "Linux version 6", 15);
+    fixture_must_refuse(&fixture, -EINVAL, "its command line has 2048 bytes; this kernel takes at most 2047");
+    text[2047] = 0;
+    fixture_must_load(&fixture);
+    fixture_fini(&fixture);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, the_processor_is_as_the_abi_says);
@@ -185,4 +202,5 @@ void test_suite(Suite *suite)
     test_add(suite, the_note_is_found_behind_others);
     test_add(suite, notes_are_padded_to_8_where_their_segment_is);
     test_add(suite, segments_above_4_gib_are_loaded);
+    test_add(suite, a_linux_kernel_has_a_limit_for_its_command_line);
 }
