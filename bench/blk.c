@@ -124,13 +124,17 @@ static int measure_medium(struct blk_bench *bench, const struct blk_medium *medi
                                     .is_packed = options->is_packed};
     struct blk_floor *floor = NULL;
     struct blk_vmm *ours = NULL;
+    struct blk_qemu *rival = NULL;
     int result = blk_floor_create(&setup, &floor);
     if (!result)
         result = blk_vmm_create(&setup, &ours);
-    const struct bench_way ways[WAY_LIMIT] = {{"floor", blk_floor_batch, floor},
-                                              {"vmm", blk_vmm_batch, ours}};
     if (!result)
-        measure_loads(bench, medium, &setup, ways, 2);
+        result = blk_qemu_create(&setup, &rival);
+    const struct bench_way ways[WAY_LIMIT] = {
+        {"floor", blk_floor_batch, floor}, {"vmm", blk_vmm_batch, ours}, {"qemu", blk_qemu_batch, rival}};
+    if (!result)
+        measure_loads(bench, medium, &setup, ways, bench->options->against_qemu ? WAY_LIMIT : WAY_LIMIT - 1);
+    blk_qemu_destroy(rival);
     blk_vmm_destroy(ours);
     blk_floor_destroy(floor);
     return result;

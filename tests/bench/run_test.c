@@ -141,6 +141,26 @@ static void measure_requests(bool is_polled, bool is_packed)
     bench_report_fini(&report);
 }
 
+/* Where there is no QEMU, the line says so and the others are as they were. */
+START_TEST(qemu_does_the_same_requests)
+{
+    static const char *const paths[] = {"/dev/shm"};
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("tmpfs, page cache: 4 KiB random read, depth 32", -1);
+    options.against_qemu = true;
+    options.blk = (struct bench_blk_options){.paths = paths, .path_count = 1, .bytes = 4 << 20};
+    ck_assert_msg(bench_blk(&report, &options, &error) == 0, "%s", error.message);
+    const struct bench_result *rival = find(options.only, "qemu");
+    expect_requests(options.only, 0.5);
+    if (*rival->reason)
+        ck_assert_msg(strstr(rival->reason, "is not installed"), "%s", rival->reason);
+    else
+        ck_assert_uint_eq(rival->io->latency.total, (uint64_t)rival->io->requests);
+    bench_report_fini(&report);
+}
+END_TEST
+
 START_TEST(disk_requests_are_measured)
 {
     test_need_kvm();
@@ -182,6 +202,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, calls_are_made_both_ways, 100);
     test_add_slow(suite, processes_are_measured, 200);
     test_add_slow(suite, disk_requests_are_measured, 300);
+    test_add_slow(suite, qemu_does_the_same_requests, 200);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }

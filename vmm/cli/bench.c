@@ -50,6 +50,8 @@ static const struct poptOption exit_options[] = {
     POPT_TABLEEND};
 
 static const struct poptOption blk_options[] = {
+    {"against", 0, POPT_ARG_STRING, &given.against, 0,
+     "the same guest under this rival, too, on the same file: qemu", "RIVAL"},
     {"disk", 0, POPT_ARG_ARGV, &given.disks, 0,
      "where to measure: a directory, for a scratch file in it, or a file or block device, which is only "
      "read; "
@@ -70,7 +72,8 @@ static const char blk_about[] =
     "request\n"
     "at a time and 32 at once, by the host's page cache and past it (O_DIRECT). They are done in turns by\n"
     "  floor  a plain io_uring program: the least that the host takes for them;\n"
-    "  vmm    a guest with a virtio disk and a driver of its own; no Linux is needed.\n";
+    "  vmm    a guest with a virtio disk and a driver of its own; no Linux is needed;\n"
+    "  qemu   the same guest under QEMU with the same KVM, where --against=qemu asks for it.\n";
 
 static const struct subcommand {
     const char *name, *title;
