@@ -1,6 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * ACPI 6.4: 5.2.5 (where the RSDP is), 5.2.7, 5.2.8 and 5.2.12. Lengths are believed only within limits.
+ * ACPI 6.4: 5.2.5 (where the RSDP is), 5.2.7, 5.2.8 and 5.2.12; PCI Firmware 3.3, 4.1.2. Lengths are believed
+ * only within limits.
  */
 #include "guest/acpi.h"
 
@@ -15,10 +16,13 @@
 #define MADT_X2APIC   9
 #define MADT_ENABLED  1u
 #define MADT_ENTRIES  44
+#define MCFG_ENTRIES  44
 #define RSDP_REVISION 15
 #define RSDP_RSDT     16
 #define RSDP_XSDT     24
 #define HEADER_BYTES  36u
+
+#define MCFG_ENTRY_BYTES 16u
 
 static bool has_signature(const uint8_t *table, const char *signature, size_t len)
 {
@@ -62,19 +66,37 @@ static uint32_t madt_count(const uint8_t *madt, uint32_t len)
     return count;
 }
 
-uint32_t acpi_cpus(void)
+/* The table with this signature, and its length; NULL where there is none. */
+static const uint8_t *table_find(const char *signature, uint32_t *len)
 {
     const uint8_t *rsdp = rsdp_find();
     if (!rsdp)
-        return 0;
+        return NULL;
     bool is_xsdt = rsdp[RSDP_REVISION] >= 2 && u32_at(rsdp, RSDP_XSDT);
     const uint8_t *root = table_at(u32_at(rsdp, is_xsdt ? RSDP_XSDT : RSDP_RSDT));
-    uint32_t len = u32_at(root, 4);
-    for (uint32_t at = HEADER_BYTES; at + 4 <= len && len <= TABLE_LIMIT; at += is_xsdt ? 8 : 4) {
+    uint32_t root_len = u32_at(root, 4);
+    for (uint32_t at = HEADER_BYTES; at + 4 <= root_len && root_len <= TABLE_LIMIT; at += is_xsdt ? 8 : 4) {
         const uint8_t *table = table_at(u32_at(root, at));
-        uint32_t table_len = u32_at(table, 4);
-        if (has_signature(table, "APIC", 4) && table_len <= TABLE_LIMIT)
-            return madt_count(table, table_len);
+        *len = u32_at(table, 4);
+        if (has_signature(table, signature, 4) && *len <= TABLE_LIMIT)
+            return table;
     }
+    return NULL;
+}
+
+uint32_t acpi_cpus(void)
+{
+    uint32_t len;
+    const uint8_t *madt = table_find("APIC", &len);
+    return madt ? madt_count(madt, len) : 0;
+}
+
+uint64_t acpi_ecam(void)
+{
+    uint32_t len;
+    const uint8_t *mcfg = table_find("MCFG", &len);
+    for (uint32_t at = MCFG_ENTRIES; mcfg && at + MCFG_ENTRY_BYTES <= len; at += MCFG_ENTRY_BYTES)
+        if (!(u32_at(mcfg, at + 8) & 0x00ffffff)) /* segment 0, from bus 0 on */
+            return u32_at(mcfg, at) | (uint64_t)u32_at(mcfg, at + 4) << 32;
     return 0;
 }

@@ -30,6 +30,8 @@
 #define ICR_SELF       (1u << 18)
 #define ICR_ALL_OTHERS (3u << 18)
 
+#define IOAPIC_LOW    (1u << 13) /* active low */
+#define IOAPIC_LEVEL  (1u << 15)
 #define IOAPIC_MASKED (1u << 16)
 
 extern struct interrupt_controllers {
@@ -51,7 +53,7 @@ void lapic_eoi(void);
 /* Sends what `command` says (vector, ICR_*); `apic_id` counts where no shorthand is given. */
 void ipi_send(uint32_t apic_id, uint32_t command);
 
-/* A pin gets a vector on this CPU, edge-triggered, or IOAPIC_MASKED. */
+/* A pin gets a vector on this CPU, edge-triggered and active high unless IOAPIC_* say otherwise. */
 void ioapic_route(unsigned pin, uint32_t low);
 
 #endif

@@ -46,10 +46,10 @@ void pci_write(uint32_t slot, uint32_t offset, uint32_t value)
     out32(CONFIG_DATA, value);
 }
 
-uint32_t pci_find(uint16_t vendor, uint16_t device, unsigned index)
+uint32_t pci_find(uint16_t vendor, uint16_t device, unsigned *index)
 {
     for (uint32_t slot = 0; slot < PCI_SLOT_COUNT; slot++)
-        if (pci_read(slot, PCI_ID) == ((uint32_t)device << 16 | vendor) && !index--)
+        if (pci_read(slot, PCI_ID) == ((uint32_t)device << 16 | vendor) && !(*index)--)
             return slot;
     return PCI_NONE;
 }

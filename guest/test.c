@@ -7,6 +7,7 @@
 
 #include "guest/boot_info.h"
 #include "guest/clock.h"
+#include "guest/virtio.h"
 
 #define TEST(function, name, what)  {name, what, test_##function, false},
 #define NAMED(function, name, what) {name, what, test_##function, true},
@@ -84,6 +85,8 @@ static bool select_item(char *item, struct options *options)
         options->bench_blk = options->bench_packed = true;
     else if ((value = after_prefix(item, "cpus=")))
         return parse_count(value, &options->cpus);
+    else if (virtio_is_word(item))
+        return true; /* and is read when a device is wanted */
     else
         return select_test(item);
     return true;

@@ -2,7 +2,10 @@
  *
  * The devices that every PC-like machine has: UART, CMOS memory and clock, keyboard controller.
  */
+#include "guest/acpi.h"
 #include "guest/clock.h"
+#include "guest/page.h"
+#include "guest/pci.h"
 #include "guest/test.h"
 
 #define UART_IER (UART + 1)
@@ -214,4 +217,20 @@ void test_i8042_selftest(void)
     CHECK_EQUAL(in8(I8042_STATUS) & I8042_FULL, I8042_FULL);
     CHECK_EQUAL(in8(I8042_DATA), I8042_PASSED);
     CHECK_EQUAL(in8(I8042_STATUS) & I8042_FULL, 0);
+}
+
+/* All dwords of the header: nothing there changes by itself. */
+void test_pci_ecam(void)
+{
+    uint64_t ecam = acpi_ecam();
+    SKIP_IF(!ecam, "no MCFG");
+    page_map_identity(ecam, LARGE_PAGE_BYTES, PTE_PRESENT | PTE_WRITE | PTE_UNCACHED);
+    for (uint32_t slot = 0; slot < PCI_SLOT_COUNT; slot++)
+        for (uint32_t offset = 0; offset < 0x40; offset += 4)
+            CHECK_EQUAL(MEM(uint32_t, ecam + (slot << 15) + offset), pci_read(slot, offset));
+    CHECK(pci_read(0, PCI_ID) != PCI_NONE);
+    MEM(uint8_t, ecam + PCI_CACHE_LINE) = 16;
+    CHECK_EQUAL(pci_read8(0, PCI_CACHE_LINE), 16);
+    pci_write(0, PCI_CACHE_LINE, pci_read(0, PCI_CACHE_LINE) & ~0xffu);
+    CHECK_EQUAL(MEM(uint8_t, ecam + PCI_CACHE_LINE), 0);
 }

@@ -152,9 +152,11 @@ bool vq_kick(struct vq *vq)
 {
     barrier();
     bool is_wanted = vq->unkicked && (vq->is_packed ? packed_wants_kick(vq) : split_wants_kick(vq));
-    if (is_wanted)
-        MEM(uint16_t, vq->notify) = vq->index;
     vq->unkicked = 0;
+    if (is_wanted && vq->notify_is_wide)
+        MEM(uint32_t, vq->notify) = vq->index;
+    else if (is_wanted)
+        MEM(uint16_t, vq->notify) = vq->index;
     return is_wanted;
 }
 

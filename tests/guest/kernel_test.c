@@ -126,9 +126,9 @@ START_TEST(four_cpus_by_x2apic)
 }
 END_TEST
 
-#define DISK_TESTS                                                                                    \
-    "tests=disk-size,disk-requests,disk-zeroes,disk-split,disk-packed,disk-msix,disk-flood,disk-smp," \
-    "disk-several,disk-reset,disk-hostile"
+#define DISK_TESTS                                                                                         \
+    "tests=disk-size,disk-requests,disk-zeroes,disk-discard,disk-split,disk-packed,disk-chains,disk-msix," \
+    "disk-pin,disk-msix-smp,disk-flood,disk-smp,disk-several,disk-reset,disk-hostile"
 
 START_TEST(disks_by_a_driver_of_our_own)
 {
@@ -136,8 +136,23 @@ START_TEST(disks_by_a_driver_of_our_own)
     run.disks = 2;
     run_kernel("guest.img", DISK_TESTS);
     must_pass();
-    ck_assert_uint_eq(count_lines(run.output, "ok "), 11);
+    ck_assert_uint_eq(count_lines(run.output, "ok "), 15);
     ck_assert(!strstr(run.output, "SKIP"));
+}
+END_TEST
+
+START_TEST(mmio_disks_by_a_driver_of_our_own)
+{
+    run.config.cpu_count = 2;
+    run.disks = 2;
+    run.transport = VMM_TRANSPORT_MMIO;
+    run_kernel("guest.img",
+               DISK_TESTS " virtio_mmio.device=4K@0xdff00000:16 virtio_mmio.device=4K@0xdff01000:17");
+    must_pass();
+    ck_assert_uint_eq(count_lines(run.output, "ok "), 15);
+    must_show(" - disk-msix # SKIP no PCI device\n");
+    must_show(" - disk-msix-smp # SKIP no PCI device\n");
+    must_show("# 13 passed, 0 failed, 2 skipped\n");
 }
 END_TEST
 
@@ -145,7 +160,17 @@ START_TEST(no_disk_is_no_failure)
 {
     run_kernel("guest.img", DISK_TESTS);
     must_pass();
-    must_show("ok 1 - disk-size # SKIP no virtio disk on PCI\n");
+    must_show("ok 1 - disk-size # SKIP no virtio disk\n");
+}
+END_TEST
+
+START_TEST(pci_by_both_ways)
+{
+    run.disks = 1;
+    run.has_acpi = true;
+    run_kernel("guest.img", "tests=pci-ecam");
+    must_pass();
+    must_show("ok 1 - pci-ecam\n");
 }
 END_TEST
 
@@ -333,7 +358,9 @@ void test_suite(Suite *suite)
     test_add_slow(suite, two_cpus, 90);
     test_add_slow(suite, four_cpus_by_x2apic, 90);
     test_add_slow(suite, disks_by_a_driver_of_our_own, 120);
+    test_add_slow(suite, mmio_disks_by_a_driver_of_our_own, 120);
     test_add(suite, no_disk_is_no_failure);
+    test_add(suite, pci_by_both_ways);
     test_add_slow(suite, split_irqchip, 90);
     test_add_slow(suite, eight_cpus, 90);
     test_add_slow(suite, eight_cpus_with_split_irqchip, 90);

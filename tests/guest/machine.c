@@ -42,14 +42,15 @@ static void image_path(char *path, size_t len, const char *name)
 }
 
 /* A file that is gone with the machine. */
-static int add_disk(struct vmm *machine, unsigned index, struct vmm_error *error)
+static int add_disk(struct vmm *machine, unsigned index, enum vmm_transport transport,
+                    struct vmm_error *error)
 {
     char path[64];
     snprintf(path, sizeof(path), "/tmp/guest-disk-%d-%u.img", (int)getpid(), index);
     int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
     ck_assert_int_eq(ftruncate(fd, 8 << 20), 0);
     close(fd);
-    const struct vmm_disk_config disk = {.path = path, .queue_count = 4};
+    const struct vmm_disk_config disk = {.path = path, .queue_count = 4, .transport = transport};
     int result = vmm_add_disk(machine, &disk, error);
     unlink(path);
     return result;
@@ -71,7 +72,9 @@ static void run_machine(struct guest_run *run, const struct vmm_serial_config *s
     if (!result)
         result = vmm_add_legacy(machine, &error);
     for (unsigned i = 0; !result && i < run->disks; i++)
-        result = add_disk(machine, i, &error);
+        result = add_disk(machine, i, run->transport, &error);
+    if (!result && run->has_acpi)
+        result = vmm_add_acpi(machine, &error);
     if (!result)
         result = vmm_load(machine, &image, &error);
     if (!result)

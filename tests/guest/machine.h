@@ -15,6 +15,8 @@ struct guest_run {
     struct vmm_image image; /* `path` below the folder of the guests */
     const char *input;      /* what comes in on the serial line */
     unsigned disks;         /* so many empty virtio disks of 8 MiB */
+    enum vmm_transport transport;
+    bool has_acpi;
 
     struct vmm_end end;
     char output[GUEST_OUTPUT_BYTES]; /* of the serial line */
