@@ -49,6 +49,26 @@ thin_out() {
     fi
 }
 
+# bundle_qemu DIR: QEMU with the libraries and the firmware that it loads, to be taken into the nested lane:
+# DIR/qemu-system-x86_64 starts it.
+bundle_qemu() {
+    local qemu library
+    qemu=$(command -v qemu-system-x86_64) || die "there is no qemu-system-x86_64: scripts/install-packages nested"
+    mkdir -p "$1/lib" "$1/firmware"
+    cp "$qemu" "$1/qemu"
+    ldd "$qemu" | awk '{ for (i = 1; i <= NF; i++) if ($i ~ "^/") print $i }' | while read -r library; do
+        cp -L "$library" "$1/lib/"
+    done
+    cp /usr/share/seabios/bios*.bin \
+        /usr/share/qemu/{qboot.rom,linuxboot*.bin,multiboot*.bin,pvh.bin,kvmvapic.bin,bios-microvm.bin} \
+        "$1/firmware/" 2>/dev/null || true
+    cat >"$1/qemu-system-x86_64" <<'END'
+#!/bin/sh
+exec "${0%/*}/lib/ld-linux-x86-64.so.2" --library-path "${0%/*}/lib" "${0%/*}/qemu" -L "${0%/*}/firmware" "$@"
+END
+    chmod +x "$1/qemu-system-x86_64"
+}
+
 # build PRESET [TARGET...]: configures and builds; fails with a message. The whole output is in build/PRESET.log.
 build() {
     local preset=$1 log="$root/build/$1.log" targets=()
