@@ -46,6 +46,8 @@ static const char script_end[] = "echo COMMAND?\n"
                                  "echo \"HEARD $command\"\n"
                                  "$command\n";
 
+struct typist;
+
 struct linux_run {
     struct vmm_config config;
     const char *input;
@@ -56,6 +58,8 @@ struct linux_run {
         *agent; /* what a console's port "agent" writes to, or NULL: no console, and no entropy device */
     enum vmm_transport transport;
     bool no_acpi;
+    bool wants_modules; /* also without a disk or a console */
+    struct typist *typist;
     struct vmm_end end;
     uint64_t entry_ns, serial_ns, user_space_ns;
     struct vmm_virtio_stat virtios[3]; /* of the entropy device and two consoles */
@@ -127,7 +131,7 @@ static void make_initrd(const struct linux_run *run, const char *path)
         at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
     at = cpio_add_file(archive, at, "bin/busybox", BUSYBOX, 0100755);
     at = cpio_add_file(archive, at, "bin/outb", VMM_GUEST_DIR "/outb", 0100755);
-    if (run->disk || run->agent)
+    if (run->disk || run->agent || run->wants_modules)
         at = cpio_add_modules(archive, at);
     snprintf(script, sizeof(script), "%s%s%s", script_begin, run->script ? run->script : "", script_end);
     at = cpio_add(archive, at, "init", 0100755, script, strlen(script));
@@ -137,10 +141,11 @@ static void make_initrd(const struct linux_run *run, const char *path)
     close(fd);
 }
 
-/* Types the input when the guest asks for it: what comes before the kernel has set up its serial port is
- * lost, as on a PC. */
+/* Presses the power button when the guest asks for that, and types the input when it asks for that: what
+ * comes before the kernel has set up its serial port is lost, as on a PC. */
 struct typist {
     pthread_t thread;
+    struct vmm *machine;
     const char *input;
     int output_fd, input_fd;
     atomic_bool is_over;
@@ -150,10 +155,15 @@ static void *type_when_asked(void *argument)
 {
     static char text[CONSOLE_BYTES];
     struct typist *typist = argument;
+    bool is_pressed = false;
     for (bool is_asked = false; !is_asked && !typist->is_over; usleep(50000)) {
         ssize_t len = pread(typist->output_fd, text, sizeof(text) - 1, 0);
         text[len > 0 ? len : 0] = 0;
         is_asked = strstr(text, "COMMAND?");
+        if (!is_pressed && strstr(text, "BUTTON?")) {
+            vmm_press_power_button(typist->machine);
+            is_pressed = true;
+        }
     }
     ssize_t len = (ssize_t)strlen(typist->input);
     return write(typist->input_fd, typist->input, (size_t)len) == len ? typist : NULL;
@@ -182,6 +192,17 @@ static int add_console(const struct linux_run *run, struct vmm *machine, struct 
     return result ? result : vmm_add_console(machine, &two, error);
 }
 
+static int run_with_typist(struct linux_run *run, struct vmm *machine, struct vmm_error *error)
+{
+    struct typist *typist = run->typist;
+    typist->machine = machine;
+    ck_assert_int_eq(pthread_create(&typist->thread, NULL, type_when_asked, typist), 0);
+    int result = vmm_run(machine, &run->end, error);
+    typist->is_over = true;
+    pthread_join(typist->thread, NULL);
+    return result;
+}
+
 static int run_machine(struct linux_run *run, const struct vmm_serial_config *serial, const char *kernel,
                        const char *initrd, struct vmm_error *error)
 {
@@ -208,7 +229,7 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
     if (!result)
         result = vmm_load(machine, &image, error);
     if (!result)
-        result = vmm_run(machine, &run->end, error);
+        result = run_with_typist(run, machine, error);
     if (!result) {
         run->entry_ns = vmm_stats_mark(machine, VMM_MARK_ENTRY);
         run->serial_ns = vmm_stats_mark(machine, VMM_MARK_SERIAL);
@@ -230,7 +251,7 @@ static void linux_run(struct linux_run *run)
     int input[2], output = memfd_create("console", MFD_CLOEXEC);
     ck_assert_int_eq(pipe(input), 0);
     struct typist typist = {.input = run->input, .output_fd = output, .input_fd = input[1]};
-    ck_assert_int_eq(pthread_create(&typist.thread, NULL, type_when_asked, &typist), 0);
+    run->typist = &typist;
     const struct vmm_serial_config serial = {
         .kind = VMM_SERIAL_DESCRIPTORS, .in_fd = input[0], .out_fd = output};
     run->config.ram_bytes = 256u << 20;
@@ -238,8 +259,6 @@ static void linux_run(struct linux_run *run)
     run->config.log = log_line;
     run->config.log_context = run;
     int result = run_machine(run, &serial, kernel, initrd, &error);
-    typist.is_over = true;
-    pthread_join(typist.thread, NULL);
     unlink(initrd);
     ssize_t len = pread(output, console, sizeof(console) - 1, 0);
     console[len > 0 ? len : 0] = 0;
@@ -475,6 +494,34 @@ START_TEST(linux_has_consoles_and_entropy_by_mmio)
 }
 END_TEST
 
+/* What the button's driver has to say comes as an input event: 24 bytes for the key. */
+static const char button_script[] =
+    "for module in /modules/*; do insmod $module; done\n"
+    "event=$(grep -l 'Power Button' /sys/class/input/event*/device/name | cut -d/ -f5)\n"
+    "echo \"BUTTON? $event\"\n"
+    "dd if=/dev/input/$event bs=24 count=1 2>/dev/null | hexdump -v -e '1/2 \"%u \"'\n"
+    "grep -w acpi /proc/interrupts\n";
+
+static void check_button(enum vmm_irqchip irqchip)
+{
+    struct linux_run run = {.config = {.irqchip = irqchip},
+                            .input = "poweroff -f\n",
+                            .script = button_script,
+                            .wants_modules = true};
+    linux_run(&run);
+    must_say(&run, "BUTTON? event0");
+    must_say(&run, " 1 116 1 0 "); /* EV_KEY, KEY_POWER, down */
+    ck_assert_uint_ge(interrupt_count(&run, "9-fasteoi   acpi"), 1);
+    ck_assert_msg(run.end.reason == VMM_END_POWER_OFF, "%s", vmm_end_name(run.end.reason));
+}
+
+START_TEST(linux_hears_the_power_button)
+{
+    check_button(VMM_IRQCHIP_KERNEL);
+    check_button(VMM_IRQCHIP_SPLIT);
+}
+END_TEST
+
 /* Its interrupts are the PIC's, and it resets by the keyboard controller. Where its devices are it reads, but
  * does not understand: Debian has that switched off. */
 START_TEST(linux_runs_without_acpi_and_is_told_of_mmio_devices)
@@ -557,6 +604,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_uses_a_pci_disk_with_the_ioapic_outside, 300);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_pci, 150);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_mmio, 150);
+    test_add_slow(suite, linux_hears_the_power_button, 300);
     test_add_slow(suite, linux_runs_without_acpi_and_is_told_of_mmio_devices, 150);
     test_add_slow(suite, linux_keeps_files_on_a_pci_disk, 150);
     test_add_slow(suite, linux_keeps_files_on_an_mmio_disk, 150);

@@ -118,6 +118,16 @@ START_TEST(the_guest_gets_every_other_key)
 }
 END_TEST
 
+START_TEST(a_key_presses_the_power_button)
+{
+    struct session session;
+    start(&session, "run --flat real16 flat/real16-button.bin");
+    send(&session, "p"); /* by itself it is the guest's */
+    send(&session, "\001p");
+    finish(&session, 1);
+}
+END_TEST
+
 START_TEST(a_signal_gives_the_terminal_back)
 {
     static const int signals[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGSEGV,
@@ -181,6 +191,7 @@ void test_suite(Suite *suite)
 {
     test_add(suite, the_escape_key_ends_the_guest);
     test_add(suite, the_guest_gets_every_other_key);
+    test_add(suite, a_key_presses_the_power_button);
     test_add(suite, a_signal_gives_the_terminal_back);
     test_add(suite, a_time_limit_gives_the_terminal_back);
     test_add(suite, a_stopped_program_lends_the_terminal_out);
