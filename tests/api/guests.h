@@ -9,6 +9,7 @@
 
 #include "include/libvmm.h"
 #include "tests/harness.h"
+#include "tests/mmio_way.h"
 
 /* mov al, VALUE; out 0xf4, al */
 #define DEBUG_EXIT(value) "\xb0" value "\xe6\xf4"
@@ -35,7 +36,7 @@ static inline void guest_log_line(void *context, enum vmm_log_level level, const
 /* A machine with 1 MiB (unless `config` says otherwise), a debug-exit port, and the code loaded at 0x7c00. */
 static inline struct vmm *guest_create(const struct vmm_config *config, const char *code, size_t len)
 {
-    struct vmm_config own = config ? *config : (struct vmm_config){0};
+    struct vmm_config own = test_mmio_config(config ? *config : (struct vmm_config){0});
     struct vmm_image image = {.bytes = code, .len = len, .flat = VMM_FLAT_REAL16};
     struct vmm *machine;
     struct vmm_error error = {0};

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "tests/harness.h"
+#include "tests/mmio_way.h"
 
 #define RUN_LIMIT_MS 60000
 
@@ -64,7 +65,8 @@ static void run_machine(struct guest_run *run, const struct vmm_serial_config *s
     image_path(path, sizeof(path), run->image.path);
     struct vmm_image image = run->image;
     image.path = path;
-    int result = vmm_create(&run->config, &machine, &error);
+    struct vmm_config config = test_mmio_config(run->config);
+    int result = vmm_create(&config, &machine, &error);
     ck_assert_msg(result == 0, "%s", error.message);
     result = vmm_add_serial(machine, serial, &error);
     if (!result)

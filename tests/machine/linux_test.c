@@ -16,6 +16,7 @@
 
 #include "include/libvmm.h"
 #include "tests/harness.h"
+#include "tests/mmio_way.h"
 
 #define BUSYBOX       "/bin/busybox"
 #define MODULES       "modules"
@@ -213,7 +214,8 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
     const struct vmm_image image = {
         .path = kernel, .cmdline = cmdline, .modules = &module, .module_count = 1};
     snprintf(cmdline, sizeof(cmdline), "console=ttyS0 panic=-1 quiet %s", run->cmdline ? run->cmdline : "");
-    int result = vmm_create(&run->config, &machine, error);
+    struct vmm_config config = test_mmio_config(run->config);
+    int result = vmm_create(&config, &machine, error);
     if (!result)
         result = vmm_add_serial(machine, serial, error);
     if (!result)

@@ -10,19 +10,37 @@
 #include <sys/wait.h>
 #include <unistd.h>
 
+#include "tests/mmio_way.h"
+
 #define WORD_LIMIT 40
+#define WAY_WORDS  3
 
 const char *program_path = VMM_PROGRAM;
+
+/* The options for it: behind the others, so that those of a test count. Returns how many words. */
+static int add_mmio_way(char **words)
+{
+    int count = 0;
+    words[count++] = "--mmio-engine";
+    words[count++] = "trap";
+    if (test_steps_alone())
+        words[count++] = "--no-run-ahead";
+    return count;
+}
 
 _Noreturn void program_exec(const char *line)
 {
     static char text[4096];
-    char *words[WORD_LIMIT] = {(char *)program_path}, *rest = text;
+    char *words[WORD_LIMIT + WAY_WORDS] = {(char *)program_path}, *rest = text;
     int count = 1;
     snprintf(text, sizeof(text), "%s", line);
+    /* `vmm run` is a machine, too */
+    bool is_run = strncmp(line, "run ", 4) == 0;
     for (char *word; *line && (word = strsep(&rest, " ")) && count < WORD_LIMIT - 1; words[count++] = word)
         for (char *at = word; (at = strchr(at, '^'));)
             *at = ' ';
+    if (is_run && *test_mmio_way())
+        count += add_mmio_way(words + count);
     if (chdir(VMM_GUEST_DIR) == 0)
         execv(program_path, words);
     perror(program_path);
