@@ -20,6 +20,8 @@ struct boot_image {
     const uint8_t *bytes;
     size_t len;
     const char *name;
+    bool has_file; /* the same bytes are in the file `fd`, whose reading costs less than copying them */
+    int fd;
 };
 
 /* Reads or maps the file. Refuses, by name and reason, what is not a readable regular file with content.

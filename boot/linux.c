@@ -184,8 +184,7 @@ static int put_initrd(struct loader *loader, const struct linux_kernel *kernel)
     for (size_t i = 0; i < config->module_count && !result; i++) {
         const struct boot_image *file = &config->modules[i].image;
         static const uint8_t zeros[4];
-        guest_mem_expect(loader->memory, at, file->len);
-        result = guest_mem_load(loader->memory, at, file->bytes, file->len);
+        result = loader_copy(loader, file, at, 0, file->len);
         at += file->len;
         if (!result && i + 1 < config->module_count)
             result = guest_mem_load(loader->memory, at, zeros, -at & 3);

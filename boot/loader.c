@@ -8,15 +8,23 @@
 #include <stdio.h>
 #include <string.h>
 
+int loader_copy(struct loader *loader, const struct boot_image *from, gpa_t gpa, uint64_t offset,
+                uint64_t len)
+{
+    guest_mem_expect(loader->memory, gpa, len);
+    if (!from->has_file)
+        return guest_mem_load(loader->memory, gpa, from->bytes + offset, len);
+    int result = guest_mem_load_file(loader->memory, gpa, from->fd, offset, len);
+    return result ? error_set_errno(loader->error, result, "%s: cannot read", from->name) : 0;
+}
+
 int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len, uint64_t offset,
                uint64_t file_len)
 {
     struct boot_state *state = loader->state;
     int result = placement_take(&loader->placement, loader->image->name, what, gpa, len, loader->error);
     if (!result)
-        guest_mem_expect(loader->memory, gpa, file_len);
-    if (!result)
-        result = guest_mem_load(loader->memory, gpa, loader->image->bytes + offset, file_len);
+        result = loader_copy(loader, loader->image, gpa, offset, file_len);
     if (!result && loader->config->ram_dirty)
         result = guest_mem_fill(loader->memory, gpa + file_len, 0, len - file_len);
     if (result)
@@ -65,10 +73,7 @@ static int put_module(struct loader *loader, size_t index)
     gpa_t *gpa = &loader->module_gpa[index];
     int result = placement_take_module(&loader->placement, module->name, what, module->len, gpa,
                                        loader->error);
-    if (result)
-        return result;
-    guest_mem_expect(loader->memory, *gpa, module->len);
-    return guest_mem_load(loader->memory, *gpa, module->bytes, module->len);
+    return result ? result : loader_copy(loader, module, *gpa, 0, module->len);
 }
 
 int loader_put_modules(struct loader *loader)

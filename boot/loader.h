@@ -27,6 +27,10 @@ struct loader {
 int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len, uint64_t offset,
                uint64_t file_len);
 
+/* Copies `len` bytes of an image or a module, from `offset` on, to `gpa`, which was placed. */
+int loader_copy(struct loader *loader, const struct boot_image *from, gpa_t gpa, uint64_t offset,
+                uint64_t len);
+
 /* Puts every segment. */
 int loader_put_elf(struct loader *loader, const struct elf_file *file);
 

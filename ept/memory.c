@@ -211,6 +211,33 @@ int guest_mem_load(const struct guest_memory *memory, gpa_t gpa, const void *fro
     return 0;
 }
 
+static int read_whole(int fd, uint8_t *to, uint64_t offset, uint64_t len)
+{
+    while (len) {
+        ssize_t got = pread(fd, to, len, (off_t)offset);
+        if (got < 0 && errno == EINTR)
+            continue;
+        if (got <= 0)
+            return got ? -errno : -EIO;
+        to += got;
+        offset += (uint64_t)got;
+        len -= (uint64_t)got;
+    }
+    return 0;
+}
+
+int guest_mem_load_file(const struct guest_memory *memory, gpa_t gpa, int fd, uint64_t offset, uint64_t len)
+{
+    uint64_t span_len;
+    bool read_only;
+    int result = is_backed(memory, gpa, len, false) ? 0 : -EFAULT;
+    for (; !result && len; gpa += span_len, offset += span_len, len -= span_len) {
+        uint8_t *span = span_at(memory, gpa, len, &span_len, &read_only);
+        result = read_whole(fd, span, offset, span_len);
+    }
+    return result;
+}
+
 int guest_mem_fill(const struct guest_memory *memory, gpa_t gpa, uint8_t byte, uint64_t len)
 {
     uint64_t span_len;

@@ -68,6 +68,9 @@ int guest_mem_write(const struct guest_memory *memory, gpa_t gpa, const void *fr
 
 /* As guest_mem_write, for the loaders and ROMs: read-only ranges are written too. */
 int guest_mem_load(const struct guest_memory *memory, gpa_t gpa, const void *from, uint64_t len);
+/* The same from a file's bytes at `offset`, which no buffer of ours holds in between. Or the negative errno
+ * of the read, -EIO where the file ends before; a part may have been written then. */
+int guest_mem_load_file(const struct guest_memory *memory, gpa_t gpa, int fd, uint64_t offset, uint64_t len);
 int guest_mem_fill(const struct guest_memory *memory, gpa_t gpa, uint8_t byte, uint64_t len);
 
 /* A hint that all of [gpa, gpa + len) is about to be written: the kernel may give its pages in large pieces,

@@ -79,6 +79,32 @@ START_TEST(files_are_read_whole)
 }
 END_TEST
 
+/* What is too large to be read at once goes from the file to the guest. */
+START_TEST(a_large_file_comes_into_the_guest)
+{
+    const struct boot_config config = {.protocol = BOOT_FLAT_PROT32};
+    struct guest_memory *memory;
+    struct boot_image image;
+    struct boot_state state;
+    struct vmm_error error;
+    char found[8] = "";
+    make_directory();
+    make_file("large", 3 * MIB + 17, 0600);
+    ck_assert_int_eq(guest_memory_create(8 * MIB, MEMORY_ANONYMOUS, &memory, NULL), 0);
+    ck_assert_int_eq(boot_image_open(path_of("large"), &image, &error), 0);
+    ck_assert_msg(boot_load(&image, &config, memory, &state, &error) == 0, "%s", error.message);
+    ck_assert_int_eq(guest_mem_read(memory, BOOT_FLAT_GPA + 3 * MIB + 13, found, 5), 0);
+    ck_assert_mem_eq(found, "last", 5);
+    ck_assert_int_eq(truncate(path_of("large"), MIB), 0); /* by another process, say */
+    ck_assert_int_eq(boot_load(&image, &config, memory, &state, &error), -EIO);
+    ck_assert_ptr_nonnull(strstr(error.message, "large: cannot read: "));
+    boot_image_close(&image);
+    guest_memory_destroy(memory);
+    unlink(path_of("large"));
+    rmdir(directory);
+}
+END_TEST
+
 START_TEST(what_is_no_image_file_is_refused)
 {
     make_directory();
@@ -124,6 +150,7 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add(suite, files_are_read_whole);
+    test_add(suite, a_large_file_comes_into_the_guest);
     test_add(suite, what_is_no_image_file_is_refused);
     test_add(suite, no_permission_is_said);
 }

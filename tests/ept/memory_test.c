@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <unistd.h>
 
 #include "tests/harness.h"
 
@@ -110,6 +111,34 @@ START_TEST(shared_memory_has_a_descriptor)
 }
 END_TEST
 
+/* Across two ranges, as from a buffer. */
+START_TEST(a_file_is_loaded_without_a_buffer)
+{
+    static uint8_t bytes[3 * PAGE_BYTES], found[3 * PAGE_BYTES], more[PAGE_BYTES * 2];
+    struct guest_memory *memory = create(8 * MIB);
+    int fd = memfd_create("image", MFD_CLOEXEC);
+    for (size_t i = 0; i < sizeof(bytes); i++)
+        bytes[i] = (uint8_t)(i * 7 + i / 256);
+    ck_assert_int_eq(write(fd, bytes, sizeof(bytes)), sizeof(bytes));
+    ck_assert_int_eq(
+        guest_memory_add(memory, 8 * MIB,
+                         (void *)(((uintptr_t)more + PAGE_BYTES - 1) & ~(uintptr_t)(PAGE_BYTES - 1)),
+                         PAGE_BYTES, true, NULL),
+        0);
+    ck_assert_int_eq(guest_mem_load_file(memory, 8 * MIB - PAGE_BYTES + 3, fd, 5, 2 * PAGE_BYTES - 3), 0);
+    ck_assert_int_eq(guest_mem_read(memory, 8 * MIB - PAGE_BYTES, found, 2 * PAGE_BYTES), 0);
+    ck_assert(!found[0] && !found[1] && !found[2]);
+    ck_assert_mem_eq(found + 3, bytes + 5, 2 * PAGE_BYTES - 3);
+    ck_assert_int_eq(guest_mem_load_file(memory, 8 * MIB, fd, 0, PAGE_BYTES + 1), -EFAULT);
+    ck_assert_int_eq(guest_mem_load_file(memory, UINT64_MAX, fd, 0, 2), -EFAULT);
+    ck_assert_int_eq(guest_mem_load_file(memory, 0, fd, 1, sizeof(bytes)), -EIO);
+    ck_assert_int_eq(guest_mem_load_file(memory, 0, fd, sizeof(bytes), 0), 0);
+    close(fd);
+    ck_assert_int_eq(guest_mem_load_file(memory, 0, fd, 0, 1), -EBADF);
+    guest_memory_destroy(memory);
+}
+END_TEST
+
 START_TEST(an_expectation_touches_nothing)
 {
     struct guest_memory *memory = create(8 * MIB);
@@ -146,5 +175,6 @@ void test_suite(Suite *suite)
     test_add(suite, read_only_ranges_take_loads_but_no_writes);
     test_add(suite, bad_ranges_are_refused_with_a_reason);
     test_add(suite, shared_memory_has_a_descriptor);
+    test_add(suite, a_file_is_loaded_without_a_buffer);
     test_add(suite, an_expectation_touches_nothing);
 }
