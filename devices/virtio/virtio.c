@@ -133,9 +133,11 @@ static void reset(struct virtio *virtio)
     virtio->accepted = 0;
     virtio->accepts_unknown = false;
     __atomic_store_n(&virtio->broken, false, __ATOMIC_RELAXED);
+    lock_acquire(&virtio->config_lock);
     if (virtio->transport_ops && virtio->transport_ops->reset)
         virtio->transport_ops->reset(virtio->transport);
     __atomic_store_n(&virtio->status, 0, __ATOMIC_RELEASE);
+    lock_release(&virtio->config_lock);
 }
 
 static void start(struct virtio *virtio)
@@ -190,8 +192,10 @@ uint32_t virtio_config_generation(const struct virtio *virtio)
 void virtio_config_changed(struct virtio *virtio)
 {
     __atomic_fetch_add(&virtio->generation, 1, __ATOMIC_ACQ_REL);
+    lock_acquire(&virtio->config_lock);
     if (virtio_status(virtio) & VIRTIO_DRIVER_OK)
         virtio_interrupt(virtio, VIRTIO_INTERRUPT_CONFIG);
+    lock_release(&virtio->config_lock);
 }
 
 /* 2.1.2: told by an interrupt where the driver is ready for one. */

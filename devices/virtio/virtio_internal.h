@@ -29,6 +29,7 @@ struct virtio_queue {
 struct virtio {
     struct virtio_config config;
     struct lock lock;
+    struct lock config_lock; /* inside virtio_lock: no interrupt of the configuration behind a reset */
     const struct virtio_transport_ops *transport_ops;
     void *transport;
     uint64_t accepted;
