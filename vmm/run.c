@@ -395,8 +395,11 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error)
 {
     struct event_timer timeout;
     int result = prepare(machine, error);
-    if (result)
+    if (result) {
+        machine_stop_disks(machine);
+        event_loop_stop(machine->loop);
         return result;
+    }
     event_timer_init(&timeout, machine->loop, on_timeout, machine);
     result = start_timeout(machine, &timeout, error);
     if (!result)
