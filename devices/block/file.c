@@ -251,11 +251,27 @@ static int open_fd(const struct block_config *config, struct file_store *file, s
     return 0;
 }
 
+/* What O_DIRECT wants of offsets and buffers: as the file system says (statx(2), since Linux 6.1), else its
+ * block size, which is more than enough. */
+static uint32_t find_direct_align(int fd)
+{
+    struct stat status;
+#ifdef STATX_DIOALIGN
+    struct statx detail;
+    if (!statx(fd, "", AT_EMPTY_PATH, STATX_DIOALIGN, &detail) && detail.stx_mask & STATX_DIOALIGN &&
+        detail.stx_dio_offset_align)
+        return detail.stx_dio_offset_align > detail.stx_dio_mem_align ? detail.stx_dio_offset_align
+                                                                      : detail.stx_dio_mem_align;
+#endif
+    if (!fstat(fd, &status) && status.st_blksize > 0 && !(status.st_blksize & (status.st_blksize - 1)))
+        return (uint32_t)status.st_blksize;
+    return 4096;
+}
+
 /* What the file's medium is made of; a regular file is served in any sector. */
 static void find_geometry(struct file_store *file)
 {
     struct block_info *info = &file->store.info;
-    struct stat status;
     int size;
     info->logical_block_size = BLOCK_SECTOR;
     info->physical_block_size = 4096;
@@ -263,11 +279,7 @@ static void find_geometry(struct file_store *file)
         info->logical_block_size = (uint32_t)size;
     if (file->is_device && !ioctl(file->fd, BLKPBSZGET, &size) && size >= (int)BLOCK_SECTOR)
         info->physical_block_size = (uint32_t)size;
-    /* A file system without DIO alignment in statx wants at most its block size. */
-    file->direct_align = info->logical_block_size;
-    if (!file->is_device && !fstat(file->fd, &status) && status.st_blksize > 0 &&
-        !(status.st_blksize & (status.st_blksize - 1)))
-        file->direct_align = (uint32_t)status.st_blksize;
+    file->direct_align = file->is_device ? info->logical_block_size : find_direct_align(file->fd);
 }
 
 /* What is not aligned still goes by the page cache, which the kernel keeps the same. */

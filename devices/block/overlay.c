@@ -264,8 +264,8 @@ static int write_header(struct overlay *overlay, const char *path, struct vmm_er
     store_le32(header + HEADER_VERSION, FORMAT_VERSION);
     store_le32(header + HEADER_CLUSTER, CLUSTER_BYTES);
     store_le64(header + HEADER_DISK, overlay->store.info.bytes);
-    /* Its whole length at once: the bitmap reads zero then. The header last, so that a file with one is one.
-     */
+    /* Its whole length at once: the bitmap reads zero then. The header last, so that a file with one is one,
+     * and one of this length without is unfinished. */
     if (ftruncate(overlay->fd, (off_t)(overlay->data_offset + overlay->store.info.bytes)))
         return error_set_errno(error, -errno, "%s: cannot make an overlay", path);
     /* The map's room now, where the file system can, so that a flush meets no full disk. */
@@ -277,6 +277,24 @@ static int write_header(struct overlay *overlay, const char *path, struct vmm_er
     if (!result)
         result = sync_folder(path);
     return result ? error_set_errno(error, result, "%s: cannot write", path) : 0;
+}
+
+static bool is_zero(const uint8_t *bytes, size_t len)
+{
+    return !bytes[0] && !memcmp(bytes, bytes + 1, len - 1);
+}
+
+/* Of the length of an overlay for this base, and zeroes instead of a header and of bits: write_header did not
+ * come to its end, and will now. */
+static bool is_unfinished(const struct overlay *overlay, uint64_t bytes)
+{
+    uint8_t header[HEADER_BYTES];
+    return bytes == overlay->data_offset + overlay->store.info.bytes &&
+           pread(overlay->fd, header, sizeof(header), 0) == (ssize_t)sizeof(header) &&
+           is_zero(header, sizeof(header)) &&
+           pread(overlay->fd, overlay->bitmap, overlay->bitmap_bytes, HEADER_BYTES) ==
+               (ssize_t)overlay->bitmap_bytes &&
+           is_zero(overlay->bitmap, overlay->bitmap_bytes);
 }
 
 static int check_header(struct overlay *overlay, const char *path, uint64_t bytes, struct vmm_error *error)
@@ -313,8 +331,9 @@ static int open_file(struct overlay *overlay, const char *path, struct vmm_error
     int result = file_lock(overlay->fd, path, true, error);
     if (result)
         return result;
-    return status.st_size ? check_header(overlay, path, (uint64_t)status.st_size, error)
-                          : write_header(overlay, path, error);
+    bool is_new = !status.st_size || is_unfinished(overlay, (uint64_t)status.st_size);
+    return is_new ? write_header(overlay, path, error)
+                  : check_header(overlay, path, (uint64_t)status.st_size, error);
 }
 
 static int open_memory(struct overlay *overlay, struct vmm_error *error)

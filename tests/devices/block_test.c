@@ -3,9 +3,6 @@
  * Opening a disk's file: what can be wrong with it, and what is said. And overlays from one opening to the
  * next.
  */
-#include <signal.h>
-#include <sys/resource.h>
-
 #include "tests/devices/disk_fixture.h"
 
 /* Opens `path` and expects a message with `part` in it. */
@@ -196,6 +193,31 @@ START_TEST(a_damaged_overlay_is_refused)
 }
 END_TEST
 
+/* The length is there and the header is not: nothing can be in it yet, unless a bit says so. */
+START_TEST(an_overlay_that_was_not_finished_is_made)
+{
+    static const uint8_t zeroes[4096];
+    struct disk disk;
+    disk_init(&disk);
+    disk.config.backend.overlay_path = disk.overlay;
+    disk_start(&disk, F_ALL);
+    disk_fill(&disk, 0, 4096, 1ull << 40);
+    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 8, 0, 4096, NULL), STATUS_OK);
+    disk_close(&disk);
+    int fd = open(disk.overlay, O_RDWR | O_CLOEXEC);
+    ck_assert_int_eq(pwrite(fd, zeroes, sizeof(zeroes), 0), sizeof(zeroes));
+    ck_assert_int_eq(disk_open(&disk), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "no overlay of ours"));
+    event_loop_destroy(disk.loop);
+    ck_assert_int_eq(pwrite(fd, zeroes, sizeof(zeroes), 4096), sizeof(zeroes));
+    close(fd);
+    disk_start(&disk, F_ALL);
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 8, 0, 4096, NULL), STATUS_OK);
+    ck_assert(disk_is_filled(&disk, 0, 4096, 4096)); /* the base's */
+    disk_fini(&disk);
+}
+END_TEST
+
 struct again {
     struct block *block;
     struct block_request request;
@@ -305,37 +327,6 @@ START_TEST(a_batch_that_is_done_may_submit_the_next)
 }
 END_TEST
 
-/* A limit on the size of files stands for a full disk. */
-START_TEST(a_full_disk_loses_nothing_acknowledged)
-{
-    struct disk disk;
-    disk_init(&disk);
-    disk.config.backend.overlay_path = disk.overlay;
-    disk_start(&disk, F_ALL);
-    signal(SIGXFSZ, SIG_IGN);
-    disk_fill(&disk, 0, 4096, 1ull << 40);
-    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 8, 0, 4096, NULL), STATUS_OK);
-    ck_assert_int_eq(disk_request(&disk, TYPE_FLUSH, 0, 0, 0, NULL), STATUS_OK);
-    struct rlimit limit = {.rlim_cur = 2 * MIB, .rlim_max = RLIM_INFINITY};
-    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &limit), 0);
-    disk_fill(&disk, 0, 4096, 2ull << 40);
-    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 3 * MIB / 512, 0, 4096, NULL), STATUS_IOERR);
-    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, 64, 0, 4096, NULL), STATUS_OK);
-    ck_assert_int_eq(disk_request(&disk, TYPE_FLUSH, 0, 0, 0, NULL), STATUS_OK);
-    limit.rlim_cur = RLIM_INFINITY;
-    setrlimit(RLIMIT_FSIZE, &limit);
-    disk_close(&disk);
-    disk_start(&disk, F_ALL);
-    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 8, 0, 4096, NULL), STATUS_OK);
-    ck_assert(disk_is_filled(&disk, 0, 4096, 1ull << 40));
-    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 64, 0, 4096, NULL), STATUS_OK);
-    ck_assert(disk_is_filled(&disk, 0, 4096, 2ull << 40));
-    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 3 * MIB / 512, 0, 4096, NULL), STATUS_OK);
-    ck_assert(disk_is_filled(&disk, 0, 4096, 3 * MIB));
-    disk_fini(&disk);
-}
-END_TEST
-
 void test_suite(Suite *suite)
 {
     test_add(suite, what_is_wrong_with_a_file_is_said);
@@ -344,7 +335,7 @@ void test_suite(Suite *suite)
     test_add(suite, direct_io_serves_aligned_and_other_requests);
     test_add(suite, an_overlay_keeps_what_was_written_and_leaves_the_base);
     test_add(suite, a_damaged_overlay_is_refused);
+    test_add(suite, an_overlay_that_was_not_finished_is_made);
     test_add(suite, a_request_that_is_done_may_submit_the_next);
     test_add(suite, a_batch_that_is_done_may_submit_the_next);
-    test_add(suite, a_full_disk_loses_nothing_acknowledged);
 }
