@@ -34,6 +34,8 @@
 #define DISCARD_SECTORS_MAX (1u << 22) /* of one range: 2 GiB */
 #define RANGES_MAX          16         /* of one request */
 
+#define HOLD_S 5 /* a resize waits so long for what is in flight */
+
 #define WRITEBACK_UNSET 0xff
 
 /* From the pop of its chain to the push. */
@@ -76,6 +78,7 @@ struct virtio_blk {
     struct limit limit;
     struct event_timer refill;
     bool is_throttled;
+    bool is_held; /* no request is begun: the disk's size changes */
     unsigned first_refilled;
     struct virtio_blk_counts counts;
     /* Held by the loop's thread while it works on queues, and by a vCPU's that drains one. Recursive: a
@@ -95,6 +98,7 @@ enum request_next {
     REQUEST_BROKEN, /* no place for a status: the driver's fault */
 };
 enum request_next request_read(struct request *request);
+void request_fail(struct request *request); /* what it says to have written */
 
 /* queue.c */
 int queues_create(struct virtio_blk *blk, struct vmm_error *error);
@@ -103,5 +107,9 @@ void queue_notify(void *device, unsigned queue);
 void queue_drain(void *device, unsigned queue);
 void queue_batch_done(void *owner);
 void queue_refilled(void *owner);
+/* No request is begun and none is in flight, from the one to the other. -EBUSY: some do not come back.
+ * Release in any case. Not on the loop's thread. */
+int queues_hold(struct virtio_blk *blk);
+void queues_release(struct virtio_blk *blk);
 
 #endif

@@ -5,7 +5,9 @@
  *
  * One kick is one batch of submissions, and one batch of completions one interrupt.
  */
+#include <errno.h>
 #include <stdlib.h>
+#include <time.h>
 
 #include "base/trace.h"
 #include "devices/virtio-blk/internal.h"
@@ -114,6 +116,8 @@ static void finish(struct block_request *block, int result)
     blk->counts.errors += result != 0;
     if (result && (block->operation == BLOCK_FLUSH || (block->is_stable && result == -EIO)))
         blk->has_lost = true;
+    if (result)
+        request_fail(request);
     *request->status = result ? BLK_S_IOERR : BLK_S_OK;
     push(request);
     queue->has_news = true;
@@ -176,6 +180,8 @@ static bool pop_one(struct virtio_blk *blk, unsigned q)
 /* Over the limit: the queue is left alone until there are tokens. */
 static bool must_wait(struct virtio_blk *blk)
 {
+    if (blk->is_held)
+        return true;
     if (!limit_exists(&blk->limit))
         return false;
     uint64_t wait_ns = limit_wait_ns(&blk->limit, event_now_ns());
@@ -201,7 +207,8 @@ static void run_queue(struct virtio_blk *blk, unsigned q)
         for (; left && !must_wait(blk) && pop_one(blk, q); left--)
             ;
         block_kick(blk->block);
-    } while (left && !blk->is_throttled && !queue->is_starved && !virtio_queue_kicks_on(blk->virtio, q));
+    } while (left && !blk->is_throttled && !blk->is_held && !queue->is_starved &&
+             !virtio_queue_kicks_on(blk->virtio, q));
     if (!left && !blk->is_throttled)
         virtio_queue_again(blk->virtio, q);
     queue->has_news = false;
@@ -257,5 +264,32 @@ void queue_drain(void *device, unsigned q)
     blk->queues[q].is_halted = true;
     while (blk->queues[q].in_flight)
         pthread_cond_wait(&blk->idle, &blk->lock);
+    pthread_mutex_unlock(&blk->lock);
+}
+
+/* Nothing is in flight then, or -EBUSY after HOLD_S seconds: a medium that does not answer, or a machine that
+ * was paused in the middle. */
+int queues_hold(struct virtio_blk *blk)
+{
+    struct timespec until;
+    int result = 0;
+    clock_gettime(CLOCK_REALTIME, &until);
+    until.tv_sec += HOLD_S;
+    pthread_mutex_lock(&blk->lock);
+    blk->is_held = true;
+    for (unsigned q = 0; q < blk->config.queue_count && !result; q++)
+        while (blk->queues[q].in_flight && !result)
+            result = pthread_cond_timedwait(&blk->idle, &blk->lock, &until);
+    pthread_mutex_unlock(&blk->lock);
+    return result ? -EBUSY : 0;
+}
+
+void queues_release(struct virtio_blk *blk)
+{
+    pthread_mutex_lock(&blk->lock);
+    blk->is_held = false;
+    for (unsigned q = 0; q < blk->config.queue_count; q++)
+        if (!blk->queues[q].is_halted)
+            virtio_queue_again(blk->virtio, q);
     pthread_mutex_unlock(&blk->lock);
 }

@@ -54,9 +54,19 @@ static void put_front(const struct iovec *segments, unsigned count, const uint8_
     }
 }
 
+/* 2.7.8.2: as many bytes as are surely written from the first on. Of a request that failed that is the
+ * status, where nothing precedes it. */
+void request_fail(struct request *request)
+{
+    request->written = request->chain.in_bytes == 1;
+}
+
 static enum request_next finish(struct request *request, uint8_t status)
 {
-    request->blk->counts.refused += status != BLK_S_OK;
+    if (status != BLK_S_OK) {
+        request->blk->counts.refused++;
+        request_fail(request);
+    }
     *request->status = status;
     return REQUEST_DONE;
 }
@@ -101,6 +111,7 @@ static enum request_next read_flush(struct request *request)
     request->block.operation = BLOCK_FLUSH;
     if (request->blk->has_lost) {
         request->blk->counts.errors++;
+        request_fail(request);
         *request->status = BLK_S_IOERR;
         return REQUEST_DONE;
     }
@@ -112,7 +123,7 @@ static enum request_next read_id(struct request *request, const struct iovec *da
     if (request->chain.in_bytes - 1 < ID_BYTES)
         return finish(request, BLK_S_IOERR);
     put_front(data, count, (const uint8_t *)request->blk->serial, ID_BYTES);
-    request->written = request->chain.in_bytes;
+    request->written = request->chain.in_bytes == ID_BYTES + 1 ? ID_BYTES + 1 : ID_BYTES;
     return finish(request, BLK_S_OK);
 }
 
@@ -174,13 +185,11 @@ enum request_next request_read(struct request *request)
     unsigned out_count = chain->out_count, in_count = chain->in_count;
     request->block = (struct block_request){0};
     request->range_count = request->next_range = 0;
-    request->written = 1;
     if (!take_status(request) || !take_front(&out, &out_count, header, sizeof(header)))
         return REQUEST_BROKEN;
     if (!in[in_count - 1].iov_len)
         in_count--;
-    if (in_count)
-        request->written = chain->in_bytes; /* what precedes the status counts, whatever it holds */
+    request->written = chain->in_bytes == 1; /* what precedes the status is not written but by a read */
     uint64_t sector = load_le64(header + 8);
     switch (load_le32(header)) {
     case TYPE_IN:

@@ -208,14 +208,20 @@ const struct block_info *virtio_blk_info(const struct virtio_blk *blk)
     return block_info(blk->block);
 }
 
+/* With nothing in flight: a write that was begun before would make a file longer again that gets shorter. */
 int virtio_blk_resize(struct virtio_blk *blk, uint64_t bytes, struct vmm_error *error)
 {
-    int result = block_resize(blk->block, bytes, error);
+    int result = queues_hold(blk);
     if (result)
-        return result;
-    __atomic_store_n(&blk->bytes, block_info(blk->block)->bytes, __ATOMIC_RELAXED);
-    virtio_config_changed(blk->virtio);
-    return 0;
+        error_set(error, result, "%s: not resized: requests in flight do not end", blk->config.name);
+    else
+        result = block_resize(blk->block, bytes, error);
+    if (!result)
+        __atomic_store_n(&blk->bytes, block_info(blk->block)->bytes, __ATOMIC_RELAXED);
+    queues_release(blk);
+    if (!result)
+        virtio_config_changed(blk->virtio);
+    return result;
 }
 
 void virtio_blk_get_counts(const struct virtio_blk *blk, struct virtio_blk_counts *counts)

@@ -33,7 +33,9 @@ static int faults_run(void *self, const struct block_request *request)
 static int faults_resize(void *self, uint64_t bytes, struct vmm_error *error)
 {
     struct faults *faults = self;
-    return faults->inner->ops->resize(faults->inner->self, bytes, error);
+    int result = faults->inner->ops->resize(faults->inner->self, bytes, error);
+    faults->store.info = faults->inner->info;
+    return result;
 }
 
 static void faults_close(void *self)
@@ -181,6 +183,35 @@ START_TEST(a_reset_waits_for_a_slow_request)
 }
 END_TEST
 
+/* Else the write would make the file long again. */
+START_TEST(a_disk_shrinks_when_nothing_is_in_flight)
+{
+    struct disk disk;
+    struct faults faults;
+    struct stat status;
+    pthread_t thread;
+    start(&disk, &faults, F_ALL);
+    faults.delayed_offset = DISK_BYTES - 512;
+    disk_header(&disk, 1, TYPE_OUT, DISK_BYTES / 512 - 1);
+    const struct driver_buffer slow[] = {
+        {HEADERS_GPA + 32, 16, false}, {DATA_GPA, 512, false}, {HEADERS_GPA + 32 + 16, 1, true}};
+    virtio_driver_send(&disk.driver, 0, slow, 3);
+    while (!is_in_flight(disk.blk))
+        usleep(100);
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_go, &faults), 0);
+    ck_assert_int_eq(virtio_blk_resize(disk.blk, DISK_BYTES / 2, &disk.error), 0);
+    pthread_join(thread, NULL);
+    ck_assert_int_eq(disk_status(&disk, 1), STATUS_OK);
+    ck_assert_int_eq(stat(disk.path, &status), 0);
+    ck_assert_uint_eq(status.st_size, DISK_BYTES / 2);
+    uint16_t id;
+    virtio_driver_wait(&disk.driver, 0, &id);
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, 0, 0, 512, NULL), STATUS_OK);
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, DISK_BYTES / 512 - 1, 0, 512, NULL), STATUS_IOERR);
+    finish(&disk, &faults);
+}
+END_TEST
+
 /* 5.2.5.2: a driver that could switch the cache off but knows no flush begins without one. */
 START_TEST(a_driver_without_flush_has_no_cache)
 {
@@ -206,5 +237,6 @@ void test_suite(Suite *suite)
     test_add(suite, after_a_failed_flush_none_claims_to_be_one);
     test_add(suite, a_slow_request_delays_only_itself);
     test_add(suite, a_reset_waits_for_a_slow_request);
+    test_add(suite, a_disk_shrinks_when_nothing_is_in_flight);
     test_add(suite, a_driver_without_flush_has_no_cache);
 }

@@ -278,7 +278,11 @@ START_TEST(a_disk_grows_while_it_runs)
     disk_start(&disk, F_ALL);
     struct virtio *virtio = virtio_blk_virtio(disk.blk);
     uint32_t generation = virtio_config_generation(virtio);
-    ck_assert_int_eq(disk_request(&disk, TYPE_IN, DISK_BYTES / 512, 0, 512, NULL), STATUS_IOERR);
+    uint32_t written = 77;
+    ck_assert_int_eq(disk_request(&disk, TYPE_IN, DISK_BYTES / 512, 0, 512, &written), STATUS_IOERR);
+    ck_assert_uint_eq(written, 0); /* not the status, which the data would precede */
+    ck_assert_int_eq(disk_request(&disk, TYPE_OUT, DISK_BYTES / 512, 0, 512, &written), STATUS_IOERR);
+    ck_assert_uint_eq(written, 1);
     ck_assert_int_eq(virtio_blk_resize(disk.blk, DISK_BYTES + 100, &disk.error), -EINVAL);
     ck_assert_int_eq(virtio_blk_resize(disk.blk, 2 * DISK_BYTES, &disk.error), 0);
     ck_assert_uint_eq(virtio_driver_config_interrupts(&disk.driver), 1);
