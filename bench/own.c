@@ -239,15 +239,33 @@ void own_destroy(struct own *own)
     free(own);
 }
 
+/* As the vCPU does (vcpu/emulate.c): so many instructions of a run, or the first by itself. */
+static unsigned step_some(struct own *own, unsigned limit, enum step_result *result)
+{
+    static const uint8_t never;
+    unsigned count = step_run_quick(own->run, limit, &never);
+    *result = count ? STEP_DONE : step_run_insn(own->run);
+    return count ? count : 1;
+}
+
+static enum step_result step_alone(struct own *own, struct step_outcome *outcome)
+{
+    enum step_result result;
+    step_run_begin(own->run, &own->machine, &own->cpu, outcome);
+    step_some(own, 1, &result);
+    return result == STEP_DONE ? result : step_insn(&own->machine, &own->cpu, NULL, 0, outcome);
+}
+
 /* store, inc, test, jmp */
 static bool run_batch(struct own *own, unsigned count, struct batch *batch, const char **reason)
 {
     struct step_outcome outcome;
+    enum step_result result = STEP_DONE;
     uint64_t start_ns = bench_now_ns();
     own->cpu.rip = CODE_GPA;
     step_run_begin(own->run, &own->machine, &own->cpu, &outcome);
-    for (unsigned i = 0; i < count; i++) {
-        if (step_run_insn(own->run) != STEP_DONE) {
+    for (unsigned i = 0; i < count; i += step_some(own, count - i, &result)) {
+        if (result != STEP_DONE) {
             *reason = outcome.reason ? outcome.reason : "the emulator raised an exception";
             return false;
         }
@@ -276,7 +294,7 @@ bool own_batch(void *context, unsigned operation, unsigned count, struct batch *
         return run_batch(own, count, batch, reason);
     for (unsigned i = 0; i < count; i++) {
         own->cpu.rip = CODE_GPA;
-        if (step_insn(&own->machine, &own->cpu, NULL, 0, &outcome) != STEP_DONE) {
+        if (step_alone(own, &outcome) != STEP_DONE) {
             *reason = outcome.reason ? outcome.reason : "the emulator raised an exception";
             return false;
         }

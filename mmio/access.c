@@ -250,12 +250,18 @@ static void device_read(struct step_env *env, const struct access_piece *piece, 
     }
 }
 
+void access_device_write(struct step_env *env, gpa_t gpa, unsigned size, uint64_t value)
+{
+    bus_write(env->machine->bus, gpa, size, value);
+    env->outcome->device_writes++;
+    env->outcome->device_gpa = gpa;
+}
+
 static void device_write(struct step_env *env, const struct access_piece *piece, const uint8_t *from)
 {
     for (unsigned at = 0, size; at < piece->len; at += size) {
         size = chunk_size(piece->len - at);
-        bus_write(env->machine->bus, piece->gpa + at, size, load_le(from + at, size));
-        env->outcome->device_writes++;
+        access_device_write(env, piece->gpa + at, size, load_le(from + at, size));
     }
     env->outcome->device_gpa = piece->gpa;
 }
@@ -286,6 +292,19 @@ static void ram_written(const struct step_env *env, gpa_t gpa, unsigned len)
     const struct step_ops *ops = env->machine->ops;
     if (ops->ram_written)
         ops->ram_written(env->machine->owner, gpa, len);
+}
+
+uint64_t access_ram_read(const uint8_t *from, unsigned size)
+{
+    uint64_t value = 0;
+    copy_whole(&value, from, size);
+    return value;
+}
+
+void access_ram_write(struct step_env *env, const struct access_piece *piece, uint64_t value)
+{
+    copy_whole(piece->to, &value, piece->len);
+    ram_written(env, piece->gpa, piece->len);
 }
 
 void access_read(struct step_env *env, const struct access *access, void *to)

@@ -12,10 +12,12 @@
 #include "base/bytes.h"
 #include "base/trace.h"
 #include "mmio/execute.h"
+#include "mmio/quick.h"
 #include "mmio/tlb.h"
 
 #define DECODED_ENTRIES 128u /* a power of two */
-#define COMPARED_BYTES  16u  /* of code, which must not leave its page */
+#define NO_PAGE         ~0ull
+#define COMPARED_BYTES  16u /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
 struct decoded {
@@ -25,6 +27,7 @@ struct decoded {
     bool is_plain;      /* of vector instructions: not without more ado */
     bool is_quick;      /* execute_quick may have it, with operand `memory` (or none: -1) prepared */
     int8_t memory;
+    struct quick quick;
     struct insn insn;
 };
 
@@ -32,6 +35,10 @@ struct step_run {
     struct step_env env;
     struct tlb tlb;
     struct insn_mode mode;
+    /* For step_run_quick: the page of code that is executed, as long as its translation holds. */
+    uint64_t code_page; /* gva / PAGE_BYTES; NO_PAGE */
+    const uint8_t *code;
+    bool is_quick; /* nothing that quick_fn leaves out is switched on */
     struct decoded decoded[DECODED_ENTRIES];
 };
 
@@ -79,14 +86,18 @@ static const uint8_t *code_pointer(struct step_env *env)
     return code_walk(env);
 }
 
-static bool is_same(const struct decoded *decoded, const struct step_env *env, const struct insn_mode *mode,
-                    const uint8_t *code)
+static inline bool has_bytes(const struct decoded *decoded, const uint8_t *code)
 {
-    if (decoded->rip != env->cpu->rip || decoded->bits != mode->bits || decoded->real != mode->real)
-        return false;
     uint64_t low = (load_le64(code) ^ decoded->bytes[0]) & decoded->mask[0];
     uint64_t high = (load_le64(code + 8) ^ decoded->bytes[1]) & decoded->mask[1];
     return !(low | high);
+}
+
+static bool is_same(const struct decoded *decoded, const struct step_env *env, const struct insn_mode *mode,
+                    const uint8_t *code)
+{
+    return decoded->rip == env->cpu->rip && decoded->bits == mode->bits && decoded->real == mode->real &&
+           has_bytes(decoded, code);
 }
 
 static void remember(struct decoded *decoded, const struct step_env *env, const struct insn_mode *mode)
@@ -104,6 +115,9 @@ static void remember(struct decoded *decoded, const struct step_env *env, const 
     decoded->insn = env->insn;
     decoded->is_plain = env->insn.op < INSN_OP_NATIVE && execute_is_plain(env);
     decoded->is_quick = decoded->is_plain && execute_is_quick(env, &decoded->memory);
+    decoded->quick.execute = NULL;
+    if (decoded->is_quick)
+        quick_prepare(&decoded->quick, &env->insn, env->next_rip);
 }
 
 /* The instruction at rip into env: decoded before, or now. */
@@ -145,6 +159,13 @@ void step_run_forget(struct step_run *run)
     tlb_forget(&run->tlb);
 }
 
+static void allow_quick(struct step_run *run)
+{
+    const struct step_env *env = &run->env;
+    run->code_page = NO_PAGE;
+    run->is_quick = env->is_64bit && !access_checks_alignment(env) && !(env->cpu->dr7 & DR7_ACTIVE);
+}
+
 void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
                     struct step_outcome *outcome)
 {
@@ -152,6 +173,7 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
     run->env.tlb = &run->tlb;
     tlb_begin(&run->tlb, &run->env);
     run->mode = execute_mode(&run->env);
+    allow_quick(run);
 }
 
 static void env_again(struct step_env *env)
@@ -173,6 +195,7 @@ static void check_ac(struct step_run *run)
         return;
     run->env.walk.flags_ac = ac;
     tlb_begin(&run->tlb, &run->env);
+    allow_quick(run);
 }
 
 enum step_result step_run_insn(struct step_run *run)
@@ -199,4 +222,68 @@ enum step_result step_run_insn(struct step_run *run)
     memcpy(cpu->gpr, gpr, sizeof(gpr));
     cpu->rflags = rflags;
     return result;
+}
+
+/* The host address of the code at rip, in 64-bit code. */
+static inline const uint8_t *quick_code(struct step_run *run, uint64_t rip)
+{
+    unsigned offset = (unsigned)(rip & (PAGE_BYTES - 1));
+    if (__builtin_expect(rip / PAGE_BYTES != run->code_page, 0)) {
+        const uint8_t *code = code_pointer(&run->env);
+        if (!code)
+            return NULL;
+        run->code_page = rip / PAGE_BYTES;
+        run->code = code - offset;
+    }
+    return offset <= PAGE_BYTES - COMPARED_BYTES ? run->code + offset : NULL;
+}
+
+/* The instruction at rip, decoded now; whether it is a quick one. */
+__attribute__((noinline)) static bool learn(struct step_run *run)
+{
+    const struct decoded *decoded;
+    return find(run, &run->env, &run->mode, &decoded) == STEP_DONE && decoded->quick.execute;
+}
+
+/* What is remembered of the instruction at rip, if it is a quick one; NULL if not. */
+static inline const struct decoded *find_quick(struct step_run *run, uint64_t rip)
+{
+    const struct decoded *decoded = decoded_place(run, rip);
+    const uint8_t *code = quick_code(run, rip);
+    if (!code)
+        return NULL;
+    bool is_known = decoded->rip == rip && decoded->bits == 64 && has_bytes(decoded, code);
+    if (__builtin_expect(!is_known, 0))
+        return learn(run) ? decoded : NULL;
+    return decoded->quick.execute ? decoded : NULL;
+}
+
+unsigned step_run_quick(struct step_run *run, unsigned limit, const uint8_t *stop)
+{
+    struct step_env *env = &run->env;
+    struct cpu_state *cpu = env->cpu;
+    unsigned count = 0;
+    env_again(env);
+    check_ac(run);
+    if (!run->is_quick)
+        return 0;
+    while (count < limit && !__atomic_load_n(stop, __ATOMIC_RELAXED)) {
+        uint64_t rip = cpu->rip;
+        const struct decoded *decoded = find_quick(run, rip);
+        if (!decoded)
+            break;
+        TRACE_PROBE1(emulate_insn, rip);
+        env->next_rip = rip + decoded->insn.length;
+        if (!decoded->quick.execute(env, &decoded->quick))
+            break;
+        cpu->rip = env->next_rip;
+        count++;
+        if (env->outcome->device_reads | env->outcome->device_writes)
+            break;
+    }
+    if (count) {
+        cpu->rflags &= ~(uint64_t)FLAG_RF;
+        cpu->interrupt_shadow = 0;
+    }
+    return count;
 }

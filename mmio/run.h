@@ -27,6 +27,11 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
  * while the vector state is not loaded. Not for a CPU with TF or breakpoints set. */
 enum step_result step_run_insn(struct step_run *run);
 
+/* The most common ones (mmio/quick.h) of those, as long as there are some: until one has touched a device,
+ * which the outcome says, or `limit` of them were executed, or *stop is not 0. Returns how many. 0: ask
+ * step_run_insn. */
+unsigned step_run_quick(struct step_run *run, unsigned limit, const uint8_t *stop);
+
 /* Guest memory may have moved on the host. */
 void step_run_forget(struct step_run *run);
 

@@ -38,6 +38,7 @@ struct emulation {
     } debug;
     struct kvm_sregs loaded; /* whose segments are in cpu */
     struct run_ahead run_ahead;
+    struct step_outcome run_outcome; /* of step.run */
     /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
     struct noted_reads {
         struct step_replay replay;
@@ -323,19 +324,60 @@ static enum step_result execute(struct emulation *emulation, const uint8_t *hint
     return result;
 }
 
+/* One plain instruction of the run that has begun. */
+static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation)
+{
+    struct step_run *run = emulation->step.run;
+    if (!trace_is_on() && step_run_quick(run, 1, &vcpu->run->immediate_exit))
+        return STEP_DONE;
+    return step_plain(emulation, &emulation->run_outcome);
+}
+
+/* Up to `limit` of them, until one has touched a device. Returns how many; 0: the next is KVM's. */
+static unsigned run_some(struct vcpu *vcpu, struct emulation *emulation, unsigned limit)
+{
+    if (!trace_is_on()) {
+        unsigned count = step_run_quick(emulation->step.run, limit, &vcpu->run->immediate_exit);
+        if (count)
+            return count;
+    }
+    enum step_result result = step_plain(emulation, &emulation->run_outcome);
+    return result == STEP_DONE || result == STEP_AGAIN;
+}
+
+static void begin_run(struct emulation *emulation)
+{
+    step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &emulation->run_outcome);
+}
+
+/* As `execute`: in a run where the instruction is a plain one, which is the short way. */
+static enum step_result execute_first(struct vcpu *vcpu, struct emulation *emulation, const uint8_t *hint,
+                                      unsigned hint_len, struct step_outcome *outcome)
+{
+    if (!hint_len && !emulation->step.replay && run_ahead_may(&emulation->cpu)) {
+        begin_run(emulation);
+        enum step_result result = run_one(vcpu, emulation);
+        *outcome = emulation->run_outcome;
+        if (result == STEP_DONE || result == STEP_AGAIN)
+            return result;
+    }
+    return execute(emulation, hint, hint_len, outcome);
+}
+
 /* Goes on in software while that saves exits. */
 static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct step_outcome *outcome)
 {
     struct run_ahead *ahead = &emulation->run_ahead;
-    struct step_outcome next;
-    step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &next);
-    while (run_ahead_goes_on(ahead, &emulation->cpu) && !is_kicked(vcpu)) {
-        enum step_result result = step_plain(emulation, &next);
-        if (result != STEP_DONE && result != STEP_AGAIN)
-            break; /* nothing has happened: KVM has the instruction */
-        outcome->changed_system |= next.changed_system;
-        run_ahead_count(ahead, next.device_reads + next.device_writes);
-        vcpu->emulated_count++;
+    const struct step_outcome *done = &emulation->run_outcome;
+    unsigned left;
+    begin_run(emulation);
+    while ((left = run_ahead_left(ahead)) && !is_kicked(vcpu)) {
+        unsigned count = run_some(vcpu, emulation, left);
+        if (!count)
+            break;
+        outcome->changed_system |= done->changed_system;
+        run_ahead_count(ahead, count, done->device_reads + done->device_writes);
+        vcpu->emulated_count += count;
     }
     run_ahead_end(ahead);
 }
@@ -344,7 +386,8 @@ static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct ste
 static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emulation,
                                       struct step_outcome *outcome)
 {
-    if (vcpu->machine->run_ahead && run_ahead_begin(&emulation->run_ahead, emulation->cpu.rip))
+    if (vcpu->machine->run_ahead && run_ahead_may(&emulation->cpu) &&
+        run_ahead_begin(&emulation->run_ahead, emulation->cpu.rip))
         run_plain(vcpu, emulation, outcome);
     return STEP_DONE;
 }
@@ -372,7 +415,7 @@ static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsi
     const struct noted_reads *noted = &emulation->noted;
     if (noted->exit + 1 == vcpu->exit_count && noted->rip == emulation->cpu.rip)
         emulation->step.replay = &emulation->noted.replay;
-    enum step_result result = execute(emulation, hint, hint_len, outcome);
+    enum step_result result = execute_first(vcpu, emulation, hint, hint_len, outcome);
     emulation->step.replay = NULL;
     bool changed_system = outcome->changed_system;
     vcpu->emulated_count++;
@@ -454,7 +497,7 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
     int failure = load_registers(vcpu, emulation);
     if (failure)
         return fail(vcpu, failure, end);
-    if (has_pending_event(vcpu))
+    if (has_pending_event(vcpu) || !run_ahead_may(&emulation->cpu))
         return true;
     run_plain(vcpu, emulation, &outcome);
     failure = store_registers(vcpu, emulation, outcome.changed_system);

@@ -24,20 +24,6 @@ bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip)
     return true;
 }
 
-bool run_ahead_goes_on(const struct run_ahead *ahead, const struct cpu_state *cpu)
-{
-    /* Single steps and breakpoints are KVM's, and behind STI an interrupt may be waiting. */
-    bool is_odd = (cpu->rflags & FLAG_TF) || (cpu->dr7 & DR7_ACTIVE) || cpu->interrupt_shadow || cpu->halted;
-    return !is_odd && ahead->done < RUN_AHEAD_LIMIT && ahead->since_access < RUN_AHEAD_WINDOW;
-}
-
-void run_ahead_count(struct run_ahead *ahead, unsigned accesses)
-{
-    ahead->done++;
-    ahead->accesses += accesses;
-    ahead->since_access = accesses ? 0 : ahead->since_access + 1;
-}
-
 void run_ahead_end(struct run_ahead *ahead)
 {
     if (!ahead->accesses)

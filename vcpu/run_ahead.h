@@ -15,7 +15,7 @@
 /* Instructions without an access to a device after which it is given up; all instructions of one run. The
  * second bounds how late an interrupt may be: some 100 us. */
 #define RUN_AHEAD_WINDOW 24u
-#define RUN_AHEAD_LIMIT  1024u
+#define RUN_AHEAD_LIMIT  4096u
 /* Places that are remembered, a power of two, and how many exits a place that did not pay is left alone. */
 #define RUN_AHEAD_PLACES 64u
 #define RUN_AHEAD_SLEEP  64u
@@ -32,11 +32,27 @@ struct run_ahead {
 /* Behind an instruction that touched a device; `rip` is where the guest goes on. False: leave it to KVM. */
 bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip);
 
-/* Whether the next instruction is to be executed in software too. */
-bool run_ahead_goes_on(const struct run_ahead *ahead, const struct cpu_state *cpu);
+/* Whether the CPU may be executed in software at all: single steps and breakpoints are KVM's, and behind STI
+ * an interrupt may be waiting. No plain instruction (mmio/run.h) changes that. */
+static inline bool run_ahead_may(const struct cpu_state *cpu)
+{
+    return !(cpu->rflags & FLAG_TF) && !(cpu->dr7 & DR7_ACTIVE) && !cpu->interrupt_shadow && !cpu->halted;
+}
 
-/* One has been, with so many accesses to devices. */
-void run_ahead_count(struct run_ahead *ahead, unsigned accesses);
+/* How many instructions more are to be executed in software, unless one of them touches a device. */
+static inline unsigned run_ahead_left(const struct run_ahead *ahead)
+{
+    unsigned left = RUN_AHEAD_LIMIT - ahead->done, window = RUN_AHEAD_WINDOW - ahead->since_access;
+    return left < window ? left : window;
+}
+
+/* So many have been, the last of them with so many accesses to devices. */
+static inline void run_ahead_count(struct run_ahead *ahead, unsigned instructions, unsigned accesses)
+{
+    ahead->done += instructions;
+    ahead->accesses += accesses;
+    ahead->since_access = accesses ? 0 : ahead->since_access + instructions;
+}
 
 /* Remembers whether it paid. */
 void run_ahead_end(struct run_ahead *ahead);

@@ -109,6 +109,8 @@ void oracle_guest_destroy(struct oracle_guest *guest);
 
 /* The guest's NATIVE_DATA_BYTES and page of code, to be made equal to the harness's. */
 uint8_t *oracle_guest_data(struct oracle_guest *guest);
+/* How many instructions have gone the short way (step_run_quick). */
+uint64_t oracle_guest_quick(const struct oracle_guest *guest);
 uint8_t *oracle_guest_code(struct oracle_guest *guest);
 
 /* Runs the case; the result is in the native harness's terms. False where the emulator does not know the

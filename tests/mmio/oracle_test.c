@@ -27,7 +27,7 @@
 
 /* Shared with the child that runs the cases, so that a crash can be told. */
 struct progress {
-    unsigned long cases, mismatches, unsupported, faults;
+    unsigned long cases, mismatches, unsupported, faults, quick;
     unsigned row_index;
     uint8_t bytes[16];
     unsigned mode;
@@ -256,6 +256,7 @@ static void run_case(struct oracle_row *row)
     const char *reason = NULL;
     native_run(&harness, &made.in, &real);
     bool is_known = oracle_guest_run(guest, &made, &ours, &reason);
+    progress->quick = oracle_guest_quick(guest);
     const char *difference = is_known ? compare(&made, &real, &ours) : NULL;
     progress->cases++;
     progress->rows[index].cases++;
@@ -365,8 +366,8 @@ START_TEST(the_emulator_agrees_with_the_cpu)
     for (unsigned i = 0; i < oracle_row_count; i++)
         if (is_wanted(&oracle_rows[i]))
             report_row(i, &coverage);
-    printf("# %lu cases, %lu ended in an exception, %lu disagreements\n", progress->cases, progress->faults,
-           progress->mismatches);
+    printf("# %lu cases, %lu ended in an exception, %lu went the short way, %lu disagreements\n",
+           progress->cases, progress->faults, progress->quick, progress->mismatches);
     printf("# %u rows: %u compared, %u not in the repertoire, %u not to be run in a process, %u of other "
            "processors, %u without a "
            "case; %lu cases not in the repertoire\n",

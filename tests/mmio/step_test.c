@@ -300,10 +300,13 @@ static void expect_untouched(const struct row *row, const struct cpu_state *befo
         ck_assert_msg(test_cpu.gpr[i] == before->gpr[i], "%s: r%u has changed", row->name, i);
 }
 
-/* By itself; with what was decoded before remembered; in a run, which keeps translations too. */
-enum way { ALONE, REMEMBERED, IN_A_RUN };
+/* By itself; with what was decoded before remembered; in a run, which keeps translations too; the short way
+ * through a run, where there is one. */
+enum way { ALONE, REMEMBERED, IN_A_RUN, QUICKLY };
 
 static struct step_run *step_run;
+static const uint8_t never;
+static unsigned quick_count;
 
 /* False: a run leaves this instruction to KVM. */
 static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum step_result *result)
@@ -311,13 +314,15 @@ static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum st
     if (!step_run)
         ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
     test_machine.run = way == REMEMBERED ? step_run : NULL;
-    if (way != IN_A_RUN) {
+    if (way < IN_A_RUN) {
         *result = test_step(code, len);
         return true;
     }
     ck_assert_int_eq(guest_mem_load(test_memory, CODE, code, len), 0);
     step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
-    *result = step_run_insn(step_run);
+    bool is_done = way == QUICKLY && step_run_quick(step_run, 1, &never);
+    quick_count += is_done;
+    *result = is_done ? STEP_DONE : step_run_insn(step_run);
     return *result != STEP_UNSUPPORTED;
 }
 
@@ -354,13 +359,14 @@ static void run_row(const struct row *row, uint64_t flags, enum way way)
 START_TEST(instructions_do_what_they_should)
 {
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
-        for (enum way way = ALONE; way <= IN_A_RUN; way++) {
+        for (enum way way = ALONE; way <= QUICKLY; way++) {
             run_row(&rows[i], 0, way);
             run_row(&rows[i], FLAGS_STATUS, way);
         }
     }
     /* a run takes most of them */
-    ck_assert_uint_gt(run_count, 5 * ARRAY_COUNT(rows));
+    ck_assert_uint_gt(run_count, 7 * ARRAY_COUNT(rows));
+    ck_assert_uint_gt(quick_count, 40);
 }
 END_TEST
 
@@ -456,7 +462,7 @@ static void run_fault(const struct fault_row *row, enum way way)
 START_TEST(faults_leave_everything_as_it_was)
 {
     for (size_t i = 0; i < ARRAY_COUNT(faults); i++)
-        for (enum way way = ALONE; way <= IN_A_RUN; way++)
+        for (enum way way = ALONE; way <= QUICKLY; way++)
             run_fault(&faults[i], way);
 }
 END_TEST
@@ -508,7 +514,7 @@ START_TEST(devices_see_each_access_once)
     for (size_t i = 0; i < ARRAY_COUNT(devices); i++) {
         uint8_t code[16];
         unsigned len = from_hex(devices[i].code, code);
-        for (enum way way = ALONE; way <= IN_A_RUN; way++) {
+        for (enum way way = ALONE; way <= QUICKLY; way++) {
             enum step_result result;
             test_set_up(TEST_64);
             test_apply(devices[i].before);
@@ -675,6 +681,59 @@ START_TEST(a_run_goes_on_until_it_must_not)
 }
 END_TEST
 
+/* The same loop the short way: to each store, and to the end of a limit. */
+START_TEST(the_short_way_stops_at_accesses)
+{
+    static const char code[] = "\x89\x03\x48\x83\xc3\x04\xff\xc9\x75\xf6\xfa";
+    static const uint8_t now = 1;
+    struct step_run *run;
+    test_set_up(TEST_64);
+    test_apply("rcx=3 rbx=50000 rax=7");
+    test_cpu.rip = CODE & ~0xfffull; /* not at its page's end */
+    memcpy(test_ram(test_cpu.rip), code, sizeof(code) - 1);
+    ck_assert_int_eq(step_run_create(&run, NULL), 0);
+    step_run_begin(run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(step_run_quick(run, 100, &now), 0);
+    ck_assert_uint_eq(step_run_quick(run, 100, &never), 1);
+    ck_assert_uint_eq(test_outcome.device_writes, 1);
+    ck_assert_uint_eq(step_run_quick(run, 2, &never), 2);
+    ck_assert_uint_eq(test_outcome.device_writes, 0);
+    test_expect("after two", "rip=10008 rcx=2 rbx=50004");
+    ck_assert_uint_eq(step_run_quick(run, 100, &never), 2);
+    /* code that changes is seen at once: add becomes sub, and then the code ends with what is not quick */
+    memcpy(test_ram((CODE & ~0xfffull) + 2), "\x48\x83\xeb\x04", 4);
+    ck_assert_uint_eq(step_run_quick(run, 100, &never), 4);
+    test_expect("after the second", "rip=10002 rcx=1 rbx=50000");
+    ck_assert_uint_eq(step_run_quick(run, 100, &never), 3);
+    ck_assert_uint_eq(step_run_quick(run, 100, &never), 0);
+    test_expect("at the end", "rip=1000a rcx=0 rbx=4fffc");
+    ck_assert_str_eq(test_seen, "a:w4@0=7 a:w4@4=7 a:w4@0=7 ");
+    step_run_destroy(run);
+}
+END_TEST
+
+/* Alignment checks and breakpoints are none of its business. */
+START_TEST(the_short_way_is_for_ordinary_cpus)
+{
+    test_set_up(TEST_64);
+    test_apply("rbx=20011 AC=1");
+    test_cpu.cpl = 3;
+    test_cpu.cr0 |= CR0_AM;
+    test_cpu.rip = CODE & ~0xfffull;
+    memcpy(test_ram(test_cpu.rip), "\x8b\x03", 2);
+    ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 0);
+    test_cpu.cr0 &= ~(uint64_t)CR0_AM;
+    test_cpu.dr7 = 1;
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 0);
+    test_cpu.dr7 = 0;
+    step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 1);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, instructions_do_what_they_should);
@@ -683,6 +742,8 @@ void test_suite(Suite *suite)
     test_add(suite, a_long_rep_comes_in_parts);
     test_add(suite, a_rep_into_a_device_is_one_step);
     test_add(suite, a_run_goes_on_until_it_must_not);
+    test_add(suite, the_short_way_stops_at_accesses);
+    test_add(suite, the_short_way_is_for_ordinary_cpus);
     test_add(suite, single_stepping_and_breakpoints);
     test_add(suite, the_fetch_crosses_pages_and_faults);
 }
