@@ -173,7 +173,7 @@ static void run_device(struct driver *driver, const struct load *load, unsigned 
     }
 }
 
-static void start_device(struct driver *driver, const char *path, enum block_cache cache)
+static void start_device(struct driver *driver, const char *path, enum block_cache cache, bool pin)
 {
     struct vmm_error error;
     *driver = (struct driver){0};
@@ -182,6 +182,7 @@ static void start_device(struct driver *driver, const char *path, enum block_cac
         fail("set-up", error.message);
     const struct virtio_blk_config config = {.name = "disk0",
                                              .backend = {.path = path, .cache = cache},
+                                             .pin = pin,
                                              .queue_count = 1,
                                              .memory = driver->memory,
                                              .loop = driver->loop};
@@ -328,11 +329,11 @@ static void compare(struct driver *driver, struct plain *plain, const struct loa
     print_line(load, &ours, &theirs, &sums);
 }
 
-static void run_all(const char *path, enum block_cache cache, const char *title)
+static void run_all(const char *path, enum block_cache cache, bool pin, const char *title)
 {
     struct driver driver;
     struct plain plain;
-    start_device(&driver, path, cache);
+    start_device(&driver, path, cache, pin);
     start_plain(&plain, path, cache);
     printf("%s; by %s\n%-36s %9s %9s   %-22s   %6s %10s   %9s %9s\n", title, virtio_blk_info(driver.blk)->aio,
            "us a request, and for each request", "device", "io_uring", "ratio", "kicks", "interrupts",
@@ -356,11 +357,13 @@ int main(int argc, char **argv)
             fail(path, strerror(errno));
     fsync(fd);
     close(fd);
-    run_all(path, BLOCK_CACHE_WRITEBACK, "page cache");
+    run_all(path, BLOCK_CACHE_WRITEBACK, false, "page cache");
+    run_all(path, BLOCK_CACHE_WRITEBACK, true, "page cache, pinned memory");
     fd = open(path, O_RDWR | O_DIRECT | O_CLOEXEC);
     if (fd >= 0) {
         close(fd);
-        run_all(path, BLOCK_CACHE_NONE, "O_DIRECT");
+        run_all(path, BLOCK_CACHE_NONE, false, "O_DIRECT");
+        run_all(path, BLOCK_CACHE_NONE, true, "O_DIRECT, pinned memory");
     } else {
         printf("O_DIRECT: not to be had in this file system\n");
     }

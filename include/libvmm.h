@@ -175,6 +175,7 @@ struct vmm_disk_config {
     bool overlay_memory;      /* writes go to memory, and are gone with the machine */
     enum vmm_disk_cache cache;
     enum vmm_disk_aio aio;
+    bool pin; /* all of the guest's RAM is taken now, kept in memory and registered with io_uring */
     enum vmm_transport transport;
     unsigned queue_count; /* default one for each CPU, at most VMM_DISK_QUEUES_MAX */
     uint32_t block_size;  /* what the guest is told; default the medium's, 512 for a file */

@@ -46,6 +46,7 @@ static int create_blk(struct vmm *machine, struct machine_disk *disk, const stru
                     .aio = aios[config->aio],
                     .cache = config->cache == VMM_DISK_CACHE_NONE ? BLOCK_CACHE_NONE : BLOCK_CACHE_WRITEBACK},
         .queue_count = queues > VMM_DISK_QUEUES_MAX && !config->queue_count ? VMM_DISK_QUEUES_MAX : queues,
+        .pin = config->pin,
         .block_size = config->block_size,
         .serial = config->serial,
         .operations_limit = config->operations_limit,

@@ -35,16 +35,47 @@ struct uring {
     struct block_request *full_first, **full_end; /* what the ring had no room for */
 };
 
+/* The registered buffer that the request's only segment lies in; -1: none, or there are more segments, which
+ * the operations on registered buffers do not take. */
+static int find_pinned(const struct uring *uring, const struct block_request *request)
+{
+    const struct block_config *config = &uring->block->config;
+    if (request->segment_count != 1)
+        return -1;
+    uintptr_t at = (uintptr_t)request->segments->iov_base;
+    for (unsigned i = 0; i < config->pinned_count; i++) {
+        uintptr_t offset = at - (uintptr_t)config->pinned[i].iov_base;
+        if (offset < config->pinned[i].iov_len && request->len <= config->pinned[i].iov_len - offset)
+            return (int)i;
+    }
+    return -1;
+}
+
+static void prepare_transfer(const struct uring *uring, struct io_uring_sqe *sqe,
+                             const struct block_request *request, int file)
+{
+    int pinned = find_pinned(uring, request);
+    int flags = request->is_stable ? RWF_DSYNC : 0;
+    void *at = request->segments->iov_base;
+    if (request->operation == BLOCK_READ && pinned >= 0)
+        io_uring_prep_read_fixed(sqe, file, at, (unsigned)request->len, request->offset, pinned);
+    else if (request->operation == BLOCK_READ)
+        io_uring_prep_readv(sqe, file, request->segments, request->segment_count, request->offset);
+    else if (pinned >= 0)
+        io_uring_prep_write_fixed(sqe, file, at, (unsigned)request->len, request->offset, pinned);
+    else
+        io_uring_prep_writev(sqe, file, request->segments, request->segment_count, request->offset);
+    if (request->operation == BLOCK_WRITE)
+        sqe->rw_flags = flags;
+}
+
 static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct block_request *request)
 {
     int file = file_store_fd(uring->file, request) == uring->file->fd ? FILE_CACHED : FILE_DIRECT;
     switch (request->operation) {
     case BLOCK_READ:
-        io_uring_prep_readv(sqe, file, request->segments, request->segment_count, request->offset);
-        break;
     case BLOCK_WRITE:
-        io_uring_prep_writev2(sqe, file, request->segments, request->segment_count, request->offset,
-                              request->is_stable ? RWF_DSYNC : 0);
+        prepare_transfer(uring, sqe, request, file);
         break;
     case BLOCK_FLUSH:
         io_uring_prep_fsync(sqe, FILE_CACHED, IORING_FSYNC_DATASYNC);
@@ -216,12 +247,19 @@ static int set_up(struct uring *uring, struct vmm_error *error)
     int files[] = {uring->file->fd, uring->file->direct_fd >= 0 ? uring->file->direct_fd : uring->file->fd};
     int result = io_uring_register_files(&uring->ring, files, ARRAY_COUNT(files));
     uring->event_fd = eventfd(0, EFD_CLOEXEC | EFD_NONBLOCK);
+    const struct block_config *config = &uring->block->config;
     if (!result && uring->event_fd < 0)
         result = -errno;
     if (!result)
         result = io_uring_register_eventfd(&uring->ring, uring->event_fd);
     if (result)
         return error_set_errno(error, result, "%s: io_uring", uring->block->config.path);
+    if (config->pinned_count)
+        result = io_uring_register_buffers(&uring->ring, config->pinned, config->pinned_count);
+    if (result)
+        return error_set_errno(error, result,
+                               "%s: cannot pin the guest's memory (RLIMIT_MEMLOCK?): leave pin=on away",
+                               config->path);
     uring->completions = (struct event_source){
         .fd = uring->event_fd, .events = EPOLLIN, .ready = on_completions, .owner = uring};
     return event_loop_add(uring->block->config.loop, &uring->completions, error);

@@ -70,6 +70,7 @@ struct virtio_blk {
     struct virtio_blk_config config;
     struct virtio *virtio;
     struct block *block;
+    struct iovec *pinned; /* the guest's RAM, in pieces that io_uring takes */
     char serial[VIRTIO_BLK_SERIAL_MAX];
     uint8_t writeback; /* atomic; 5.2.5: 0 makes every write stable; WRITEBACK_UNSET: what was negotiated */
     /* The host tells of what it could not make stable only once, so no later flush may claim that it is. */

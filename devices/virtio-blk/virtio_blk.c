@@ -95,6 +95,12 @@ static int check_config(struct virtio_blk *blk, struct vmm_error *error)
     if (config->serial && strlen(config->serial) > VIRTIO_BLK_SERIAL_MAX)
         return error_set(error, -EINVAL, "%s: the serial \"%s\" has more than %d characters", config->name,
                          config->serial, VIRTIO_BLK_SERIAL_MAX);
+    if (config->pin && (config->backend.aio == BLOCK_AIO_THREADS || config->backend.overlay_path ||
+                        config->backend.overlay_memory))
+        return error_set(error, -EINVAL, "%s: pin=on is for io_uring over a file or device without overlay",
+                         config->name);
+    if (config->pin)
+        config->backend.aio = BLOCK_AIO_URING; /* nothing else can */
     if (!config->queue_count)
         config->queue_count = 1;
     if (config->queue_count > VIRTIO_QUEUES_MAX) {
@@ -109,13 +115,34 @@ static int check_config(struct virtio_blk *blk, struct vmm_error *error)
     return 0;
 }
 
+/* io_uring takes a gigabyte at a time. */
+static int list_ram(struct virtio_blk *blk, struct block_config *backend, struct vmm_error *error)
+{
+    size_t range_count;
+    const struct memory_range *ranges = guest_memory_ranges(blk->config.memory, &range_count);
+    size_t most = range_count + guest_memory_ram_bytes(blk->config.memory) / GIB;
+    blk->pinned = calloc(most, sizeof(*blk->pinned));
+    if (!blk->pinned)
+        return error_set(error, -ENOMEM, "%s: out of memory", blk->config.name);
+    for (size_t i = 0; i < range_count; i++)
+        for (uint64_t at = 0; at < ranges[i].len && backend->pinned_count < most; at += GIB) {
+            uint64_t len = ranges[i].len - at < GIB ? ranges[i].len - at : GIB;
+            blk->pinned[backend->pinned_count++] = (struct iovec){.iov_base = ranges[i].hva + at,
+                                                                  .iov_len = len};
+        }
+    backend->pinned = blk->pinned;
+    return 0;
+}
+
 static int open_backend(struct virtio_blk *blk, struct vmm_error *error)
 {
     struct block_config backend = blk->config.backend;
     backend.loop = blk->config.loop;
     backend.batch_done = queue_batch_done;
     backend.owner = blk;
-    int result = block_open(&backend, &blk->block, error);
+    int result = blk->config.pin ? list_ram(blk, &backend, error) : 0;
+    if (!result)
+        result = block_open(&backend, &blk->block, error);
     if (result)
         return result;
     blk->bytes = block_info(blk->block)->bytes;
@@ -193,6 +220,7 @@ void virtio_blk_destroy(struct virtio_blk *blk)
         blk->queues[q].in_flight = 0;
     virtio_destroy(blk->virtio);
     queues_destroy(blk);
+    free(blk->pinned);
     pthread_cond_destroy(&blk->idle);
     pthread_mutex_destroy(&blk->lock);
     free(blk);

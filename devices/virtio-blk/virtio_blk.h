@@ -15,7 +15,8 @@
 
 struct virtio_blk_config {
     const char *name;            /* as in struct virtio_config */
-    struct block_config backend; /* without loop, batch_done and owner */
+    struct block_config backend; /* without pinned, loop, batch_done and owner */
+    bool pin;                    /* the guest's RAM is kept in memory and registered with io_uring */
     unsigned queue_count;        /* 1 to VIRTIO_QUEUES_MAX */
     uint32_t block_size;         /* what the guest is told; 0: the backend's; a power of two up to 64 KiB */
     const char *serial;          /* up to VIRTIO_BLK_SERIAL_MAX characters; NULL: none */

@@ -5,16 +5,19 @@
  */
 #include "tests/devices/disk_fixture.h"
 
-enum backend { URING, THREADS, OVERLAY_FILE, OVERLAY_MEMORY, BACKEND_COUNT };
-static const char *const backend_names[] = {"io_uring", "threads", "overlay", "overlay in memory"};
+enum backend { URING, THREADS, OVERLAY_FILE, OVERLAY_MEMORY, URING_PINNED, BACKEND_COUNT };
+static const char *const backend_names[] = {"io_uring", "threads", "overlay", "overlay in memory",
+                                            "io_uring with pinned memory"};
 
 static bool choose(struct disk *disk, enum backend backend)
 {
     const char *reason;
-    disk->config.backend.aio = backend == URING ? BLOCK_AIO_URING : BLOCK_AIO_THREADS;
+    bool is_uring = backend == URING || backend == URING_PINNED;
+    disk->config.backend.aio = is_uring ? BLOCK_AIO_URING : BLOCK_AIO_THREADS;
+    disk->config.pin = backend == URING_PINNED;
     disk->config.backend.overlay_path = backend == OVERLAY_FILE ? disk->overlay : NULL;
     disk->config.backend.overlay_memory = backend == OVERLAY_MEMORY;
-    return backend != URING || block_has_uring(&reason);
+    return !is_uring || block_has_uring(&reason);
 }
 
 static void read_write_flush(struct disk *disk)
@@ -265,6 +268,12 @@ START_TEST(a_configuration_that_cannot_be_is_refused)
     disk.config.serial = "a serial of 21 chars.";
     ck_assert_int_eq(disk_open(&disk), -EINVAL);
     ck_assert_ptr_nonnull(strstr(disk.error.message, "more than 20 characters"));
+    event_loop_destroy(disk.loop);
+    disk.config.serial = NULL;
+    disk.config.pin = true;
+    disk.config.backend.aio = BLOCK_AIO_THREADS;
+    ck_assert_int_eq(disk_open(&disk), -EINVAL);
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "pin=on is for io_uring"));
     event_loop_destroy(disk.loop);
     disk.loop = NULL;
     disk_fini(&disk);

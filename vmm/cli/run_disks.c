@@ -49,6 +49,7 @@ static bool parse(struct vmm_disk_config *disk, char *argument)
                                       {"overlay", KEY_TEXT, &words.overlay},
                                       {"cache", KEY_CHOICE, &disk->cache, caches},
                                       {"aio", KEY_CHOICE, &disk->aio, aios},
+                                      {"pin", KEY_SWITCH, &disk->pin},
                                       {"transport", KEY_CHOICE, &disk->transport, transports},
                                       {"queues", KEY_SIZE, &words.queues},
                                       {"block-size", KEY_SIZE, &words.block_size},

@@ -34,7 +34,8 @@ static const struct poptOption option_table[] = {
      "KIND"},
     {"disk", 'D', POPT_ARG_STRING, NULL, OPTION_DISK,
      "a virtio disk over a raw image; may be repeated: readonly=on; overlay=FILE|memory takes the writes; "
-     "cache=writeback|none; aio=auto|uring|threads; transport=pci|mmio; iops=N, bandwidth=BYTES for each "
+     "cache=writeback|none; aio=auto|uring|threads; pin=on: keep the guest's memory in place for io_uring; "
+     "transport=pci|mmio; iops=N, bandwidth=BYTES for each "
      "second; queues=N; block-size=BYTES; serial=TEXT",
      "path=FILE,KEY=VALUE,..."},
     {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE,
