@@ -10,27 +10,8 @@
 
 #include "base/trace_file.h"
 #include "base/trace_filter.h"
+#include "base/trace_put.h"
 #include "base/trace_ring.h"
-
-#define TRACE_LINE 64 /* bytes of a cache line */
-
-/* What its own thread writes, and behind it what the reader writes, on lines of their own. */
-struct trace_ring {
-    uint64_t events;
-    const struct trace_filter *filter;
-    struct trace_record *records;
-    uint64_t count;          /* of records; a power of two */
-    uint64_t wake_mask;      /* the reader is woken when these bits of head are 0 */
-    bool overwrite, is_read; /* is_read: by the writer while the machine runs */
-    uint64_t head;           /* records taken so far. Partner: the reader's acquire in ring_drain */
-    uint64_t tail_seen;      /* `tail` as it was when there was no room the last time */
-    uint64_t lost;
-
-    _Alignas(TRACE_LINE) uint64_t tail; /* records read so far. Partner: the acquire in ring_has_room */
-    uint64_t overwritten;
-    uint64_t written;
-    uint64_t refused_written; /* how much of `lost` the file knows */
-};
 
 #define TRACE_CODE_LIMIT 4096 /* places whose code is kept, a power of two */
 #define TRACE_CODE_SLOTS (2 * TRACE_CODE_LIMIT)
@@ -43,6 +24,7 @@ struct trace_thread {
     struct trace *trace;
     struct trace_thread *next;
     struct trace_ring *rings; /* of each buffer */
+    struct trace_ring *plain; /* the only one, which takes every exit and access; NULL: it is not so simple */
     struct trace_record *codes;
     uint16_t *code_slots; /* a hash of rip: 1 + index in codes, or 0 */
     uint64_t code_count;  /* Partner: the reader's acquire in write_codes */
@@ -82,6 +64,9 @@ struct trace {
     uint64_t snapshots_written;
     struct trace_writer writer;
 };
+
+/* Takes the access out of the record of an exit that was one (trace_record_exit). False: it was not. */
+bool trace_split(struct trace_record *exit, struct trace_record *access);
 
 /* Threads are added to the end of the list while the writer reads it. */
 static inline struct trace_thread *trace_next_thread(struct trace_thread *const *link)

@@ -14,37 +14,28 @@
 
 _Thread_local struct trace_thread *trace_self;
 
-#define RECORD_WORDS (sizeof(struct trace_record) / sizeof(uint64_t))
-
 /* ---- Writing to a ring: its own thread ---- */
 
-static bool ring_has_room(struct trace_ring *ring, uint64_t head)
+/* How far the reader has come meanwhile; where that is no help, the record is lost. */
+static bool ring_look(struct trace_ring *ring)
 {
-    if (ring->overwrite || head - ring->tail_seen < ring->count)
+    ring->limit = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE) + ring->count;
+    if (trace_has_room(ring))
         return true;
-    ring->tail_seen = __atomic_load_n(&ring->tail, __ATOMIC_ACQUIRE);
-    return head - ring->tail_seen < ring->count;
+    __atomic_store_n(&ring->lost, ring->lost + 1, __ATOMIC_RELAXED);
+    return false;
 }
 
-/* Word by word: a reader that copies the record at the same time gets garbage, but no undefined behaviour,
- * and finds out by head. */
-static inline void ring_put(struct trace_ring *ring, const struct trace_record *record, sem_t *wake)
+static inline void ring_put(struct trace_ring *ring, const struct trace_record *record)
 {
-    uint64_t head = ring->head;
-    if (!ring_has_room(ring, head)) {
-        __atomic_store_n(&ring->lost, ring->lost + 1, __ATOMIC_RELAXED);
-        return;
-    }
     const uint64_t *from = (const uint64_t *)record;
-    uint64_t *to = (uint64_t *)&ring->records[head & (ring->count - 1)];
-    /* The last record's head before this one's words: partner of the fence in ring_drain. */
-    __atomic_thread_fence(__ATOMIC_RELEASE);
+    if (__builtin_expect(!trace_has_room(ring), 0) && !ring_look(ring))
+        return;
+    uint64_t *place = trace_begin_put(ring);
 #pragma GCC unroll 8
-    for (size_t i = 0; i < RECORD_WORDS; i++)
-        __atomic_store_n(&to[i], from[i], __ATOMIC_RELAXED);
-    __atomic_store_n(&ring->head, head + 1, __ATOMIC_RELEASE);
-    if (!(head & ring->wake_mask) && ring->is_read)
-        sem_post(wake);
+    for (size_t i = 0; i < TRACE_RECORD_WORDS; i++)
+        trace_put(place, i, from[i]);
+    trace_end_put(ring);
 }
 
 static void thread_put(struct trace_thread *thread, const struct trace_record *record)
@@ -53,7 +44,7 @@ static void thread_put(struct trace_thread *thread, const struct trace_record *r
         struct trace_ring *ring = &thread->rings[i];
         if ((ring->events >> record->event & 1) &&
             (!ring->filter || trace_filter_match(ring->filter, thread->vcpu, record)))
-            ring_put(ring, record, &thread->trace->wake);
+            ring_put(ring, record);
     }
 }
 
@@ -67,7 +58,7 @@ static void fire(struct trace_thread *thread, const struct trace_record *cause)
     const struct trace_record record = {
         .time = cause->time, .event = TRACE_TRIGGER, .value = number, .size = cause->event};
     for (unsigned i = 0; i < thread->ring_count; i++)
-        ring_put(&thread->rings[i], &record, &trace->wake);
+        ring_put(&thread->rings[i], &record);
     if (trace->action == TRACE_ACTION_OFF)
         __atomic_store_n(&trace->is_off, true, __ATOMIC_RELAXED);
     else
@@ -83,6 +74,35 @@ void trace_record(const struct trace_record *record)
     const struct trace_filter *trigger = thread->trace->trigger;
     if (__builtin_expect(trigger != NULL, 0) && trace_filter_match(trigger, thread->vcpu, record))
         fire(thread, record);
+}
+
+bool trace_split(struct trace_record *exit, struct trace_record *access)
+{
+    if (exit->event != TRACE_EXIT || !exit->len)
+        return false;
+    *access = *exit;
+    exit->value &= size_mask(exit->size);
+    access->value = exit->value;
+    access->event = exit->len;
+    access->duration = exit->id < UINT32_MAX ? (uint32_t)exit->id : UINT32_MAX;
+    access->rip = access->index = access->id = access->len = 0;
+    exit->device = NULL;
+    exit->flags &= TRACE_WRITE;
+    exit->id = exit->len = 0;
+    return true;
+}
+
+void trace_record_exit(const struct trace_record *exit)
+{
+    struct trace_record alone = *exit, access;
+    if (trace_split(&alone, &access))
+        trace_record(&access);
+    trace_record(&alone);
+}
+
+struct trace_ring *trace_plain_ring(void)
+{
+    return trace_self ? trace_self->plain : NULL;
 }
 
 bool trace_wants(enum trace_event event)
@@ -241,7 +261,7 @@ void trace_destroy(struct trace *trace)
 }
 
 /* Touched now, so that no record waits for a page. */
-static bool ring_init(struct trace_ring *ring, const struct trace_buffer *buffer)
+static bool ring_init(struct trace_ring *ring, const struct trace_buffer *buffer, sem_t *wake)
 {
     uint64_t count = TRACE_BYTES_MIN / sizeof(struct trace_record);
     while (2 * count * sizeof(struct trace_record) <= buffer->bytes)
@@ -249,9 +269,10 @@ static bool ring_init(struct trace_ring *ring, const struct trace_buffer *buffer
     *ring = (struct trace_ring){.events = buffer->events | 1u << TRACE_TRIGGER,
                                 .filter = buffer->filter,
                                 .count = count,
-                                .wake_mask = count / 4 - 1,
-                                .overwrite = buffer->overwrite,
-                                .is_read = buffer->mode == TRACE_MODE_STREAM};
+                                .wake_mask = buffer->mode == TRACE_MODE_STREAM ? count / 4 - 1 : UINT64_MAX,
+                                .wake = wake,
+                                .limit = buffer->overwrite ? UINT64_MAX : count,
+                                .overwrite = buffer->overwrite};
     ring->records = aligned_alloc(TRACE_LINE, count * sizeof(*ring->records));
     if (ring->records)
         memset(ring->records, 0, count * sizeof(*ring->records));
@@ -267,12 +288,16 @@ static bool thread_init(struct trace_thread *thread, struct trace *trace)
     memset(thread->rings, 0, bytes);
     thread->ring_count = trace->buffer_count;
     for (unsigned i = 0; i < trace->buffer_count; i++) {
-        if (!ring_init(&thread->rings[i], &trace->buffers[i]))
+        if (!ring_init(&thread->rings[i], &trace->buffers[i], &trace->wake))
             return false;
         thread->events |= trace->buffers[i].events;
     }
     if (trace->trigger)
         thread->events = ~0ull;
+    const uint64_t exits = 1ull << TRACE_EXIT | 1ull << TRACE_PIO | 1ull << TRACE_MMIO;
+    if (thread->ring_count == 1 && !trace->trigger && !thread->rings[0].filter &&
+        (thread->events & exits) == exits)
+        thread->plain = &thread->rings[0];
     if (thread->vcpu < 0 || !(thread->events >> TRACE_EXIT & 1))
         return true;
     thread->codes = calloc(TRACE_CODE_LIMIT, sizeof(*thread->codes));

@@ -19,6 +19,7 @@
 #include "base/trace_names.h"
 
 struct trace;
+struct trace_ring;
 
 enum trace_mode {
     TRACE_MODE_STREAM,   /* the file is written all the time */
@@ -83,6 +84,15 @@ int trace_finish(struct trace *trace, const char *why, struct vmm_error *error);
 
 void trace_get_totals(struct trace *trace, struct trace_totals *totals);
 void trace_get_buffer_totals(struct trace *trace, unsigned buffer, struct trace_totals *totals);
+
+/* An exit. Where it was one access and nothing else, that is recorded with it: `len` is its event, TRACE_PIO
+ * or TRACE_MMIO, `device` and TRACE_MISS are its own, `id` is how many ticks after the exit's `time` it was
+ * done. Only where trace_is_on. */
+void trace_record_exit(const struct trace_record *exit);
+
+/* The calling thread's only ring, if it takes every exit and access as they come; else NULL. There the two
+ * may be one record, in these words: it counts as one, and whoever reads the ring makes two of it. */
+struct trace_ring *trace_plain_ring(void);
 
 /* Whether a buffer of the calling thread takes such records. */
 bool trace_wants(enum trace_event event);

@@ -25,8 +25,8 @@ static uint64_t ring_copy(const struct trace_ring *ring, uint64_t from, struct t
     }
     if (!ring->overwrite)
         return 0;
-    /* The words before head: partner of the fence in ring_put. The record at `head` may be under way, in the
-     * place of the one that is a ring's length older. */
+    /* The words before head: partner of the fence in trace_begin_put. The record at `head` may be under way,
+     * in the place of the one that is a ring's length older. */
     __atomic_thread_fence(__ATOMIC_ACQUIRE);
     uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_RELAXED);
     if (head < ring->count || head - ring->count + 1 <= from)
@@ -40,10 +40,22 @@ static void count_lost(struct trace_ring *ring, uint64_t lost)
     __atomic_store_n(&ring->overwritten, ring->overwritten + lost, __ATOMIC_RELAXED);
 }
 
+/* As a reader wants them: an exit behind the access that it was. Returns how many. */
+static unsigned expand(const struct trace_record *from, uint64_t count, struct trace_record *to)
+{
+    unsigned expanded = 0;
+    for (uint64_t i = 0; i < count; i++) {
+        struct trace_record record = from[i];
+        expanded += trace_split(&record, &to[expanded]);
+        to[expanded++] = record;
+    }
+    return expanded;
+}
+
 /* Everything that was in the ring at the beginning; what comes meanwhile is for the next time. */
 static void ring_drain(struct trace_writer *writer, struct trace_ring *ring, unsigned track, unsigned buffer)
 {
-    struct trace_record chunk[TRACE_CHUNK];
+    struct trace_record chunk[TRACE_CHUNK], expanded[2 * TRACE_CHUNK];
     uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE), tail = ring->tail;
     uint64_t lost = head - tail > ring->count ? head - tail - ring->count : 0;
     uint64_t refused = __atomic_load_n(&ring->lost, __ATOMIC_RELAXED);
@@ -56,14 +68,14 @@ static void ring_drain(struct trace_writer *writer, struct trace_ring *ring, uns
         lost += gone;
         if (gone < count) {
             count_lost(ring, lost);
-            trace_write_records(writer, track, buffer, lost + refused_since, chunk + gone,
-                                (unsigned)(count - gone));
+            trace_write_records(writer, track, buffer, lost + refused_since, expanded,
+                                expand(chunk + gone, count - gone, expanded));
             refused_since = 0;
             __atomic_store_n(&ring->written, ring->written + count - gone, __ATOMIC_RELAXED);
             lost = 0;
         }
         tail += count;
-        /* Only now may the owner use the places again: partner in ring_has_room. */
+        /* Only now may the owner use the places again: partner in ring_look. */
         __atomic_store_n(&ring->tail, tail, __ATOMIC_RELEASE);
     }
     count_lost(ring, lost);
@@ -159,7 +171,7 @@ void trace_stop_writer(struct trace *trace)
 void trace_visit_last(struct trace_thread *thread, unsigned count,
                       void (*visit)(void *context, const struct trace_record *record), void *context)
 {
-    struct trace_record records[LAST_LIMIT];
+    struct trace_record records[LAST_LIMIT], expanded[2 * LAST_LIMIT];
     const struct trace_ring *ring = &thread->rings[0];
     uint64_t head = __atomic_load_n(&ring->head, __ATOMIC_ACQUIRE);
     uint64_t wanted = count < LAST_LIMIT ? count : LAST_LIMIT;
@@ -167,6 +179,8 @@ void trace_visit_last(struct trace_thread *thread, unsigned count,
         wanted = head;
     if (wanted > ring->count - 1)
         wanted = ring->count - 1;
-    for (uint64_t i = ring_copy(ring, head - wanted, records, wanted); i < wanted; i++)
-        visit(context, &records[i]);
+    uint64_t gone = ring_copy(ring, head - wanted, records, wanted);
+    unsigned total = expand(records + gone, wanted - gone, expanded);
+    for (unsigned i = total > count ? total - count : 0; i < total; i++)
+        visit(context, &expanded[i]);
 }

@@ -211,6 +211,14 @@ static void destroy_machine(struct bench_guest *guest)
     bench_eventfd_fini(&guest->eventfd);
 }
 
+static int add_trace(struct bench_guest *guest)
+{
+    static const struct vmm_trace_buffer buffer = {.mode = VMM_TRACE_SNAPSHOT};
+    const struct vmm_trace_config config = {
+        .path = "/dev/null", .buffers = &buffer, .buffer_count = 1, .no_marker = true};
+    return vmm_add_trace(guest->machine, &config, &guest->error);
+}
+
 static int make_machine(struct bench_guest *guest)
 {
     struct vmm_config config = {.ram_bytes = BENCH_RAM_GPA + BENCH_RAM_BYTES,
@@ -221,6 +229,8 @@ static int make_machine(struct bench_guest *guest)
                               .len = (size_t)(payload_mmio_end - payload_mmio),
                               .flat = VMM_FLAT_LONG64};
     int result = vmm_create(&config, &guest->machine, &guest->error);
+    if (!result && guest->config.is_traced)
+        result = add_trace(guest);
     if (!result)
         result = add_devices(guest);
     if (!result)

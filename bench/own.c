@@ -168,6 +168,9 @@ static void dispatch(struct own *own, enum own_operation operation, unsigned cou
     enum vcpu_end end;
     make_exit(own, operation);
     bool is_traced = trace_is_on();
+    own->vcpu.on_exit = 0;
+    if (is_traced)
+        exit_trace_begin(&own->vcpu);
     for (unsigned i = 0; i < count; i++) {
         if (is_traced)
             exit_trace_left(&own->vcpu);

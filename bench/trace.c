@@ -1,14 +1,16 @@
 /* SPDX-License-Identifier: MIT
  *
- * `vmm bench trace`: what a trace point costs, off and on, by itself and in the dispatch of exits. KVM_RUN is
- * left out: its time is in `vmm bench exits`.
+ * `vmm bench trace`: what a trace point costs, off and on: by itself, in the dispatch of exits with KVM_RUN
+ * left out, and in a guest's exits, beside the bare loop.
  */
 #include <stdlib.h>
 
 #include "base/trace_ring.h"
 #include "base/types.h"
 #include "bench/benches.h"
+#include "bench/guest.h"
 #include "bench/own.h"
+#include "guest/flat/mmio.h"
 
 enum operation {
     TRACE_POINT, /* an interrupt line: a record with nothing around it */
@@ -90,6 +92,37 @@ static bool run_way(void *context, unsigned operation, unsigned count, struct ba
     return done;
 }
 
+static const struct {
+    const char *name;
+    unsigned op;
+} guest_operations[] = {
+    {"a guest's port write", MMIO_OP_OUT8},
+    {"a guest's port read", MMIO_OP_IN8},
+    {"a guest's MMIO write", MMIO_OP_STORE},
+    {"a guest's MMIO read", MMIO_OP_LOAD},
+};
+
+/* One machine without a trace, for the first two ways, and one with. */
+static int measure_guests(struct bench_report *report, const struct bench_options *options, int ring)
+{
+    struct bench_guest *guests[2] = {NULL};
+    int result = 0;
+    for (size_t i = 0; !result && i < ARRAY_COUNT(guests); i++) {
+        const struct bench_guest_config config = {.engine = BENCH_KVM, .ring = ring, .is_traced = i == 1};
+        result = bench_guest_create(&config, &guests[i]);
+    }
+    const struct bench_way ways[] = {{"floor", bench_guest_floor, guests[0]},
+                                     {"off", bench_guest_batch, guests[0]},
+                                     {"on", bench_guest_batch, guests[1]}};
+    for (size_t i = 0; !result && i < ARRAY_COUNT(guest_operations); i++)
+        if (bench_wants(options, guest_operations[i].name, ring))
+            bench_measure(report, &options->limits, guest_operations[i].name, ring, guest_operations[i].op,
+                          ways, ARRAY_COUNT(ways));
+    for (size_t i = 0; i < ARRAY_COUNT(guests); i++)
+        bench_guest_destroy(guests[i]);
+    return result;
+}
+
 int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
 {
     struct traced_way traced[KIND_COUNT] = {{NULL}};
@@ -110,5 +143,8 @@ int bench_trace(struct bench_report *report, const struct bench_options *options
     for (size_t i = 0; i < KIND_COUNT; i++)
         trace_destroy(traced[i].trace);
     own_destroy(own);
+    for (int ring = 0; !result && ring <= 3; ring += 3)
+        if (options->ring < 0 || options->ring == ring)
+            result = measure_guests(report, options, ring);
     return result;
 }

@@ -83,6 +83,16 @@ struct bus_region *bus_find(const struct bus *bus, uint64_t address);
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size);
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value);
 
+/* The same, for who records the access in the trace: that is left out here, and *seen is what there is to say
+ * of it. */
+struct bus_seen {
+    const char *device; /* that its first byte belongs to; NULL: to none */
+    uint64_t ended;     /* trace_now() */
+};
+
+uint64_t bus_read_seen(struct bus *bus, uint64_t address, unsigned size, struct bus_seen *seen);
+void bus_write_seen(struct bus *bus, uint64_t address, unsigned size, uint64_t value, struct bus_seen *seen);
+
 /* `count` accesses of `size` bytes (1, 2, 4, 8) at rising addresses, as of a REP instruction: the same as so
  * many bus_reads or bus_writes, but the region is found and locked once where the block lies inside it. */
 void bus_read_block(struct bus *bus, uint64_t address, unsigned size, size_t count, void *to);

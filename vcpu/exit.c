@@ -105,15 +105,21 @@ __attribute__((noinline)) static void exit_port_read(struct vcpu *vcpu, struct e
     store_le32(data, (uint32_t)note->value);
 }
 
+static inline struct exit_note *note_port(struct vcpu *vcpu, struct exit_access *access)
+{
+    _Static_assert(KVM_EXIT_IO_IN == 0 && KVM_EXIT_IO_OUT == 1, "the direction is `is_write`");
+    memcpy(access, &vcpu->run->io, sizeof(*access));
+    struct exit_note *note = next_note(vcpu, KVM_EXIT_IO);
+    note->access = *access;
+    return note;
+}
+
 /* Each way ends with its one call, so that nothing has to be kept over it. */
 __attribute__((noinline)) static void exit_port_io(struct vcpu *vcpu)
 {
     struct kvm_run *run = vcpu->run;
-    struct exit_note *note = next_note(vcpu, KVM_EXIT_IO);
     struct exit_access access;
-    _Static_assert(KVM_EXIT_IO_IN == 0 && KVM_EXIT_IO_OUT == 1, "the direction is `is_write`");
-    memcpy(&access, &run->io, sizeof(access));
-    note->access = access;
+    struct exit_note *note = note_port(vcpu, &access);
     if (__builtin_expect(access.count != 1, 0)) {
         exit_port_string(vcpu, note);
     } else if (access.is_write) {
@@ -121,6 +127,30 @@ __attribute__((noinline)) static void exit_port_io(struct vcpu *vcpu)
         bus_write(vcpu->machine->ports, access.port, access.size, note->value);
     } else {
         exit_port_read(vcpu, note);
+    }
+}
+
+__attribute__((noinline)) static void exit_port_read_traced(struct vcpu *vcpu, struct exit_note *note)
+{
+    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
+    note->address = note->access.port;
+    note->value = bus_read_seen(vcpu->machine->ports, note->access.port, note->access.size, &vcpu->seen);
+    store_le32(data, (uint32_t)note->value);
+}
+
+__attribute__((noinline)) static void exit_port_traced(struct vcpu *vcpu)
+{
+    struct kvm_run *run = vcpu->run;
+    struct exit_access access;
+    struct exit_note *note = note_port(vcpu, &access);
+    if (access.count != 1) {
+        exit_port_string(vcpu, note);
+    } else if (access.is_write) {
+        note->address = access.port;
+        note->value = load_le32((uint8_t *)run + run->io.data_offset);
+        bus_write_seen(vcpu->machine->ports, access.port, access.size, note->value, &vcpu->seen);
+    } else {
+        exit_port_read_traced(vcpu, note);
     }
 }
 
@@ -145,22 +175,45 @@ __attribute__((noinline)) static void exit_mmio_read(struct vcpu *vcpu, struct e
         exit_mmio_trapped(vcpu, note);
 }
 
+static inline struct exit_note *note_mmio(struct vcpu *vcpu)
+{
+    const struct kvm_run *run = vcpu->run;
+    struct exit_note *note = next_note(vcpu, KVM_EXIT_MMIO);
+    note->access = (struct exit_access){.is_write = run->mmio.is_write != 0,
+                                        .size = (uint8_t)(run->mmio.len <= 8 ? run->mmio.len : 8),
+                                        .count = 1};
+    note->address = run->mmio.phys_addr;
+    return note;
+}
+
 __attribute__((noinline)) static void exit_mmio(struct vcpu *vcpu)
 {
-    struct kvm_run *run = vcpu->run;
-    struct exit_note *note = next_note(vcpu, KVM_EXIT_MMIO);
-    unsigned size = run->mmio.len <= 8 ? run->mmio.len : 8;
-    bool is_write = run->mmio.is_write;
-    note->access = (struct exit_access){.is_write = is_write, .size = (uint8_t)size, .count = 1};
-    note->address = run->mmio.phys_addr;
-    if (!is_write) {
+    struct exit_note *note = note_mmio(vcpu);
+    if (!note->access.is_write) {
         exit_mmio_read(vcpu, note);
         return;
     }
-    note->value = load_le64(run->mmio.data);
+    note->value = load_le64(vcpu->run->mmio.data);
     if (__builtin_expect(vcpu->machine->has_trapped, 0))
         exit_mmio_trapped(vcpu, note);
-    bus_write(vcpu->machine->memory_bus, note->address, size, note->value);
+    bus_write(vcpu->machine->memory_bus, note->address, note->access.size, note->value);
+}
+
+__attribute__((noinline)) static void exit_mmio_read_traced(struct vcpu *vcpu, struct exit_note *note)
+{
+    note->value = bus_read_seen(vcpu->machine->memory_bus, note->address, note->access.size, &vcpu->seen);
+    store_le64(vcpu->run->mmio.data, note->value);
+}
+
+__attribute__((noinline)) static void exit_mmio_traced(struct vcpu *vcpu)
+{
+    struct exit_note *note = note_mmio(vcpu);
+    if (!note->access.is_write) {
+        exit_mmio_read_traced(vcpu, note);
+        return;
+    }
+    note->value = load_le64(vcpu->run->mmio.data);
+    bus_write_seen(vcpu->machine->memory_bus, note->address, note->access.size, note->value, &vcpu->seen);
 }
 
 /* ---- The others ---- */
@@ -337,17 +390,31 @@ static inline bool dispatch(struct vcpu *vcpu, int result, enum vcpu_end *end)
     return true;
 }
 
+/* An exit that is one access is recorded with it; anything else records itself. */
+__attribute__((noinline)) static bool dispatch_traced(struct vcpu *vcpu, int result, enum vcpu_end *end)
+{
+    uint32_t reason = vcpu->run->exit_reason;
+    if (__builtin_expect(!result && reason == KVM_EXIT_IO, 1))
+        exit_port_traced(vcpu);
+    else if (__builtin_expect(!result && reason == KVM_EXIT_MMIO, 1))
+        exit_mmio_traced(vcpu);
+    else
+        return handle_rare(vcpu, result, end);
+    return true;
+}
+
 /* Behind writes that KVM has collected. */
 __attribute__((noinline)) static bool handle_behind_ring(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     coalesced_drain(vcpu->machine->coalesced);
-    return dispatch(vcpu, result, end);
+    return vcpu->on_exit & VCPU_TRACED ? dispatch_traced(vcpu, result, end) : dispatch(vcpu, result, end);
 }
 
 bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     TRACE_PROBE3(exit, vcpu->index, vcpu->run->exit_reason, result);
-    if (__builtin_expect(vcpu->machine->coalesced != NULL, 0))
-        return handle_behind_ring(vcpu, result, end);
-    return dispatch(vcpu, result, end);
+    if (__builtin_expect(!vcpu->on_exit, 1))
+        return dispatch(vcpu, result, end);
+    return vcpu->on_exit == VCPU_TRACED ? dispatch_traced(vcpu, result, end)
+                                        : handle_behind_ring(vcpu, result, end);
 }

@@ -6,19 +6,27 @@
  */
 #include "vcpu/exit_trace.h"
 
+#include <errno.h>
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/trace_put.h"
 #include "base/trace_ring.h"
 #include "decoder/insn.h"
 
 /* A place in the code is known by rip and by whether rip may be behind the instruction, which turns this bit
  * over: the addresses that result are not canonical. */
-#define KEY_BEHIND (1ull << 62)
+#define KEY_BEHIND_BIT 62
+#define KEY_BEHIND     (1ull << KEY_BEHIND_BIT)
 
 void exit_trace_begin(struct vcpu *vcpu)
 {
-    vcpu->entry |= VCPU_ENTRY_SYNC | VCPU_ENTRY_WATCHED;
+    vcpu->on_entry |= VCPU_TRACED | VCPU_SYNC;
+    if (!vcpu->machine->has_trapped)
+        vcpu->on_exit |= VCPU_TRACED;
+    vcpu->place_key = 0; /* of an address that is not asked for */
+    vcpu->seen = (struct bus_seen){0};
+    vcpu->plain_ring = trace_plain_ring();
     vcpu->traced_exits = vcpu->exit_count;
     vcpu->traced_fields = trace_wants(TRACE_EXIT) ? vcpu->machine->sync_fields & KVM_SYNC_X86_REGS : 0;
     const struct trace_record record = {.time = trace_now(), .event = TRACE_ENTRY};
@@ -182,18 +190,28 @@ static struct trace_record make_code(struct vcpu *vcpu, const struct trace_recor
     return code;
 }
 
-static uint64_t find_rip(struct vcpu *vcpu, const struct trace_record *exit)
+static uint64_t look_up_rip(struct vcpu *vcpu, const struct trace_record *exit, uint64_t key)
 {
     uint64_t rip = vcpu->left_rip;
-    uint64_t key = rip ^ (may_be_behind(exit) ? KEY_BEHIND : 0);
-    if (!rip || trace_code_find(key, &rip))
-        return rip;
-    struct trace_record code = make_code(vcpu, exit, key);
-    trace_code_add(&code);
-    return code.rip;
+    if (!trace_code_find(key, &rip)) {
+        struct trace_record code = make_code(vcpu, exit, key);
+        trace_code_add(&code);
+        rip = code.rip;
+    }
+    vcpu->place_key = key;
+    vcpu->place_rip = rip;
+    return rip;
 }
 
-static uint32_t saturate(uint64_t ticks)
+static uint64_t find_rip(struct vcpu *vcpu, const struct trace_record *exit)
+{
+    uint64_t key = vcpu->left_rip ^ (may_be_behind(exit) ? KEY_BEHIND : 0);
+    if (__builtin_expect(key == vcpu->place_key, 1))
+        return vcpu->place_rip;
+    return vcpu->left_rip ? look_up_rip(vcpu, exit, key) : 0;
+}
+
+static inline uint32_t saturate(uint64_t ticks)
 {
     return ticks < UINT32_MAX ? (uint32_t)ticks : UINT32_MAX;
 }
@@ -211,17 +229,80 @@ struct trace_record exit_trace_note(const struct exit_note *note)
                                  .rip = note->rip};
 }
 
-void exit_trace_flush(struct vcpu *vcpu)
+static void add_access(struct trace_record *record, const struct bus_seen *seen)
 {
-    uint64_t now = trace_now();
-    for (; vcpu->traced_exits != vcpu->exit_count; vcpu->traced_exits++) {
-        struct exit_note *note = &vcpu->history[vcpu->traced_exits % VCPU_HISTORY];
+    record->len = record->index == KVM_EXIT_IO ? TRACE_PIO : TRACE_MMIO;
+    record->device = seen->device;
+    record->flags |= seen->device ? 0 : TRACE_MISS;
+    record->id = seen->ended - record->time;
+}
+
+__attribute__((noinline)) static void flush_all(struct vcpu *vcpu, uint64_t now)
+{
+    while (vcpu->traced_exits != vcpu->exit_count) {
+        struct exit_note *note = &vcpu->history[vcpu->traced_exits++ % VCPU_HISTORY];
         struct trace_record record = exit_trace_note(note);
         record.time = vcpu->left_at_ticks;
         record.duration = saturate(now - vcpu->left_at_ticks);
         record.rip = note->rip = find_rip(vcpu, &record);
-        trace_record(&record);
+        if (vcpu->seen.ended && vcpu->traced_exits == vcpu->exit_count)
+            add_access(&record, &vcpu->seen);
+        trace_record_exit(&record);
     }
+    vcpu->seen = (struct bus_seen){0};
+}
+
+/* As flush_all, of an access to a device like the last one: words 1 to 7 of a struct trace_record. */
+static inline void put_access(struct vcpu *vcpu, struct exit_note *note, uint64_t *place, uint64_t duration)
+{
+    const struct bus_seen *seen = &vcpu->seen;
+    uint64_t access, event = note->reason == KVM_EXIT_IO ? TRACE_PIO : TRACE_MMIO;
+    _Static_assert(sizeof(access) == sizeof(note->access), "is_write, size, port and count in a word");
+    memcpy(&access, &note->access, sizeof(access));
+    trace_put(place, 1,
+              saturate(duration) | (TRACE_EXIT | event << 24) << 32 | (access & 0xff00) << 32 |
+                  (access & 0xff) << 48);
+    trace_put(place, 2, (uintptr_t)seen->device);
+    trace_put(place, 3, note->rip = vcpu->place_rip);
+    trace_put(place, 4, note->address);
+    trace_put(place, 5, note->value);
+    trace_put(place, 6, (access >> 32 << 32) | note->reason);
+    trace_put(place, 7, seen->ended - vcpu->left_at_ticks);
+}
+
+/* Where one exit is to be recorded, an access to a device from the place of the last, and the thread's only
+ * ring has room for it, it is made there. */
+static inline void flush(struct vcpu *vcpu)
+{
+    uint64_t now = trace_now(), left = vcpu->left_at_ticks;
+    struct trace_ring *ring = vcpu->plain_ring;
+    struct exit_note *note = &vcpu->history[vcpu->traced_exits % VCPU_HISTORY];
+    uint64_t key = vcpu->left_rip ^ (uint64_t)note->access.is_write << KEY_BEHIND_BIT;
+    if (__builtin_expect(vcpu->traced_exits + 1 != vcpu->exit_count || !vcpu->seen.device ||
+                             key != vcpu->place_key || !ring || !trace_has_room(ring),
+                         0)) {
+        flush_all(vcpu, now);
+        return;
+    }
+    uint64_t *place = trace_begin_put(ring);
+    trace_put(place, 0, left);
+    put_access(vcpu, note, place, now - left);
+    vcpu->traced_exits++;
+    vcpu->seen = (struct bus_seen){0};
+    trace_end_put(ring);
+}
+
+void exit_trace_flush(struct vcpu *vcpu)
+{
+    flush(vcpu);
+}
+
+int exit_trace_enter(struct vcpu *vcpu)
+{
+    flush(vcpu);
+    int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+    exit_trace_left(vcpu);
+    return result;
 }
 
 void exit_trace_end(struct vcpu *vcpu, enum vcpu_end end)

@@ -18,6 +18,9 @@ void exit_trace_left(struct vcpu *vcpu);
 /* The guest is about to go on, or does not any more: records the exits since the last call. */
 void exit_trace_flush(struct vcpu *vcpu);
 
+/* Both, around KVM_RUN: 0 or a negative errno. */
+int exit_trace_enter(struct vcpu *vcpu);
+
 /* The vCPU has stopped running for the reason `end`; a kick is an exit of its own. */
 void exit_trace_end(struct vcpu *vcpu, enum vcpu_end end);
 

@@ -77,22 +77,10 @@ static int enter_measured(struct vcpu *vcpu)
     return result;
 }
 
-static int enter_watched(struct vcpu *vcpu)
-{
-    if (trace_is_on())
-        exit_trace_flush(vcpu);
-    int result = vcpu->machine->measure_time   ? enter_measured(vcpu)
-                 : ioctl(vcpu->fd, KVM_RUN, 0) ? -errno
-                                               : 0;
-    if (trace_is_on())
-        exit_trace_left(vcpu);
-    return result;
-}
-
 void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
 {
     vcpu->sync_exits = exits;
-    vcpu->entry |= VCPU_ENTRY_SYNC;
+    vcpu->on_entry |= VCPU_SYNC;
 }
 
 /* Which registers the next exit brings. Copying them costs every exit a little, so it ends when none of the
@@ -104,25 +92,34 @@ static void choose_sync(struct vcpu *vcpu)
     if (vcpu->synced_fields != wanted)
         vcpu->run->kvm_valid_regs = vcpu->synced_fields = wanted;
     if (!vcpu->sync_exits && vcpu->synced_fields == vcpu->traced_fields)
-        vcpu->entry &= ~(unsigned)VCPU_ENTRY_SYNC;
+        vcpu->on_entry &= ~(unsigned)VCPU_SYNC;
 }
 
-__attribute__((noinline)) static int enter_prepared(struct vcpu *vcpu)
+static inline int enter(struct vcpu *vcpu)
 {
-    if (vcpu->entry & VCPU_ENTRY_SYNC)
-        choose_sync(vcpu);
-    if (vcpu->entry & VCPU_ENTRY_WATCHED)
-        return enter_watched(vcpu);
     return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+}
+
+__attribute__((noinline)) static int enter_with_extra(struct vcpu *vcpu)
+{
+    unsigned extra = vcpu->on_entry;
+    if (extra & VCPU_TRACED)
+        exit_trace_flush(vcpu);
+    if (extra & VCPU_SYNC)
+        choose_sync(vcpu);
+    int result = extra & VCPU_TIMED ? enter_measured(vcpu) : enter(vcpu);
+    if (extra & VCPU_TRACED)
+        exit_trace_left(vcpu);
+    return result;
 }
 
 /* KVM_RUN, and what is to be done around it. 0 or a negative errno. */
 static inline int vcpu_enter(struct vcpu *vcpu)
 {
     TRACE_PROBE1(entry, vcpu->index);
-    if (__builtin_expect(vcpu->entry, 0))
-        return enter_prepared(vcpu);
-    return ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
+    if (__builtin_expect(!vcpu->on_entry, 1))
+        return enter(vcpu);
+    return vcpu->on_entry == VCPU_TRACED ? exit_trace_enter(vcpu) : enter_with_extra(vcpu);
 }
 
 static enum vcpu_end run(struct vcpu *vcpu)
@@ -145,7 +142,8 @@ static enum vcpu_end run(struct vcpu *vcpu)
 
 enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
-    vcpu->entry = VCPU_ENTRY_SYNC | (vcpu->machine->measure_time ? VCPU_ENTRY_WATCHED : 0);
+    vcpu->on_entry = VCPU_SYNC | (vcpu->machine->measure_time ? VCPU_TIMED : 0);
+    vcpu->on_exit = vcpu->machine->coalesced ? VCPU_COALESCED : 0;
     emulation_forget(vcpu->emulation);
     if (trace_is_on())
         exit_trace_begin(vcpu);

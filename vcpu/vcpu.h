@@ -81,15 +81,17 @@ struct exit_note {
         uint16_t port;
         uint32_t count;
     } access;
-    uint64_t address; /* of memory, or an MSR; of a port what was there before */
+    uint64_t address; /* of memory, or an MSR; of a port only while traced */
     uint64_t value;   /* above `size` bytes of anything */
     uint64_t rip;     /* while the vCPU is traced */
 };
 
-/* Why the next entry is not just KVM_RUN. */
-enum vcpu_entry {
-    VCPU_ENTRY_SYNC = 1 << 0,    /* other registers are to come with the exit than with the last */
-    VCPU_ENTRY_WATCHED = 1 << 1, /* measure_time, or the thread is traced */
+/* What is to be done beside KVM_RUN and the dispatch: a bit in `on_entry` or in `on_exit`, or both. */
+enum vcpu_extra {
+    VCPU_SYNC = 1 << 0,      /* entry: other registers are to come with the exit than with the last */
+    VCPU_TIMED = 1 << 1,     /* entry: measure_time */
+    VCPU_TRACED = 1 << 2,    /* entry: the thread is traced; exit: also, and nothing is trapped */
+    VCPU_COALESCED = 1 << 3, /* exit: KVM may have collected writes */
 };
 
 struct emulation;
@@ -112,10 +114,13 @@ struct vcpu {
     uint64_t reason_counts[VCPU_REASON_LIMIT];
     uint64_t guest_ns, host_ns;             /* with measure_time */
     uint64_t left_at_ns;                    /* when KVM_RUN last returned; 0 before */
-    unsigned entry;                         /* enum vcpu_entry */
+    unsigned on_entry, on_exit;             /* enum vcpu_extra */
     uint64_t traced_fields;                 /* what every exit brings for the trace */
     uint64_t left_at_ticks, left_rip;       /* of the last return of KVM_RUN, while traced */
     uint64_t traced_exits;                  /* exits that the trace has */
+    struct bus_seen seen;                   /* the access that the exit was; ended 0: it was not just that */
+    struct trace_ring *plain_ring;          /* trace_plain_ring() */
+    uint64_t place_key, place_rip;          /* what exit_trace.c has found out last */
     struct exit_note history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
 };
 

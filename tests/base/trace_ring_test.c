@@ -8,6 +8,7 @@
 #include <unistd.h>
 
 #include "base/trace_filter.h"
+#include "base/trace_put.h"
 #include "base/types.h"
 #include "tests/base/trace_fixture.h"
 
@@ -360,6 +361,83 @@ START_TEST(the_last_records_can_be_looked_at)
 }
 END_TEST
 
+/* A write of a byte to a port, as an exit: reason 2, 100 ticks long, of which the access took 30. */
+static struct trace_record exit_with_access(uint64_t value, const char *device)
+{
+    return (struct trace_record){.time = trace_now(),
+                                 .duration = 100,
+                                 .event = TRACE_EXIT,
+                                 .size = 1,
+                                 .flags = TRACE_WRITE | (device ? 0 : TRACE_MISS),
+                                 .len = TRACE_PIO,
+                                 .device = device,
+                                 .rip = 0x1234,
+                                 .address = 0x3f8,
+                                 .value = value,
+                                 .index = 2,
+                                 .count = 1,
+                                 .id = 30};
+}
+
+static void check_pair(const struct trace_item *items, uint64_t value, const char *device)
+{
+    const struct trace_record *access = &items[0].record, *exit = &items[1].record;
+    ck_assert_int_eq(access->event, TRACE_PIO);
+    ck_assert_int_eq(exit->event, TRACE_EXIT);
+    ck_assert_uint_eq(access->time, exit->time);
+    ck_assert_uint_eq(access->duration, 30);
+    ck_assert_uint_eq(exit->duration, 100);
+    ck_assert_uint_eq(access->value, value);
+    ck_assert_uint_eq(exit->value, value);
+    ck_assert_uint_eq(access->address, 0x3f8);
+    ck_assert_int_eq(access->flags, TRACE_WRITE | (device ? 0 : TRACE_MISS));
+    ck_assert_int_eq(exit->flags, TRACE_WRITE);
+    ck_assert_uint_eq(exit->rip, 0x1234);
+    ck_assert_uint_eq(exit->index, 2);
+    if (device)
+        ck_assert_str_eq(access->device, device);
+}
+
+START_TEST(an_exit_that_is_an_access_is_two_records_of_the_file)
+{
+    struct trace_buffer_config buffer = {.bytes = RECORDS(RING), .mode = TRACE_MODE_RING, .overwrite = true};
+    traced_begin(&traced, one_buffer(&buffer));
+    ck_assert_ptr_nonnull(trace_plain_ring());
+    /* In the ring as one, with what lies above the access's size, */
+    const struct trace_record together = exit_with_access(0xaabbcc41, "serial");
+    uint64_t *place = trace_begin_put(trace_plain_ring());
+    for (size_t i = 0; i < TRACE_RECORD_WORDS; i++)
+        trace_put(place, i, ((const uint64_t *)&together)[i]);
+    trace_end_put(trace_plain_ring());
+    /* and as two. */
+    const struct trace_record missed = exit_with_access(0x42, NULL);
+    trace_record_exit(&missed);
+    uint64_t seen[2] = {0};
+    trace_visit_last(traced.thread, 8, collect, seen);
+    ck_assert_uint_eq(seen[0], 4);
+    struct trace_file *file = traced_end(&traced);
+    ck_assert_uint_eq(file->item_count, 4);
+    check_pair(&file->items[0], 0x41, "serial");
+    check_pair(&file->items[2], 0x42, NULL);
+    ck_assert_uint_eq(file->buffers[0].recorded, 3);
+    trace_file_destroy(file);
+}
+END_TEST
+
+START_TEST(a_filter_takes_exit_and_access_apart)
+{
+    struct trace_buffer_config buffer = {.mode = TRACE_MODE_RING, .filter = "pio"};
+    traced_begin(&traced, one_buffer(&buffer));
+    ck_assert_ptr_null(trace_plain_ring());
+    const struct trace_record exit = exit_with_access(0x43, "serial");
+    trace_record_exit(&exit);
+    struct trace_file *file = traced_end(&traced);
+    ck_assert_uint_eq(file->item_count, 1);
+    ck_assert_int_eq(file->items[0].record.event, TRACE_PIO);
+    trace_file_destroy(file);
+}
+END_TEST
+
 START_TEST(code_is_kept_beside_the_rings)
 {
     struct trace_buffer_config buffer = {.bytes = RECORDS(RING), .mode = TRACE_MODE_RING, .overwrite = true};
@@ -422,6 +500,8 @@ void test_suite(Suite *suite)
     test_add(suite, a_file_that_cannot_be_written_is_an_error_at_the_end);
     test_add(suite, threads_have_rings_of_their_own);
     test_add(suite, the_last_records_can_be_looked_at);
+    test_add(suite, an_exit_that_is_an_access_is_two_records_of_the_file);
+    test_add(suite, a_filter_takes_exit_and_access_apart);
     test_add(suite, code_is_kept_beside_the_rings);
     test_add(suite, a_long_marker_is_several_records);
 }

@@ -42,20 +42,28 @@ static struct bus_region region(char *name, uint64_t base, uint64_t len, unsigne
 static struct bus *bus;
 static struct bus_region a, b;
 
-static void set_up(enum bus_kind kind)
+/* Both kinds of bus, and devices without a lock and with one, which have a shorter way. */
+#define WAYS   4u
+#define LOCKED 2u
+
+static struct lock lock;
+
+static void set_up(unsigned way)
 {
+    enum bus_kind kind = way & 1 ? BUS_MEMORY : BUS_PORTS;
     seen[0] = 0;
     ck_assert_int_eq(bus_create(kind, &bus, NULL), 0);
     a = region("a", 0x100, 8, 0, 0);
     b = region("b", 0x108, 4, 2, 2);
+    a.lock = b.lock = way & LOCKED ? &lock : NULL;
     ck_assert_int_eq(bus_add(bus, &b, NULL), 0);
     ck_assert_int_eq(bus_add(bus, &a, NULL), 0);
 }
 
 START_TEST(an_access_reaches_its_device)
 {
-    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
-        set_up(kind);
+    for (unsigned way = 0; way < WAYS; way++) {
+        set_up(way);
         ck_assert_uint_eq(bus_read(bus, 0x102, 2), 0x4433);
         bus_write(bus, 0x104, 4, 0xffffffff12345678);
         ck_assert_str_eq(seen, "a:r2@2 a:w4@4=12345678 ");
@@ -68,8 +76,8 @@ END_TEST
 
 START_TEST(misses_read_all_ones)
 {
-    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
-        set_up(kind);
+    for (unsigned way = 0; way < WAYS; way++) {
+        set_up(way);
         ck_assert_uint_eq(bus_read(bus, 0xfe, 1), 0xff);
         ck_assert_uint_eq(bus_read(bus, 0x10c, 4), 0xffffffff);
         ck_assert_uint_eq(bus_read(bus, 0x200, 8), UINT64_MAX);
@@ -84,7 +92,7 @@ END_TEST
 
 START_TEST(an_access_across_an_edge_is_done_by_bytes)
 {
-    set_up(BUS_MEMORY);
+    set_up(BUS_MEMORY | LOCKED);
     ck_assert_uint_eq(bus_read(bus, 0xff, 2), 0x11ff);
     ck_assert_str_eq(seen, "a:r1@0 ");
     seen[0] = 0;
@@ -97,7 +105,7 @@ END_TEST
 
 START_TEST(wrong_widths_are_split_or_dropped)
 {
-    set_up(BUS_MEMORY);
+    set_up(BUS_MEMORY | LOCKED);
     ck_assert_uint_eq(bus_read(bus, 0x108, 4), 0x44332211);
     ck_assert_uint_eq(bus_read(bus, 0x108, 1), 0xff);
     bus_write(bus, 0x108, 4, 0xaaaabbbb);
@@ -110,7 +118,7 @@ END_TEST
 START_TEST(a_block_is_as_many_accesses)
 {
     uint8_t bytes[8];
-    set_up(BUS_MEMORY);
+    set_up(BUS_MEMORY | LOCKED);
     bus_write_block(bus, 0x100, 2, 3, "\1\0\2\0\3\0");
     bus_read_block(bus, 0x102, 1, 2, bytes);
     ck_assert_str_eq(seen, "a:w2@0=1 a:w2@2=2 a:w2@4=3 a:r1@2 a:r1@3 ");
@@ -128,7 +136,7 @@ END_TEST
 
 START_TEST(bad_regions_are_refused_with_a_reason)
 {
-    set_up(BUS_PORTS);
+    set_up(BUS_PORTS | LOCKED);
     struct vmm_error error;
     struct bus_region c = region("c", 0x107, 2, 0, 0);
     ck_assert_int_eq(bus_add(bus, &c, &error), -EEXIST);
@@ -145,8 +153,8 @@ END_TEST
 
 START_TEST(a_removed_region_is_gone)
 {
-    for (enum bus_kind kind = BUS_PORTS; kind <= BUS_MEMORY; kind++) {
-        set_up(kind);
+    for (unsigned way = 0; way < WAYS; way++) {
+        set_up(way);
         bus_remove(bus, &a);
         ck_assert_ptr_null(bus_find(bus, 0x100));
         ck_assert_ptr_null(bus_find(bus, 0x107));
@@ -155,6 +163,40 @@ START_TEST(a_removed_region_is_gone)
         ck_assert_ptr_eq(bus_find(bus, 0x107), &a);
         bus_destroy(bus);
     }
+}
+END_TEST
+
+START_TEST(who_records_an_access_hears_whose_it_was)
+{
+    for (unsigned way = 0; way < WAYS; way++) {
+        struct bus_seen access = {0};
+        set_up(way);
+        ck_assert_uint_eq(bus_read_seen(bus, 0x102, 2, &access), 0x4433);
+        ck_assert_str_eq(access.device, "a");
+        ck_assert_uint_ne(access.ended, 0);
+        bus_write_seen(bus, 0x108, 2, 0x12345, &access);
+        ck_assert_str_eq(access.device, "b");
+        bus_write_seen(bus, 0x106, 4, 0x04030201, &access);
+        ck_assert_str_eq(access.device, "a");
+        ck_assert_uint_eq(bus_read_seen(bus, 0x200, 4, &access), 0xffffffff);
+        ck_assert_ptr_null(access.device);
+        ck_assert_uint_eq(bus_miss_count(bus), 1);
+        ck_assert_str_eq(seen, "a:r2@2 b:w2@0=2345 a:w1@6=1 a:w1@7=2 ");
+        ck_assert_uint_eq(a.read_counts[1], 1);
+        bus_destroy(bus);
+    }
+}
+END_TEST
+
+/* The last of a device's offsets at which an access still fits, and the one behind it. */
+START_TEST(an_access_fits_up_to_the_edge)
+{
+    set_up(BUS_PORTS | LOCKED);
+    bus_write(bus, 0x104, 4, 0x11223344);
+    bus_write(bus, 0x105, 4, 0x11223344);
+    ck_assert_str_eq(seen, "a:w4@4=11223344 a:w1@5=44 a:w1@6=33 a:w1@7=22 ");
+    ck_assert_uint_eq(lock.state, LOCK_FREE);
+    bus_destroy(bus);
 }
 END_TEST
 
@@ -167,4 +209,6 @@ void test_suite(Suite *suite)
     test_add(suite, a_block_is_as_many_accesses);
     test_add(suite, bad_regions_are_refused_with_a_reason);
     test_add(suite, a_removed_region_is_gone);
+    test_add(suite, who_records_an_access_hears_whose_it_was);
+    test_add(suite, an_access_fits_up_to_the_edge);
 }
