@@ -442,8 +442,8 @@ int vmm_add_trace(struct vmm *machine, const struct vmm_trace_config *config, st
 
 struct vmm_trace_stats {
     uint64_t recorded_count; /* an exit and the one access that it was count as one */
-    uint64_t written_count; /* that are in the file */
-    uint64_t lost_count;    /* to full rings */
+    uint64_t written_count;  /* that are in the file */
+    uint64_t lost_count;     /* to full rings */
     uint64_t trigger_count;
 };
 
