@@ -105,11 +105,17 @@ static int spawn(struct blk_qemu *guest)
                     NULL};
     /* clang-format on */
     posix_spawn_file_actions_t actions;
+    posix_spawnattr_t attributes;
     posix_spawn_file_actions_init(&actions);
     posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", 0, 0);
     posix_spawn_file_actions_adddup2(&actions, guest->message_fd, 1);
     posix_spawn_file_actions_adddup2(&actions, guest->message_fd, 2);
-    int result = -posix_spawnp(&guest->pid, argv[0], &actions, NULL, argv, environ);
+    /* A Ctrl-C is ours. Should we die of the next one, the kernel ends a stopped group that nobody waits for.
+     */
+    posix_spawnattr_init(&attributes);
+    posix_spawnattr_setflags(&attributes, POSIX_SPAWN_SETPGROUP);
+    int result = -posix_spawnp(&guest->pid, argv[0], &actions, &attributes, argv, environ);
+    posix_spawnattr_destroy(&attributes);
     posix_spawn_file_actions_destroy(&actions);
     if (result)
         guest->pid = 0;
