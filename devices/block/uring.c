@@ -4,7 +4,9 @@
  * that returns.
  *
  * A transfer that comes back short, and what io_uring has no operation for, goes on by a system call that
- * blocks: both are rare.
+ * blocks: both are rare. A write to the page cache is a copy. Where the file system cannot promise that it
+ * does not wait (ext4, tmpfs), io_uring has a worker thread do it, which takes several times as long, so that
+ * this thread copies by itself, until it was made to wait.
  */
 #include <stdlib.h>
 
@@ -16,9 +18,15 @@
 #include <liburing.h>
 #include <linux/falloc.h>
 #include <sys/eventfd.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #define RING_ENTRIES 256
+
+/* Of a write that is copied here: how much, how long that may take at most, and what follows from longer. */
+#define COPY_BYTES_MAX (1 * MIB)
+#define COPY_NS_MAX    1000000u
+#define COPY_PAUSE_NS  1000000000u
 
 /* Indexes of registered files. */
 #define FILE_CACHED 0
@@ -33,6 +41,9 @@ struct uring {
     int event_fd;
     struct event_source completions;
     struct block_request *full_first, **full_end; /* what the ring had no room for */
+    struct block_request *copy_first, **copy_end; /* writes that are copied at the next kick */
+    uint64_t copies_from_ns;                      /* none until then; 0: now */
+    uint64_t watched_until_ns;                    /* one of them was slow */
 };
 
 /* The registered buffer that the request's only segment lies in; -1: none, or there are more segments, which
@@ -92,16 +103,31 @@ static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct 
     io_uring_sqe_set_data(sqe, request);
 }
 
+static bool is_copy(const struct uring *uring, const struct block_request *request)
+{
+    return request->operation == BLOCK_WRITE && !request->is_stable && request->len <= COPY_BYTES_MAX &&
+           uring->file->direct_fd < 0 && (!uring->copies_from_ns || event_now_ns() >= uring->copies_from_ns);
+}
+
+static void append(struct block_request ***end, struct block_request *request)
+{
+    request->next = NULL;
+    **end = request;
+    *end = &request->next;
+}
+
 static void uring_submit(void *engine, struct block_request *request)
 {
     struct uring *uring = engine;
+    if (is_copy(uring, request)) {
+        append(&uring->copy_end, request);
+        return;
+    }
     /* Never more in flight than the completion ring has room for. */
     bool is_full = uring->full_first || uring->in_flight == RING_ENTRIES;
     struct io_uring_sqe *sqe = is_full ? NULL : io_uring_get_sqe(&uring->ring);
     if (!sqe) {
-        request->next = NULL;
-        *uring->full_end = request;
-        uring->full_end = &request->next;
+        append(&uring->full_end, request);
         return;
     }
     uring->in_flight++;
@@ -155,19 +181,74 @@ static void submit_waiting(struct uring *uring)
     }
 }
 
+/* The loop comes back. Fails only where the counter is full: then it does so anyway. */
+static void ring_again(struct uring *uring)
+{
+    uint64_t one = 1;
+    ssize_t written = write(uring->event_fd, &one, sizeof(one));
+    (void)written;
+}
+
 /* The kernel may take fewer than there are. What it does not take now (it is out of memory) is tried again by
  * the loop: false. */
 static bool submit_all(struct uring *uring)
 {
-    uint64_t one = 1;
     submit_waiting(uring);
     while (io_uring_sq_ready(&uring->ring)) {
         if (io_uring_submit(&uring->ring) > 0)
             continue;
-        /* Fails only where the counter is full: it rings already. */
-        ssize_t written = write(uring->event_fd, &one, sizeof(one));
-        (void)written;
+        ring_again(uring);
         return false;
+    }
+    return true;
+}
+
+/* How often this thread has waited; that it was preempted does not count. */
+static long wait_count(void)
+{
+    struct rusage usage;
+    return getrusage(RUSAGE_THREAD, &usage) ? 0 : usage.ru_nvcsw;
+}
+
+/* What was taken for a copy waits when the page cache has too much that is still to be written, or for a page
+ * that has to be read first, and others of this disk wait with it: so it is left to the workers for a while.
+ * A slow copy may also have been preempted, which no worker would help, and to know that costs a system call:
+ * only from the first slow one on. */
+static void note_slow_copy(struct uring *uring, uint64_t now_ns, long *waits_before)
+{
+    long waits = wait_count();
+    uring->watched_until_ns = now_ns + 2 * COPY_PAUSE_NS;
+    if (*waits_before >= 0 && waits != *waits_before)
+        uring->copies_from_ns = now_ns + COPY_PAUSE_NS;
+    *waits_before = waits;
+}
+
+static void run_copy(struct uring *uring, struct block_request *request, uint64_t *now_ns, long *waits_before)
+{
+    struct store *store = &uring->file->store;
+    uint64_t start_ns = *now_ns;
+    int result = store->ops->run(store->self, request);
+    *now_ns = event_now_ns();
+    if (*now_ns - start_ns > COPY_NS_MAX)
+        note_slow_copy(uring, *now_ns, waits_before);
+    request->done(request, result);
+}
+
+static bool run_copies(struct uring *uring)
+{
+    struct block_request *request = uring->copy_first;
+    if (!request)
+        return false;
+    uint64_t now_ns = event_now_ns();
+    long waits_before = now_ns < uring->watched_until_ns ? wait_count() : -1;
+    uring->copy_first = NULL;
+    uring->copy_end = &uring->copy_first;
+    for (struct block_request *next; request; request = next) {
+        next = request->next;
+        if (is_copy(uring, request))
+            run_copy(uring, request, &now_ns, &waits_before);
+        else
+            uring_submit(uring, request); /* one before it had to wait */
     }
     return true;
 }
@@ -175,9 +256,13 @@ static bool submit_all(struct uring *uring)
 /* A `done` may have submitted more. */
 static bool submit_and_reap(struct uring *uring)
 {
-    bool any = false;
-    while (submit_all(uring) && reap(uring))
-        any = true;
+    bool any = false, goes_on = true;
+    while (goes_on) {
+        bool is_submitted = submit_all(uring);
+        goes_on = run_copies(uring);
+        goes_on |= is_submitted && reap(uring);
+        any |= goes_on;
+    }
     return any;
 }
 
@@ -199,6 +284,8 @@ static void run_ring(struct uring *uring)
     if (any && uring->block->config.batch_done)
         uring->block->config.batch_done(uring->block->config.owner);
     submit_all(uring); /* what batch_done brought; the eventfd says when it is done */
+    if (uring->copy_first)
+        ring_again(uring);
     uring->is_running = false;
 }
 
@@ -274,6 +361,7 @@ int uring_open(struct block *block, struct file_store *file, struct vmm_error *e
     uring->file = file;
     uring->event_fd = -1;
     uring->full_end = &uring->full_first;
+    uring->copy_end = &uring->copy_first;
     int result = io_uring_queue_init(RING_ENTRIES, &uring->ring, 0);
     if (result) {
         free(uring);

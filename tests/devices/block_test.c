@@ -3,6 +3,7 @@
  * Opening a disk's file: what can be wrong with it, and what is said. And overlays from one opening to the
  * next.
  */
+#include "devices/block/internal.h"
 #include "tests/devices/disk_fixture.h"
 
 /* Opens `path` and expects a message with `part` in it. */
@@ -298,10 +299,14 @@ static void refill_batch_done(void *owner)
 /* As a disk does that had more chains than requests: the guest chooses how often, but not how deep. */
 START_TEST(a_batch_that_is_done_may_submit_the_next)
 {
+    static const enum block_operation operations[] = {BLOCK_DISCARD, BLOCK_WRITE, BLOCK_READ};
+    static uint8_t bytes[4096];
+    const struct iovec segment = {.iov_base = bytes, .iov_len = sizeof(bytes)};
     struct disk disk;
     const char *reason;
     disk_init(&disk);
-    for (enum block_aio aio = BLOCK_AIO_URING; aio <= BLOCK_AIO_THREADS; aio++) {
+    for (unsigned i = 0; i < 6; i++) {
+        enum block_aio aio = i % 2 ? BLOCK_AIO_URING : BLOCK_AIO_THREADS;
         struct refill refill = {.left = 100};
         struct block_config config = {
             .path = disk.path, .aio = aio, .batch_done = refill_batch_done, .owner = &refill};
@@ -309,8 +314,12 @@ START_TEST(a_batch_that_is_done_may_submit_the_next)
             continue;
         ck_assert_int_eq(event_loop_create(&config.loop, &disk.error), 0);
         ck_assert_int_eq(block_open(&config, &refill.block, &disk.error), 0);
-        refill.request = (struct block_request){
-            .operation = BLOCK_DISCARD, .len = 4096, .done = refill_done, .owner = &refill};
+        refill.request = (struct block_request){.operation = operations[i / 2],
+                                                .len = 4096,
+                                                .segments = &segment,
+                                                .segment_count = 1,
+                                                .done = refill_done,
+                                                .owner = &refill};
         refill.is_in_flight = true;
         block_submit(refill.block, &refill.request);
         block_kick(refill.block);
@@ -327,8 +336,98 @@ START_TEST(a_batch_that_is_done_may_submit_the_next)
 }
 END_TEST
 
+/* A store in front of the file's, which may have to wait. */
+static struct slow {
+    struct store_ops ops;
+    const struct store_ops *inner;
+    unsigned runs; /* of writes, by the thread of the loop */
+    unsigned wait_us;
+} slow;
+
+static int slow_run(void *store, const struct block_request *request)
+{
+    slow.runs += request->operation == BLOCK_WRITE;
+    if (request->operation == BLOCK_WRITE && slow.wait_us)
+        usleep(slow.wait_us);
+    return slow.inner->run(store, request);
+}
+
+struct write {
+    struct block *block;
+    struct block_request request;
+    unsigned done; /* atomic */
+};
+
+static void write_done(struct block_request *request, int result)
+{
+    struct write *write = request->owner;
+    ck_assert_int_eq(result, 0);
+    __atomic_fetch_add(&write->done, 1, __ATOMIC_RELEASE);
+}
+
+static void submit_write(void *context)
+{
+    struct write *write = context;
+    block_submit(write->block, &write->request);
+    block_kick(write->block);
+}
+
+/* One write, to its end, on the loop's thread; whether that thread did it by itself. */
+static bool is_copied(struct event_loop *loop, struct write *write)
+{
+    unsigned runs = slow.runs, done = write->done;
+    ck_assert_int_eq(event_loop_post(loop, submit_write, write), 0);
+    for (unsigned ms = 0; ms < 20000 && __atomic_load_n(&write->done, __ATOMIC_ACQUIRE) == done; ms++)
+        usleep(1000);
+    ck_assert_uint_eq(write->done, done + 1);
+    return slow.runs != runs;
+}
+
+/* What the page cache takes at once is copied by the loop's thread; once that had to wait twice, a worker of
+ * io_uring's does it. Stable writes are never copied. */
+START_TEST(writes_are_copied_until_that_has_to_wait)
+{
+    struct disk disk;
+    const char *reason;
+    static uint8_t bytes[4096];
+    if (!block_has_uring(&reason))
+        test_skip("no io_uring: %s", reason);
+    disk_init(&disk);
+    struct block_config config = {.path = disk.path, .aio = BLOCK_AIO_URING};
+    const struct iovec segment = {.iov_base = bytes, .iov_len = sizeof(bytes)};
+    struct write write = {.request = {.operation = BLOCK_WRITE,
+                                      .len = sizeof(bytes),
+                                      .segments = &segment,
+                                      .segment_count = 1,
+                                      .done = write_done,
+                                      .owner = &write}};
+    ck_assert_int_eq(event_loop_create(&config.loop, &disk.error), 0);
+    ck_assert_int_eq(block_open(&config, &write.block, &disk.error), 0);
+    slow = (struct slow){.inner = write.block->store->ops, .ops = *write.block->store->ops};
+    slow.ops.run = slow_run;
+    write.block->store->ops = &slow.ops;
+    ck_assert_int_eq(event_loop_start(config.loop, &disk.error), 0);
+    ck_assert(is_copied(config.loop, &write));
+    write.request.is_stable = true;
+    ck_assert(!is_copied(config.loop, &write));
+    write.request.is_stable = false;
+    slow.wait_us = 5000;
+    ck_assert(is_copied(config.loop, &write));
+    ck_assert(is_copied(config.loop, &write));
+    ck_assert(!is_copied(config.loop, &write));
+    slow.wait_us = 0;
+    usleep(1100000);
+    ck_assert(is_copied(config.loop, &write));
+    event_loop_stop(config.loop);
+    block_close(write.block);
+    event_loop_destroy(config.loop);
+    disk_fini(&disk);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add_slow(suite, writes_are_copied_until_that_has_to_wait, 60);
     test_add(suite, what_is_wrong_with_a_file_is_said);
     test_add(suite, a_file_without_permission_is_refused);
     test_add(suite, a_second_writer_is_refused);
