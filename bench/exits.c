@@ -28,6 +28,7 @@ enum kind {
     KIND_WAITER,
     KIND_IRQCHIP,
     KIND_IRQFD,
+    KIND_MSR,
     KIND_COUNT
 };
 
@@ -41,6 +42,7 @@ static const struct bench_guest_config kinds[KIND_COUNT] = {
     [KIND_EVENTFD] = {.engine = BENCH_KVM, .has_eventfd = true},
     [KIND_WAITER] = {.engine = BENCH_KVM, .has_eventfd = true, .has_waiter = true},
     [KIND_IRQCHIP] = {.engine = BENCH_KVM, .has_irqchip = true},
+    [KIND_MSR] = {.engine = BENCH_KVM, .has_msr = true},
     [KIND_IRQFD] = {.engine = BENCH_KVM, .has_irqchip = true, .has_eventfd = true, .has_waiter = true},
 };
 
@@ -63,8 +65,8 @@ static const struct operation {
     {"hypercall", HYPERCALL, KIND_PLAIN, RING_0},
     {"RDMSR in the kernel", MMIO_OP_RDMSR, KIND_PLAIN, RING_0},
     {"WRMSR in the kernel", MMIO_OP_WRMSR, KIND_PLAIN, RING_0},
-    {"RDMSR in user space", MMIO_OP_RDMSR_USER, KIND_PLAIN, RING_0},
-    {"WRMSR in user space", MMIO_OP_WRMSR_USER, KIND_PLAIN, RING_0},
+    {"RDMSR in user space", MMIO_OP_RDMSR_USER, KIND_MSR, RING_0},
+    {"WRMSR in user space", MMIO_OP_WRMSR_USER, KIND_MSR, RING_0},
     {"port write, 1 byte", MMIO_OP_OUT8, KIND_PLAIN, BOTH},
     {"port write, 2 bytes", MMIO_OP_OUT16, KIND_PLAIN, BOTH},
     {"port write, 4 bytes", MMIO_OP_OUT32, KIND_PLAIN, BOTH},

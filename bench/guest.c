@@ -107,19 +107,25 @@ static void run_bare(struct bench_guest *guest)
 }
 
 /* Takes and gives nothing, as the ports do. */
-static bool access_msr(void *owner, uint32_t index, bool is_write, uint64_t *value)
+static bool read_msr(void *context, uint32_t index, uint64_t *value)
 {
-    (void)owner;
-    if (!is_write)
-        *value = 0;
-    return index == MMIO_USER_MSR;
+    (void)context, (void)index;
+    *value = 0;
+    return true;
 }
+
+static bool write_msr(void *context, uint32_t index, uint64_t value)
+{
+    (void)context, (void)index, (void)value;
+    return true;
+}
+
+static const struct vmm_msr_ops msr_ops = {.read = read_msr, .write = write_msr};
 
 /* What there is only once the machine runs: at the guest's first question. */
 static void prepare_first(struct bench_guest *guest)
 {
     struct vmm *machine = guest->machine;
-    machine->vcpu_machine.msr = access_msr;
     if (guest->config.has_waiter && guest->config.has_irqchip && guest->eventfd.irq_fd < 0 &&
         bench_eventfd_answer(&guest->eventfd, machine->vm_fd, MMIO_IRQFD_PIN))
         machine_end(machine, VMM_END_STOPPED, 0);
@@ -187,6 +193,8 @@ static int add_devices(struct bench_guest *guest)
     if (!result)
         result = vmm_add_region(machine, VMM_SPACE_PORTS, "sink", BENCH_PORT, 8, &port_ops, guest,
                                 &guest->error);
+    if (!result && guest->config.has_msr)
+        result = vmm_add_msrs(machine, MMIO_USER_MSR, 1, &msr_ops, guest, &guest->error);
     if (!result && guest->config.coalesced_ports)
         bus_find(machine->ports, BENCH_PORT)->coalesce = true;
     return result ? result : vmm_add_scratch(machine, &scratch, &guest->error);

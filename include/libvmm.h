@@ -244,6 +244,21 @@ enum vmm_space {
 int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
 
+/* Model-specific registers of the program's own. False: the guest gets #GP. NULL: it always does, so that
+ * with neither operation the guest is kept from a register. Called from vCPU threads, never two at once for
+ * one range. */
+struct vmm_msr_ops {
+    bool (*read)(void *context, uint32_t index, uint64_t *value);
+    bool (*write)(void *context, uint32_t index, uint64_t value);
+};
+
+/* The MSRs first to first + count - 1 are the program's, whether the host's KVM knows them or not; up to 16
+ * ranges of up to 12288. `ops` and `context` are borrowed until the destroy. -EOPNOTSUPP where the host's KVM
+ * cannot hand them over; -EINVAL for EFER, the bases of FS and GS, and those of the local APIC (0x800 to
+ * 0x8ff); -EEXIST where ranges overlap. */
+int vmm_add_msrs(struct vmm *machine, uint32_t first, uint32_t count, const struct vmm_msr_ops *ops,
+                 void *context, struct vmm_error *error);
+
 /* A ROM: `len` bytes, whole pages, copied from `bytes`. The guest reads them as fast as RAM; its writes
  * change nothing and go to ops->write, where there is one. `ops` may be NULL; otherwise as vmm_add_region. */
 int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void *bytes, uint64_t len,

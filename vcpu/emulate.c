@@ -104,15 +104,24 @@ static bool access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index,
     return true;
 }
 
+/* The machine's own come first, as in KVM's filter. */
+static enum vcpu_msr ask_machine(const struct vcpu *vcpu, uint32_t index, bool is_write, uint64_t *value)
+{
+    const struct vcpu_machine *machine = vcpu->machine;
+    return machine->msr ? machine->msr(machine->owner, index, is_write, value) : VCPU_MSR_UNKNOWN;
+}
+
 static bool read_msr(void *owner, uint32_t index, uint64_t *value)
 {
     *value = 0;
-    return access_msr(owner, KVM_GET_MSRS, index, value);
+    enum vcpu_msr msr = ask_machine(owner, index, false, value);
+    return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_GET_MSRS, index, value) : msr == VCPU_MSR_DONE;
 }
 
 static bool write_msr(void *owner, uint32_t index, uint64_t value)
 {
-    return access_msr(owner, KVM_SET_MSRS, index, &value);
+    enum vcpu_msr msr = ask_machine(owner, index, true, &value);
+    return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_SET_MSRS, index, &value) : msr == VCPU_MSR_DONE;
 }
 
 #define MSR_IA32_TSC 0x10u
@@ -120,7 +129,7 @@ static bool write_msr(void *owner, uint32_t index, uint64_t value)
 static uint64_t read_tsc(void *owner)
 {
     uint64_t value = 0;
-    read_msr(owner, MSR_IA32_TSC, &value);
+    access_msr(owner, KVM_GET_MSRS, MSR_IA32_TSC, &value);
     return value;
 }
 

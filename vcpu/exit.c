@@ -249,30 +249,27 @@ static bool is_new_msr(uint32_t *seen, uint32_t index)
     return false;
 }
 
-/* An MSR that KVM does not know: the machine's, or as on hardware #GP. */
+/* An MSR that is the machine's, or that KVM does not know: then #GP, as on hardware. */
 static void exit_msr(struct vcpu *vcpu, struct exit_note *note)
 {
+    const struct vcpu_machine *machine = vcpu->machine;
     note->address = vcpu->run->msr.index;
     note->value = vcpu->run->msr.data;
     note->access.is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
-    bool (*msr)(void *, uint32_t, bool, uint64_t *) = vcpu->machine->msr;
-    uint64_t value = note->value;
-    if (msr && msr(vcpu->machine->owner, vcpu->run->msr.index, note->access.is_write, &value)) {
-        note->value = vcpu->run->msr.data = value;
-        vcpu->run->msr.error = 0;
-        return;
-    }
-    vcpu->run->msr.error = 1;
-    if (!is_new_msr(vcpu->machine->unknown_msrs, vcpu->run->msr.index))
+    enum vcpu_msr msr = VCPU_MSR_UNKNOWN;
+    if (machine->msr)
+        msr = machine->msr(machine->owner, vcpu->run->msr.index, note->access.is_write, &note->value);
+    vcpu->run->msr.data = note->value;
+    vcpu->run->msr.error = msr != VCPU_MSR_DONE;
+    if (msr != VCPU_MSR_UNKNOWN || !is_new_msr(machine->unknown_msrs, vcpu->run->msr.index))
         return;
     if (note->access.is_write)
-        log_line(vcpu->machine->log, VMM_LOG_WARNING,
+        log_line(machine->log, VMM_LOG_WARNING,
                  "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index,
                  (unsigned long long)note->value, (unsigned long long)note->address);
     else
-        log_line(vcpu->machine->log, VMM_LOG_WARNING,
-                 "vCPU %u: KVM refuses to read MSR %#llx: the guest gets #GP", vcpu->index,
-                 (unsigned long long)note->address);
+        log_line(machine->log, VMM_LOG_WARNING, "vCPU %u: KVM refuses to read MSR %#llx: the guest gets #GP",
+                 vcpu->index, (unsigned long long)note->address);
 }
 
 /* A hypercall of a kind that we did not announce: what its caller takes for "unknown". */

@@ -31,6 +31,13 @@ struct cpuid_table;
 /* So many different MSRs that KVM does not know are warned about. */
 #define VCPU_MSR_LIMIT 32
 
+/* What became of an access to an MSR. */
+enum vcpu_msr {
+    VCPU_MSR_UNKNOWN, /* nobody's: #GP, and KVM's where it has one after all */
+    VCPU_MSR_DONE,
+    VCPU_MSR_REFUSED, /* #GP */
+};
+
 /* What the machine gives to each of its vCPUs; borrowed until vcpu_destroy. */
 struct vcpu_machine {
     int vm_fd;
@@ -52,8 +59,8 @@ struct vcpu_machine {
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
     struct trace_thread *const *trace; /* of each vCPU; NULL: nothing is traced */
-    /* An MSR that KVM does not know: read into, or written from, *value. False: #GP. NULL: there are none. */
-    bool (*msr)(void *owner, uint32_t index, bool is_write, uint64_t *value);
+    /* An MSR that is not KVM's: read into, or written from, *value. NULL: there are none. */
+    enum vcpu_msr (*msr)(void *owner, uint32_t index, bool is_write, uint64_t *value);
     uint32_t *unknown_msrs; /* VCPU_MSR_LIMIT of them, each plus 1, that were warned about; 0 is free */
     void *owner;
 };

@@ -145,6 +145,8 @@ static const struct question {
      "memory faults come as EFAULT, without their address"},
     {"KVM_CAP_X86_USER_SPACE_MSR", KVM_CAP_X86_USER_SPACE_MSR, "unknown MSRs can be answered here",
      "unknown MSRs are #GP in the guest"},
+    {"KVM_CAP_X86_MSR_FILTER", KVM_CAP_X86_MSR_FILTER, "a program can have MSRs of its own",
+     "vmm_add_msrs is refused"},
     {"KVM_CAP_XSAVE2", KVM_CAP_XSAVE2, "vector state of any size can be saved",
      "vector state beyond 4 KiB cannot be saved"},
     {"KVM_CAP_TSC_DEADLINE_TIMER", KVM_CAP_TSC_DEADLINE_TIMER, "the local APIC's timer has its TSC mode",

@@ -118,6 +118,7 @@ struct vmm {
 
     struct vcpu_machine vcpu_machine;
     struct coalesced_ring coalesced;
+    struct machine_msrs *msrs; /* of the program's own; a borrow from the parts */
     uint32_t unknown_msrs[VCPU_MSR_LIMIT];
     pthread_mutex_t bus_lock; /* of struct step_machine */
     struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
@@ -219,6 +220,10 @@ void machine_destroy_regions(struct vmm *machine);
 const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region);
 bool machine_is_kernel_device(void *machine, gpa_t gpa, uint64_t len);
 bool machine_is_kernel_port(void *machine, unsigned port, unsigned size);
+
+/* msr.c: has KVM hand over the program's MSRs, before there are vCPUs; what is done about an access. */
+int machine_filter_msrs(struct vmm *machine, struct vmm_error *error);
+enum vcpu_msr machine_access_msr(void *machine, uint32_t index, bool is_write, uint64_t *value);
 
 /* trace.c: from the beginning of the run to its end, where the machine is traced. */
 int machine_start_trace(struct vmm *machine, struct vmm_error *error);

@@ -277,6 +277,7 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .log = &machine->log,
                                                   .measure_time = machine->config.measure_time,
                                                   .ioapic_eoi = machine_ioapic_eoi,
+                                                  .msr = machine->msrs ? machine_access_msr : NULL,
                                                   .unknown_msrs = machine->unknown_msrs,
                                                   .owner = machine};
     machine->cpus = calloc(count, sizeof(*machine->cpus));
@@ -349,6 +350,8 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     if (!result)
         result = machine_place_regions(machine, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_MEMORY, since_ns);
+    if (!result)
+        result = machine_filter_msrs(machine, error);
     if (!result)
         result = create_cpus(machine, error);
     if (!result)

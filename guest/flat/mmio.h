@@ -74,7 +74,7 @@
     37 /* a byte to the port, whose listener raises IOAPIC pin MMIO_IRQFD_PIN; HLT until then */
 #define MMIO_OP_LIMIT 38
 
-#define MMIO_USER_MSR  0x4d4d5600 /* which no KVM knows */
+#define MMIO_USER_MSR  0x1a0 /* IA32_MISC_ENABLE: every KVM knows it, unless it is filtered */
 #define MMIO_IRQFD_PIN 5
 
 #endif
