@@ -246,7 +246,8 @@ void own_destroy(struct own *own)
 static unsigned step_some(struct own *own, unsigned limit, enum step_result *result)
 {
     static const uint8_t never;
-    unsigned count = step_run_quick(own->run, limit, &never);
+    struct step_budget budget = {.left = limit, .window_left = limit, .window = limit, .stop = &never};
+    unsigned count = step_run_quick(own->run, &budget);
     *result = count ? STEP_DONE : step_run_insn(own->run);
     return count ? count : 1;
 }

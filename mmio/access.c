@@ -301,10 +301,10 @@ uint64_t access_ram_read(const uint8_t *from, unsigned size)
     return value;
 }
 
-void access_ram_write(struct step_env *env, const struct access_piece *piece, uint64_t value)
+void access_ram_write(struct step_env *env, uint8_t *to, gpa_t gpa, unsigned size, uint64_t value)
 {
-    copy_whole(piece->to, &value, piece->len);
-    ram_written(env, piece->gpa, piece->len);
+    copy_whole(to, &value, size);
+    ram_written(env, gpa, size);
 }
 
 void access_read(struct step_env *env, const struct access *access, void *to)

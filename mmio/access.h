@@ -61,7 +61,7 @@ void access_device_write(struct step_env *env, gpa_t gpa, unsigned size, uint64_
 
 /* RAM as a value of 1, 2, 4 or 8 bytes, in one machine access. */
 uint64_t access_ram_read(const uint8_t *from, unsigned size);
-void access_ram_write(struct step_env *env, const struct access_piece *piece, uint64_t value);
+void access_ram_write(struct step_env *env, uint8_t *to, gpa_t gpa, unsigned size, uint64_t value);
 
 /* Where guest-physical memory is RAM: `to` only where the guest may write it. */
 void access_find_ram(const struct step_env *env, gpa_t gpa, unsigned len, struct access_piece *piece);

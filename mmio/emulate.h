@@ -83,13 +83,39 @@ static inline int64_t sign_extend(uint64_t value, unsigned size)
 }
 
 /* ZF, SF and PF of a result. */
-static inline uint64_t flags_of(uint64_t value, unsigned size)
+static inline uint64_t flags_of_masked(uint64_t value, uint64_t mask)
 {
-    return ((value & size_mask(size)) ? 0 : FLAG_ZF) | ((value & sign_bit(size)) ? FLAG_SF : 0) |
+    return ((value & mask) ? 0 : FLAG_ZF) | ((value & (mask ^ mask >> 1)) ? FLAG_SF : 0) |
            (__builtin_parity(value & 0xff) ? 0 : FLAG_PF);
 }
 
-/* a + b + carry and a - b - carry: the result, and all six flags in *flags. */
+static inline uint64_t flags_of(uint64_t value, unsigned size)
+{
+    return flags_of_masked(value, size_mask(size));
+}
+
+/* a + b + carry and a - b - carry in the width of the mask: the result, and all six flags in *flags. */
+static inline uint64_t alu_add_masked(uint64_t a, uint64_t b, unsigned carry, uint64_t mask, uint64_t *flags)
+{
+    uint64_t result = (a + b + carry) & mask;
+    bool carries = carry ? result <= (a & mask) : result < (a & mask);
+    bool overflows = (a ^ result) & (b ^ result) & (mask ^ mask >> 1);
+    *flags = flags_of_masked(result, mask) | (carries ? FLAG_CF : 0) | (overflows ? FLAG_OF : 0) |
+             ((a ^ b ^ result) & FLAG_AF);
+    return result;
+}
+
+static inline uint64_t alu_sub_masked(uint64_t a, uint64_t b, unsigned carry, uint64_t mask, uint64_t *flags)
+{
+    uint64_t result = (a - b - carry) & mask;
+    bool borrows = carry ? (a & mask) <= (b & mask) : (a & mask) < (b & mask);
+    bool overflows = (a ^ b) & (a ^ result) & (mask ^ mask >> 1);
+    *flags = flags_of_masked(result, mask) | (borrows ? FLAG_CF : 0) | (overflows ? FLAG_OF : 0) |
+             ((a ^ b ^ result) & FLAG_AF);
+    return result;
+}
+
+/* The same by size in bytes. */
 uint64_t alu_add(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t *flags);
 uint64_t alu_sub(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t *flags);
 

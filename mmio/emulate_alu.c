@@ -7,24 +7,12 @@
 
 uint64_t alu_add(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t *flags)
 {
-    uint64_t mask = size_mask(size);
-    uint64_t result = (a + b + carry) & mask;
-    bool carries = carry ? result <= (a & mask) : result < (a & mask);
-    bool overflows = (a ^ result) & (b ^ result) & sign_bit(size);
-    *flags = flags_of(result, size) | (carries ? FLAG_CF : 0) | (overflows ? FLAG_OF : 0) |
-             ((a ^ b ^ result) & FLAG_AF);
-    return result;
+    return alu_add_masked(a, b, carry, size_mask(size), flags);
 }
 
 uint64_t alu_sub(uint64_t a, uint64_t b, unsigned carry, unsigned size, uint64_t *flags)
 {
-    uint64_t mask = size_mask(size);
-    uint64_t result = (a - b - carry) & mask;
-    bool borrows = carry ? (a & mask) <= (b & mask) : (a & mask) < (b & mask);
-    bool overflows = (a ^ b) & (a ^ result) & sign_bit(size);
-    *flags = flags_of(result, size) | (borrows ? FLAG_CF : 0) | (overflows ? FLAG_OF : 0) |
-             ((a ^ b ^ result) & FLAG_AF);
-    return result;
+    return alu_sub_masked(a, b, carry, size_mask(size), flags);
 }
 
 static uint64_t alu_binary(unsigned op, uint64_t a, uint64_t b, unsigned size, uint64_t *flags)

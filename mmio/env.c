@@ -47,7 +47,12 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
     env->keep_rf = false;
     env->trap_lost = false;
     env->operand.piece_count = 0;
-    *outcome = (struct step_outcome){.reason = NULL};
+    outcome->event = (struct step_event){.kind = EVENT_EXCEPTION};
+    outcome->byte_count = 0;
+    outcome->kernel_device = outcome->changed_system = false;
+    outcome->reason = NULL;
+    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
+    outcome->device_gpa = 0;
 }
 
 void env_end(struct step_env *env)

@@ -29,14 +29,14 @@ ALWAYS_INLINE gva_t address(const struct step_env *env, const struct quick *quic
     return gva;
 }
 
-/* With all checks; what they find is found again by who comes after us. */
-__attribute__((noinline)) static bool place_carefully(struct step_env *env, struct access *access,
-                                                      struct access_piece *piece)
+/* Into env->operand, with all checks; what they find is found again by who comes after us. */
+__attribute__((noinline)) static bool place_carefully(struct step_env *env, const struct quick *quick,
+                                                      gva_t gva, unsigned size, unsigned flags)
 {
-    if (access_prepare(env, access) != STEP_DONE || access->piece_count != 1)
-        return false;
-    *piece = access->pieces[0];
-    return true;
+    uint64_t base = quick->segment >= CPU_FS ? env->cpu->segments[quick->segment].base : 0;
+    env->operand = (struct access){
+        .offset = gva - base, .len = (uint16_t)size, .segment = quick->segment, .flags = (uint8_t)flags};
+    return access_prepare(env, &env->operand) == STEP_DONE && env->operand.piece_count == 1;
 }
 
 /* Where the operand is; only on one page. A translation that is known is one of a canonical address. */
@@ -46,13 +46,17 @@ ALWAYS_INLINE bool place(struct step_env *env, const struct quick *quick, unsign
     gva_t gva = address(env, quick);
     if ((gva & (PAGE_BYTES - 1)) + size > PAGE_BYTES)
         return false;
-    piece->len = size;
     if (__builtin_expect(tlb_find(env->tlb, gva, flags, piece), 1))
         return true;
-    uint64_t base = quick->segment >= CPU_FS ? env->cpu->segments[quick->segment].base : 0;
-    struct access access = {
-        .offset = gva - base, .len = (uint16_t)size, .segment = quick->segment, .flags = (uint8_t)flags};
-    return place_carefully(env, &access, piece);
+    bool is_placed = place_carefully(env, quick, gva, size, flags);
+    *piece = env->operand.pieces[0];
+    return is_placed;
+}
+
+/* What the instruction ends as, by the pieces of its operand. */
+ALWAYS_INLINE enum quick_result done(const void *ram)
+{
+    return ram ? QUICK_DONE : QUICK_DEVICE;
 }
 
 ALWAYS_INLINE uint64_t fetch(struct step_env *env, const struct access_piece *piece, unsigned size)
@@ -63,7 +67,7 @@ ALWAYS_INLINE uint64_t fetch(struct step_env *env, const struct access_piece *pi
 ALWAYS_INLINE void put(struct step_env *env, const struct access_piece *piece, unsigned size, uint64_t value)
 {
     if (piece->to)
-        access_ram_write(env, piece, value);
+        access_ram_write(env, piece->to, piece->gpa, size, value);
     else
         access_device_write(env, piece->gpa, size, value);
 }
@@ -76,131 +80,140 @@ ALWAYS_INLINE void set_register(struct step_env *env, const struct quick *quick,
     *gpr = (*gpr & quick->keep) | (value & quick->mask);
 }
 
-/* The second operand. */
-ALWAYS_INLINE bool get_source(struct step_env *env, const struct quick *quick, enum kind kind, unsigned size,
-                              uint64_t *value)
+/* The second operand: QUICK_LEFT where it cannot be had here. */
+ALWAYS_INLINE enum quick_result get_source(struct step_env *env, const struct quick *quick, enum kind kind,
+                                           unsigned size, uint64_t *value)
 {
     struct access_piece piece;
     switch (kind) {
     case REG:
         *value = env->cpu->gpr[quick->from];
-        return true;
+        return QUICK_DONE;
     case MEM:
         if (!place(env, quick, size, ACCESS_READ, &piece))
-            return false;
+            return QUICK_LEFT;
         *value = fetch(env, &piece, size);
-        return true;
+        return done(piece.from);
     default:
         *value = quick->value;
-        return true;
+        return QUICK_DONE;
     }
 }
 
-/* ---- Operations ---- */
-
-ALWAYS_INLINE bool mov(struct step_env *env, const struct quick *quick, enum kind to, enum kind from)
-{
-    struct access_piece piece;
-    uint64_t value;
-    if (to == MEM && !place(env, quick, quick->size, ACCESS_WRITE, &piece))
-        return false;
-    if (!get_source(env, quick, from, quick->size, &value))
-        return false;
-    if (to == MEM)
-        put(env, &piece, quick->size, value & quick->mask);
-    else
-        set_register(env, quick, value);
-    return true;
-}
-
-ALWAYS_INLINE bool movx(struct step_env *env, const struct quick *quick, enum kind from)
-{
-    uint64_t value;
-    if (!get_source(env, quick, from, quick->from_size, &value))
-        return false;
-    bool is_signed = quick->op == INSN_OP_MOVSX;
-    set_register(env, quick,
-                 is_signed ? (uint64_t)sign_extend(value, quick->from_size)
-                           : value & size_mask(quick->from_size));
-    return true;
-}
-
-/* What the operation has to remember of its first operand while it computes. */
+/* The first, when it is read too. */
 struct first {
     struct access_piece piece;
     uint64_t value;
 };
 
-ALWAYS_INLINE bool get_first(struct step_env *env, const struct quick *quick, enum kind to, bool is_written,
-                             struct first *first)
+ALWAYS_INLINE enum quick_result get_first(struct step_env *env, const struct quick *quick, enum kind kind,
+                                          bool is_written, struct first *first)
 {
-    if (to == REG) {
+    if (kind == REG) {
         first->value = env->cpu->gpr[quick->to];
-        return true;
+        return QUICK_DONE;
     }
     if (!place(env, quick, quick->size, is_written ? ACCESS_READ | ACCESS_WRITE : ACCESS_READ, &first->piece))
-        return false;
+        return QUICK_LEFT;
     first->value = fetch(env, &first->piece, quick->size);
-    return true;
+    return done(is_written ? first->piece.to : first->piece.from);
 }
 
-ALWAYS_INLINE void set_first(struct step_env *env, const struct quick *quick, enum kind to,
+ALWAYS_INLINE void set_first(struct step_env *env, const struct quick *quick, enum kind kind,
                              const struct first *first, uint64_t value)
 {
-    if (to == REG)
+    if (kind == REG)
         set_register(env, quick, value);
     else
         put(env, &first->piece, quick->size, value & quick->mask);
 }
 
+/* ---- Operations ---- */
+
+ALWAYS_INLINE enum quick_result mov(struct step_env *env, const struct quick *quick, enum kind to,
+                                    enum kind from)
+{
+    struct access_piece piece;
+    uint64_t value;
+    if (to == MEM && !place(env, quick, quick->size, ACCESS_WRITE, &piece))
+        return QUICK_LEFT;
+    enum quick_result result = get_source(env, quick, from, quick->size, &value);
+    if (result == QUICK_LEFT)
+        return result;
+    if (to == REG) {
+        set_register(env, quick, value);
+        return result;
+    }
+    put(env, &piece, quick->size, value & quick->mask);
+    return done(piece.to);
+}
+
+ALWAYS_INLINE enum quick_result movx(struct step_env *env, const struct quick *quick, enum kind from)
+{
+    uint64_t value;
+    enum quick_result result = get_source(env, quick, from, quick->from_size, &value);
+    if (result == QUICK_LEFT)
+        return result;
+    bool is_signed = quick->op == INSN_OP_MOVSX;
+    set_register(env, quick,
+                 is_signed ? (uint64_t)sign_extend(value, quick->from_size)
+                           : value & size_mask(quick->from_size));
+    return result;
+}
+
 /* ADD, OR, AND, SUB, XOR, and CMP and TEST, which write no result. */
-ALWAYS_INLINE bool alu(struct step_env *env, const struct quick *quick, enum kind to, enum kind from)
+ALWAYS_INLINE enum quick_result alu(struct step_env *env, const struct quick *quick, enum kind to,
+                                    enum kind from)
 {
     bool is_written = quick->op != INSN_OP_CMP && quick->op != INSN_OP_TEST;
     uint64_t b, result, flags;
     struct first first;
-    /* two memory operands do not exist, so at most one of these can fail, with nothing read before */
-    if (!get_first(env, quick, to, is_written, &first) || !get_source(env, quick, from, quick->size, &b))
-        return false;
+    enum quick_result at_first = get_first(env, quick, to, is_written, &first);
+    if (at_first == QUICK_LEFT)
+        return QUICK_LEFT;
+    enum quick_result at_source = get_source(env, quick, from, quick->size, &b);
+    if (at_source == QUICK_LEFT) /* it is memory: then the first was a register */
+        return QUICK_LEFT;
     uint64_t a = first.value & quick->mask;
     b &= quick->mask;
     switch (quick->op) {
     case INSN_OP_ADD:
-        result = alu_add(a, b, 0, quick->size, &flags);
+        result = alu_add_masked(a, b, 0, quick->mask, &flags);
         break;
     case INSN_OP_SUB:
     case INSN_OP_CMP:
-        result = alu_sub(a, b, 0, quick->size, &flags);
+        result = alu_sub_masked(a, b, 0, quick->mask, &flags);
         break;
     default:
         result = quick->op == INSN_OP_OR ? a | b : quick->op == INSN_OP_XOR ? a ^ b : a & b;
-        flags = flags_of(result, quick->size);
+        flags = flags_of_masked(result, quick->mask);
         break;
     }
     if (is_written)
         set_first(env, quick, to, &first, result);
     flags_set(env, FLAGS_STATUS, flags);
-    return true;
+    return to == MEM ? at_first : at_source;
 }
 
 /* INC and DEC, which leave CF alone. */
-ALWAYS_INLINE bool count(struct step_env *env, const struct quick *quick, enum kind to)
+ALWAYS_INLINE enum quick_result count(struct step_env *env, const struct quick *quick, enum kind to)
 {
     struct first first;
     uint64_t flags;
-    if (!get_first(env, quick, to, true, &first))
-        return false;
-    uint64_t result = quick->op == INSN_OP_INC ? alu_add(first.value, 1, 0, quick->size, &flags)
-                                               : alu_sub(first.value, 1, 0, quick->size, &flags);
-    set_first(env, quick, to, &first, result);
+    enum quick_result result = get_first(env, quick, to, true, &first);
+    if (result == QUICK_LEFT)
+        return result;
+    uint64_t value = quick->op == INSN_OP_INC ? alu_add_masked(first.value, 1, 0, quick->mask, &flags)
+                                              : alu_sub_masked(first.value, 1, 0, quick->mask, &flags);
+    set_first(env, quick, to, &first, value);
     flags_set(env, FLAGS_STATUS & ~FLAG_CF, flags);
-    return true;
+    return result;
 }
 
-#define FOR(name, operation, ...)                                     \
-    static bool name(struct step_env *env, const struct quick *quick) \
-    {                                                                 \
-        return operation(env, quick, __VA_ARGS__);                    \
+#define FOR(name, operation, ...)                                                  \
+    static enum quick_result name(struct step_env *env, const struct quick *quick) \
+    {                                                                              \
+        return operation(env, quick, __VA_ARGS__);                                 \
     }
 FOR(mov_reg_reg, mov, REG, REG)
 FOR(mov_reg_imm, mov, REG, IMM)
@@ -218,30 +231,30 @@ FOR(count_reg, count, REG)
 FOR(count_mem, count, MEM)
 #undef FOR
 
-static bool lea(struct step_env *env, const struct quick *quick)
+static enum quick_result lea(struct step_env *env, const struct quick *quick)
 {
     set_register(env, quick, address(env, quick));
-    return true;
+    return QUICK_DONE;
 }
 
-static bool jump(struct step_env *env, const struct quick *quick)
+static enum quick_result jump(struct step_env *env, const struct quick *quick)
 {
     env->next_rip = quick->value;
-    return true;
+    return QUICK_DONE;
 }
 
-static bool jump_if(struct step_env *env, const struct quick *quick)
+static enum quick_result jump_if(struct step_env *env, const struct quick *quick)
 {
     if (condition_holds(env, quick->op))
         env->next_rip = quick->value;
-    return true;
+    return QUICK_DONE;
 }
 
-static bool loop(struct step_env *env, const struct quick *quick)
+static enum quick_result loop(struct step_env *env, const struct quick *quick)
 {
     if (--env->cpu->gpr[CPU_RCX])
         env->next_rip = quick->value;
-    return true;
+    return QUICK_DONE;
 }
 
 /* ---- Taking apart ---- */

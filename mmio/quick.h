@@ -13,10 +13,15 @@
 
 struct quick;
 
+enum quick_result {
+    QUICK_LEFT,   /* not executed: nothing has been changed */
+    QUICK_DONE,   /* registers, memory and env->next_rip are as they have to be */
+    QUICK_DEVICE, /* the same, and a device was touched, as the outcome says */
+};
+
 /* The CPU has no breakpoints and checks no alignment, env->tlb is there, and env->next_rip is that of the
- * instruction behind. True: registers, memory, env->next_rip and the outcome's accesses are as they have to
- * be. False: nothing has been changed. */
-typedef bool quick_fn(struct step_env *env, const struct quick *quick);
+ * instruction behind. */
+typedef enum quick_result quick_fn(struct step_env *env, const struct quick *quick);
 
 struct quick {
     quick_fn *execute; /* NULL: not one of these */

@@ -15,13 +15,14 @@
 #include "mmio/quick.h"
 #include "mmio/tlb.h"
 
-#define DECODED_ENTRIES 128u /* a power of two */
-#define NO_PAGE         ~0ull
-#define COMPARED_BYTES  16u /* of code, which must not leave its page */
+#define DECODED_ENTRIES 128u         /* a power of two */
+#define NO_PAGE         (1ull << 63) /* not a canonical address */
+#define COMPARED_BYTES  16u          /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
 struct decoded {
     uint64_t rip;
+    uint64_t quick_rip; /* the same of a quick one in 64-bit code, else never the one that is looked for */
     uint64_t bytes[2], mask[2];
     uint8_t bits, real; /* of the mode; bits 0: an empty entry */
     bool is_plain;      /* of vector instructions: not without more ado */
@@ -36,7 +37,7 @@ struct step_run {
     struct tlb tlb;
     struct insn_mode mode;
     /* For step_run_quick: the page of code that is executed, as long as its translation holds. */
-    uint64_t code_page; /* gva / PAGE_BYTES; NO_PAGE */
+    gva_t code_page; /* its address, or NO_PAGE */
     const uint8_t *code;
     bool is_quick; /* nothing that quick_fn leaves out is switched on */
     struct decoded decoded[DECODED_ENTRIES];
@@ -118,6 +119,7 @@ static void remember(struct decoded *decoded, const struct step_env *env, const 
     decoded->quick.execute = NULL;
     if (decoded->is_quick)
         quick_prepare(&decoded->quick, &env->insn, env->next_rip);
+    decoded->quick_rip = decoded->quick.execute ? decoded->rip : ~decoded->rip;
 }
 
 /* The instruction at rip into env: decoded before, or now. */
@@ -224,24 +226,29 @@ enum step_result step_run_insn(struct step_run *run)
     return result;
 }
 
-/* The host address of the code at rip, in 64-bit code. */
-static inline const uint8_t *quick_code(struct step_run *run, uint64_t rip)
+/* What is left of a page that a comparison may begin in. */
+#define COMPARED_LAST (PAGE_BYTES - COMPARED_BYTES)
+
+/* The page at rip becomes the one that is executed; false where its end is too near, or it is none. */
+__attribute__((noinline)) static bool change_page(struct step_run *run, uint64_t rip)
 {
     unsigned offset = (unsigned)(rip & (PAGE_BYTES - 1));
-    if (__builtin_expect(rip / PAGE_BYTES != run->code_page, 0)) {
-        const uint8_t *code = code_pointer(&run->env);
-        if (!code)
-            return NULL;
-        run->code_page = rip / PAGE_BYTES;
-        run->code = code - offset;
-    }
-    return offset <= PAGE_BYTES - COMPARED_BYTES ? run->code + offset : NULL;
+    run->env.cpu->rip = rip;
+    const uint8_t *code = code_pointer(&run->env);
+    if (!code)
+        return false;
+    run->code_page = rip - offset;
+    run->code = code - offset;
+    return offset <= COMPARED_LAST;
 }
 
 /* The instruction at rip, decoded now; whether it is a quick one. */
-__attribute__((noinline)) static bool learn(struct step_run *run)
+__attribute__((noinline)) static bool learn(struct step_run *run, uint64_t rip)
 {
-    const struct decoded *decoded;
+    const struct decoded *decoded = decoded_place(run, rip);
+    if (decoded->rip == rip && decoded->bits && !decoded->quick.execute)
+        return false; /* or changed since: then it is decoded anew by who comes after us */
+    run->env.cpu->rip = rip;
     return find(run, &run->env, &run->mode, &decoded) == STEP_DONE && decoded->quick.execute;
 }
 
@@ -249,38 +256,51 @@ __attribute__((noinline)) static bool learn(struct step_run *run)
 static inline const struct decoded *find_quick(struct step_run *run, uint64_t rip)
 {
     const struct decoded *decoded = decoded_place(run, rip);
-    const uint8_t *code = quick_code(run, rip);
-    if (!code)
+    if (__builtin_expect(rip - run->code_page > COMPARED_LAST, 0) && !change_page(run, rip))
         return NULL;
-    bool is_known = decoded->rip == rip && decoded->bits == 64 && has_bytes(decoded, code);
-    if (__builtin_expect(!is_known, 0))
-        return learn(run) ? decoded : NULL;
-    return decoded->quick.execute ? decoded : NULL;
+    bool is_known = decoded->quick_rip == rip && has_bytes(decoded, run->code + (rip - run->code_page));
+    return __builtin_expect(is_known, 1) || learn(run, rip) ? decoded : NULL;
 }
 
-unsigned step_run_quick(struct step_run *run, unsigned limit, const uint8_t *stop)
+static bool goes_on(struct step_budget *budget)
+{
+    budget->accesses++;
+    budget->window_left = budget->window;
+    return !__atomic_load_n(budget->stop, __ATOMIC_RELAXED);
+}
+
+/* rip stands in env->next_rip until the end. */
+static unsigned execute_all(struct step_run *run, struct step_budget *budget)
 {
     struct step_env *env = &run->env;
-    struct cpu_state *cpu = env->cpu;
     unsigned count = 0;
-    env_again(env);
-    check_ac(run);
-    if (!run->is_quick)
-        return 0;
-    while (count < limit && !__atomic_load_n(stop, __ATOMIC_RELAXED)) {
-        uint64_t rip = cpu->rip;
+    uint64_t rip = env->cpu->rip;
+    while (count < budget->left && budget->window_left) {
         const struct decoded *decoded = find_quick(run, rip);
         if (!decoded)
             break;
         TRACE_PROBE1(emulate_insn, rip);
         env->next_rip = rip + decoded->insn.length;
-        if (!decoded->quick.execute(env, &decoded->quick))
+        enum quick_result result = decoded->quick.execute(env, &decoded->quick);
+        if (__builtin_expect(result == QUICK_LEFT, 0))
             break;
-        cpu->rip = env->next_rip;
+        rip = env->next_rip;
         count++;
-        if (env->outcome->device_reads | env->outcome->device_writes)
+        budget->window_left--;
+        if (result == QUICK_DEVICE && !goes_on(budget))
             break;
     }
+    env->cpu->rip = rip;
+    budget->left -= count;
+    return count;
+}
+
+unsigned step_run_quick(struct step_run *run, struct step_budget *budget)
+{
+    struct cpu_state *cpu = run->env.cpu;
+    env_again(&run->env);
+    check_ac(run);
+    unsigned count = run->is_quick ? execute_all(run, budget) : 0;
     if (count) {
         cpu->rflags &= ~(uint64_t)FLAG_RF;
         cpu->interrupt_shadow = 0;

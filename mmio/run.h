@@ -27,10 +27,18 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
  * while the vector state is not loaded. Not for a CPU with TF or breakpoints set. */
 enum step_result step_run_insn(struct step_run *run);
 
-/* The most common ones (mmio/quick.h) of those, as long as there are some: until one has touched a device,
- * which the outcome says, or `limit` of them were executed, or *stop is not 0. Returns how many. 0: ask
- * step_run_insn. */
-unsigned step_run_quick(struct step_run *run, unsigned limit, const uint8_t *stop);
+/* How far step_run_quick goes: so many instructions at most, so many behind the last one that touched a
+ * device, and no further than the next such one once *stop is not 0. What it has done is counted down and up
+ * here. */
+struct step_budget {
+    unsigned left, window_left, window;
+    const uint8_t *stop;
+    unsigned accesses; /* instructions that touched a device */
+};
+
+/* The most common ones (mmio/quick.h) of those, as long as there are some and the budget lasts. Returns how
+ * many. 0: ask step_run_insn. */
+unsigned step_run_quick(struct step_run *run, struct step_budget *budget);
 
 /* Guest memory may have moved on the host. */
 void step_run_forget(struct step_run *run);

@@ -200,6 +200,8 @@ bool simd_knows(const struct insn *insn)
 enum step_result emulate_simd(struct step_env *env)
 {
     TRY(simd_check(env));
+    if (env->insn.op == INSN_OP_NATIVE && simd_is_move(&env->insn))
+        return simd_move(env);
     env->cpu->vector.changed = true;
     switch (env->insn.op) {
     case INSN_OP_MASKMOV:
@@ -211,7 +213,6 @@ enum step_result emulate_simd(struct step_env *env)
     case INSN_OP_SCATTER:
         return simd_scatter(env);
     case INSN_OP_NATIVE:
-        return simd_is_move(&env->insn) ? simd_move(env) : simd_native(env);
     case INSN_OP_EMMS:
     case INSN_OP_COMPRESS:
     case INSN_OP_EXPAND:

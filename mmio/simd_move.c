@@ -60,6 +60,7 @@ enum step_result simd_move(struct step_env *env)
         return STEP_DONE;
     }
     access_read(env, &access, bytes);
+    env->cpu->vector.changed = true; /* a store has saved its vCPU from writing the state back */
     unsigned width = access.len;
     if (insn->encoding != INSN_LEGACY) /* which clears the rest of the register */
         width = simd_layout(env)->components & XCR0_ZMM_HIGH ? 64 : 32;

@@ -38,13 +38,13 @@ struct emulation {
     } debug;
     struct kvm_sregs loaded; /* whose segments are in cpu */
     struct run_ahead run_ahead;
-    struct step_outcome run_outcome; /* of step.run */
     /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
     struct noted_reads {
         struct step_replay replay;
         uint64_t rip, exit;
     } noted;
     bool tlb_stale;
+    bool is_plain; /* since the registers were loaded, only what mmio/run.h calls plain was executed */
     uint32_t xsave_bytes;
     uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
 };
@@ -243,6 +243,7 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
         debug->refresh_in--;
     }
     emulation->tlb_stale = false;
+    emulation->is_plain = !cpu->interrupt_shadow;
     return 0;
 }
 
@@ -267,6 +268,8 @@ static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool 
     const struct cpu_debug *debug = &emulation->debug;
     const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     unsigned parts = VCPU_REGS;
+    if (emulation->is_plain && !cpu->vector.loaded)
+        return vcpu_store_state(vcpu, cpu, parts);
     if (changed_system || emulation->tlb_stale) {
         parts |= VCPU_SREGS;
         emulation->loaded.efer = SREGS_UNKNOWN;
@@ -324,6 +327,7 @@ static enum step_result step_plain(struct emulation *emulation, const struct ste
 static enum step_result execute(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
                                 struct step_outcome *outcome)
 {
+    emulation->is_plain = false;
     enum step_result result = step(emulation, hint, hint_len, outcome);
     if (result != STEP_EXCEPTION)
         return result;
@@ -334,29 +338,33 @@ static enum step_result execute(struct emulation *emulation, const uint8_t *hint
 }
 
 /* One plain instruction of the run that has begun. */
-static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation)
+static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation,
+                                const struct step_outcome *outcome)
 {
-    struct step_run *run = emulation->step.run;
-    if (!trace_is_on() && step_run_quick(run, 1, &vcpu->run->immediate_exit))
+    struct step_budget budget = {
+        .left = 1, .window_left = 1, .window = 1, .stop = &vcpu->run->immediate_exit};
+    if (!trace_is_on() && step_run_quick(emulation->step.run, &budget))
         return STEP_DONE;
-    return step_plain(emulation, &emulation->run_outcome);
+    return step_plain(emulation, outcome);
 }
 
-/* Up to `limit` of them, until one has touched a device. Returns how many; 0: the next is KVM's. */
-static unsigned run_some(struct vcpu *vcpu, struct emulation *emulation, unsigned limit)
+/* Some of them, as the budget allows. Returns how many; 0: the next is KVM's. */
+static unsigned run_some(struct emulation *emulation, struct step_budget *budget,
+                         const struct step_outcome *outcome)
 {
     if (!trace_is_on()) {
-        unsigned count = step_run_quick(emulation->step.run, limit, &vcpu->run->immediate_exit);
+        unsigned count = step_run_quick(emulation->step.run, budget);
         if (count)
             return count;
     }
-    enum step_result result = step_plain(emulation, &emulation->run_outcome);
-    return result == STEP_DONE || result == STEP_AGAIN;
-}
-
-static void begin_run(struct emulation *emulation)
-{
-    step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &emulation->run_outcome);
+    enum step_result result = step_plain(emulation, outcome);
+    if (result != STEP_DONE && result != STEP_AGAIN)
+        return 0;
+    bool touched = outcome->device_reads + outcome->device_writes;
+    budget->left--;
+    budget->window_left = touched ? budget->window : budget->window_left - 1;
+    budget->accesses += touched;
+    return 1;
 }
 
 /* As `execute`: in a run where the instruction is a plain one, which is the short way. */
@@ -364,9 +372,8 @@ static enum step_result execute_first(struct vcpu *vcpu, struct emulation *emula
                                       unsigned hint_len, struct step_outcome *outcome)
 {
     if (!hint_len && !emulation->step.replay && run_ahead_may(&emulation->cpu)) {
-        begin_run(emulation);
-        enum step_result result = run_one(vcpu, emulation);
-        *outcome = emulation->run_outcome;
+        step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, outcome);
+        enum step_result result = run_one(vcpu, emulation, outcome);
         if (result == STEP_DONE || result == STEP_AGAIN)
             return result;
     }
@@ -376,19 +383,17 @@ static enum step_result execute_first(struct vcpu *vcpu, struct emulation *emula
 /* Goes on in software while that saves exits. */
 static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct step_outcome *outcome)
 {
-    struct run_ahead *ahead = &emulation->run_ahead;
-    const struct step_outcome *done = &emulation->run_outcome;
-    unsigned left;
-    begin_run(emulation);
-    while ((left = run_ahead_left(ahead)) && !is_kicked(vcpu)) {
-        unsigned count = run_some(vcpu, emulation, left);
+    struct step_budget *budget = &emulation->run_ahead.budget;
+    struct step_outcome done;
+    step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &done);
+    while (budget->left && budget->window_left && !is_kicked(vcpu)) {
+        unsigned count = run_some(emulation, budget, &done);
         if (!count)
             break;
-        outcome->changed_system |= done->changed_system;
-        run_ahead_count(ahead, count, done->device_reads + done->device_writes);
+        outcome->changed_system |= done.changed_system;
         vcpu->emulated_count += count;
     }
-    run_ahead_end(ahead);
+    run_ahead_end(&emulation->run_ahead);
 }
 
 /* Behind the first instruction, which touched a device. */
@@ -396,7 +401,7 @@ static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emula
                                       struct step_outcome *outcome)
 {
     if (vcpu->machine->run_ahead && run_ahead_may(&emulation->cpu) &&
-        run_ahead_begin(&emulation->run_ahead, emulation->cpu.rip))
+        run_ahead_begin(&emulation->run_ahead, emulation->cpu.rip, &vcpu->run->immediate_exit))
         run_plain(vcpu, emulation, outcome);
     return STEP_DONE;
 }
@@ -495,7 +500,8 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
     vcpu->ahead_wanted = false;
     vcpu_sync_registers(vcpu, SYNC_EXITS);
     /* without the rip of the access, which the next exits bring, what was learned cannot be asked */
-    if (!emulation || !has_rip || !run_ahead_begin(&emulation->run_ahead, vcpu->run->s.regs.regs.rip))
+    if (!emulation || !has_rip ||
+        !run_ahead_begin(&emulation->run_ahead, vcpu->run->s.regs.regs.rip, &vcpu->run->immediate_exit))
         return true;
     bool is_complete = complete_access(vcpu, &goes_on, end);
     vcpu->ahead_wanted = false;

@@ -13,19 +13,20 @@ static struct run_ahead_place *find_place(struct run_ahead *ahead, uint64_t rip)
     return place;
 }
 
-bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip)
+bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip, const uint8_t *stop)
 {
     ahead->place = find_place(ahead, rip);
     if (ahead->place->sleep) {
         ahead->place->sleep--;
         return false;
     }
-    ahead->done = ahead->since_access = ahead->accesses = 0;
+    ahead->budget = (struct step_budget){
+        .left = RUN_AHEAD_LIMIT, .window_left = RUN_AHEAD_WINDOW, .window = RUN_AHEAD_WINDOW, .stop = stop};
     return true;
 }
 
 void run_ahead_end(struct run_ahead *ahead)
 {
-    if (!ahead->accesses)
+    if (!ahead->budget.accesses)
         ahead->place->sleep = RUN_AHEAD_SLEEP;
 }

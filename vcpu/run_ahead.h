@@ -10,7 +10,7 @@
 #define VCPU_RUN_AHEAD_H
 
 #include "base/types.h"
-#include "mmio/cpu_state.h"
+#include "mmio/run.h"
 
 /* Instructions without an access to a device after which it is given up; all instructions of one run. The
  * second bounds how late an interrupt may be: some 100 us. */
@@ -26,32 +26,18 @@ struct run_ahead {
         uint8_t sleep; /* exits of this place until it is tried again */
     } places[RUN_AHEAD_PLACES];
     struct run_ahead_place *place; /* of the run in progress */
-    unsigned done, since_access, accesses;
+    struct step_budget budget;
 };
 
-/* Behind an instruction that touched a device; `rip` is where the guest goes on. False: leave it to KVM. */
-bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip);
+/* Behind an instruction that touched a device; `rip` is where the guest goes on. False: leave it to KVM.
+ * Else ahead->budget says how far to go; *stop ends it. */
+bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip, const uint8_t *stop);
 
 /* Whether the CPU may be executed in software at all: single steps and breakpoints are KVM's, and behind STI
  * an interrupt may be waiting. No plain instruction (mmio/run.h) changes that. */
 static inline bool run_ahead_may(const struct cpu_state *cpu)
 {
     return !(cpu->rflags & FLAG_TF) && !(cpu->dr7 & DR7_ACTIVE) && !cpu->interrupt_shadow && !cpu->halted;
-}
-
-/* How many instructions more are to be executed in software, unless one of them touches a device. */
-static inline unsigned run_ahead_left(const struct run_ahead *ahead)
-{
-    unsigned left = RUN_AHEAD_LIMIT - ahead->done, window = RUN_AHEAD_WINDOW - ahead->since_access;
-    return left < window ? left : window;
-}
-
-/* So many have been, the last of them with so many accesses to devices. */
-static inline void run_ahead_count(struct run_ahead *ahead, unsigned instructions, unsigned accesses)
-{
-    ahead->done += instructions;
-    ahead->accesses += accesses;
-    ahead->since_access = accesses ? 0 : ahead->since_access + instructions;
 }
 
 /* Remembers whether it paid. */

@@ -265,7 +265,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         bool in_run = machine.run && (len & 4) && !is_odd;
         if (in_run)
             step_run_begin(run, &machine, &cpu, &outcome);
-        if (in_run && (len & 8) && step_run_quick(run, 3, &never))
+        struct step_budget budget = {.left = 3, .window_left = 3, .window = 3, .stop = &never};
+        if (in_run && (len & 8) && step_run_quick(run, &budget))
             continue;
         if (in_run && !same_registers(&before, &cpu))
             abort();

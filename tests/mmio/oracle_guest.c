@@ -241,7 +241,8 @@ static bool step_quickly(struct oracle_guest *guest, struct cpu_state *cpu, stru
     cpu->rflags &= ~(uint64_t)FLAG_TF;
     const struct cpu_state before = *cpu;
     step_run_begin(guest->machine.run, &guest->machine, cpu, outcome);
-    unsigned count = step_run_quick(guest->machine.run, 1, &never);
+    struct step_budget budget = {.left = 1, .window_left = 1, .window = 1, .stop = &never};
+    unsigned count = step_run_quick(guest->machine.run, &budget);
     if (!count && memcmp(&before, cpu, sizeof(before)) != 0)
         abort();
     cpu->rflags |= traps;

@@ -308,6 +308,13 @@ static struct step_run *step_run;
 static const uint8_t never;
 static unsigned quick_count;
 
+/* So many at most, without a limit to those behind an access. */
+static unsigned run_quick(struct step_run *run, unsigned limit, const uint8_t *stop)
+{
+    struct step_budget budget = {.left = limit, .window_left = limit, .window = limit, .stop = stop};
+    return step_run_quick(run, &budget);
+}
+
 /* False: a run leaves this instruction to KVM. */
 static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum step_result *result)
 {
@@ -320,7 +327,7 @@ static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum st
     }
     ck_assert_int_eq(guest_mem_load(test_memory, CODE, code, len), 0);
     step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
-    bool is_done = way == QUICKLY && step_run_quick(step_run, 1, &never);
+    bool is_done = way == QUICKLY && run_quick(step_run, 1, &never);
     quick_count += is_done;
     *result = is_done ? STEP_DONE : step_run_insn(step_run);
     return *result != STEP_UNSUPPORTED;
@@ -681,33 +688,35 @@ START_TEST(a_run_goes_on_until_it_must_not)
 }
 END_TEST
 
-/* The same loop the short way: to each store, and to the end of a limit. */
-START_TEST(the_short_way_stops_at_accesses)
+/* The same loop the short way: as far as a budget goes, and to the access at which it is told to stop. */
+START_TEST(the_short_way_keeps_to_its_budget)
 {
     static const char code[] = "\x89\x03\x48\x83\xc3\x04\xff\xc9\x75\xf6\xfa";
     static const uint8_t now = 1;
     struct step_run *run;
     test_set_up(TEST_64);
-    test_apply("rcx=3 rbx=50000 rax=7");
+    test_apply("rcx=5 rbx=50000 rax=7");
     test_cpu.rip = CODE & ~0xfffull; /* not at its page's end */
     memcpy(test_ram(test_cpu.rip), code, sizeof(code) - 1);
     ck_assert_int_eq(step_run_create(&run, NULL), 0);
     step_run_begin(run, &test_machine, &test_cpu, &test_outcome);
-    ck_assert_uint_eq(step_run_quick(run, 100, &now), 0);
-    ck_assert_uint_eq(step_run_quick(run, 100, &never), 1);
+    struct step_budget budget = {.left = 100, .window_left = 2, .window = 2, .stop = &never};
+    ck_assert_uint_eq(step_run_quick(run, &budget), 3);
+    test_expect("two behind the store", "rip=10008 rcx=4 rbx=50004");
+    ck_assert_uint_eq(budget.left, 97);
+    ck_assert_uint_eq(budget.window_left, 0);
+    ck_assert_uint_eq(budget.accesses, 1);
     ck_assert_uint_eq(test_outcome.device_writes, 1);
-    ck_assert_uint_eq(step_run_quick(run, 2, &never), 2);
-    ck_assert_uint_eq(test_outcome.device_writes, 0);
-    test_expect("after two", "rip=10008 rcx=2 rbx=50004");
-    ck_assert_uint_eq(step_run_quick(run, 100, &never), 2);
-    /* code that changes is seen at once: add becomes sub, and then the code ends with what is not quick */
+    ck_assert_uint_eq(run_quick(run, 3, &never), 3);
+    test_expect("at the limit", "rip=10006 rcx=4 rbx=50008");
+    ck_assert_uint_eq(run_quick(run, 100, &now), 3);
+    test_expect("behind the next store", "rip=10002 rcx=3 rbx=50008");
+    /* code that changes is seen at once: add becomes sub */
     memcpy(test_ram((CODE & ~0xfffull) + 2), "\x48\x83\xeb\x04", 4);
-    ck_assert_uint_eq(step_run_quick(run, 100, &never), 4);
-    test_expect("after the second", "rip=10002 rcx=1 rbx=50000");
-    ck_assert_uint_eq(step_run_quick(run, 100, &never), 3);
-    ck_assert_uint_eq(step_run_quick(run, 100, &never), 0);
+    ck_assert_uint_eq(run_quick(run, 100, &never), 11);
+    ck_assert_uint_eq(run_quick(run, 100, &never), 0);
     test_expect("at the end", "rip=1000a rcx=0 rbx=4fffc");
-    ck_assert_str_eq(test_seen, "a:w4@0=7 a:w4@4=7 a:w4@0=7 ");
+    ck_assert_str_eq(test_seen, "a:w4@0=7 a:w4@4=7 a:w4@8=7 a:w4@4=7 a:w4@0=7 ");
     step_run_destroy(run);
 }
 END_TEST
@@ -723,14 +732,14 @@ START_TEST(the_short_way_is_for_ordinary_cpus)
     memcpy(test_ram(test_cpu.rip), "\x8b\x03", 2);
     ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
     step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
-    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 0);
+    ck_assert_uint_eq(run_quick(step_run, 1, &never), 0);
     test_cpu.cr0 &= ~(uint64_t)CR0_AM;
     test_cpu.dr7 = 1;
     step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
-    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 0);
+    ck_assert_uint_eq(run_quick(step_run, 1, &never), 0);
     test_cpu.dr7 = 0;
     step_run_begin(step_run, &test_machine, &test_cpu, &test_outcome);
-    ck_assert_uint_eq(step_run_quick(step_run, 1, &never), 1);
+    ck_assert_uint_eq(run_quick(step_run, 1, &never), 1);
 }
 END_TEST
 
@@ -742,7 +751,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_long_rep_comes_in_parts);
     test_add(suite, a_rep_into_a_device_is_one_step);
     test_add(suite, a_run_goes_on_until_it_must_not);
-    test_add(suite, the_short_way_stops_at_accesses);
+    test_add(suite, the_short_way_keeps_to_its_budget);
     test_add(suite, the_short_way_is_for_ordinary_cpus);
     test_add(suite, single_stepping_and_breakpoints);
     test_add(suite, the_fetch_crosses_pages_and_faults);
