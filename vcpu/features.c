@@ -212,6 +212,9 @@ int features_mask(struct cpuid_table *table, const char *text, struct vmm_error 
     return 0;
 }
 
+/* Components of XSAVE: CET, user interrupts, tiles, APX. */
+#define IMPOSSIBLE_STATES (1u << 11 | 1u << 12 | 1u << 14 | 1u << 17 | 1u << 18 | 1u << 19)
+
 void features_mask_impossible(struct cpuid_table *table)
 {
     static const struct feature impossible[] = {
@@ -219,13 +222,19 @@ void features_mask_impossible(struct cpuid_table *table)
         {"sgx", "", 7, 0, EBX, 2},         {"sgx_lc", "", 7, 0, ECX, 30},
         {"amx_bf16", "", 7, 0, EDX, 22},   {"amx_tile", "", 7, 0, EDX, 24},
         {"amx_int8", "", 7, 0, EDX, 25},   {"amx_fp16", "", 7, 1, EAX, 21},
-        {"xtilecfg", "", 0xd, 0, EAX, 17}, {"xtiledata", "", 0xd, 0, EAX, 18}};
+        {"xtilecfg", "", 0xd, 0, EAX, 17}, {"xtiledata", "", 0xd, 0, EAX, 18},
+        {"shstk", "", 7, 0, ECX, 7},       {"ibt", "", 7, 0, EDX, 20},
+        {"cet_u", "", 0xd, 1, ECX, 11},    {"cet_s", "", 0xd, 1, ECX, 12},
+        {"enqcmd", "", 7, 0, ECX, 29},     {"uintr", "", 7, 0, EDX, 5},
+        {"uintr", "", 0xd, 1, ECX, 14},    {"fred", "", 7, 1, EAX, 17},
+        {"apx", "", 7, 1, EDX, 21},        {"apx", "", 0xd, 0, EAX, 19}};
     for (size_t i = 0; i < ARRAY_COUNT(impossible); i++)
         take_out(table, &impossible[i]);
     for (uint32_t i = 0; i < table->count; i++) {
         struct kvm_cpuid_entry2 *entry = &table->entries[i];
-        bool is_tile = entry->function == 0xd && (entry->index == 17 || entry->index == 18);
-        if (is_tile || entry->function == 0x12 || entry->function == 0x1d || entry->function == 0x1e ||
+        bool is_state = entry->function == 0xd && entry->index < 32 &&
+                        (IMPOSSIBLE_STATES >> entry->index & 1);
+        if (is_state || entry->function == 0x12 || entry->function == 0x1d || entry->function == 0x1e ||
             entry->function == 0x8000000a)
             entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
     }

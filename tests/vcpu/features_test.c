@@ -115,8 +115,14 @@ START_TEST(what_a_guest_cannot_have_is_never_there)
     ck_assert_uint_eq(entry(1, 0)->ecx, ~(1u << 5));
     ck_assert_uint_eq(entry(0x80000001, 0)->ecx, ~(1u << 2));
     ck_assert_uint_eq(entry(7, 0)->ebx, ~(1u << 2));
-    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 22 | 3u << 24));
-    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(3u << 17));
+    ck_assert_uint_eq(entry(7, 0)->ecx, ~(1u << 7 | 1u << 29 | 1u << 30));
+    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 5 | 1u << 20 | 1u << 22 | 3u << 24));
+    ck_assert_uint_eq(entry(7, 1)->eax, ~(1u << 17 | 1u << 21));
+    ck_assert_uint_eq(entry(7, 1)->edx, ~(1u << 21));
+    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(7u << 17));
+    ck_assert_uint_eq(entry(0xd, 1)->ecx, ~(3u << 11 | 1u << 14));
+    for (uint32_t i = 11; i < 20; i++)
+        ck_assert_uint_eq(entry(0xd, i)->eax, i == 13 || i == 15 || i == 16 ? ~0u : 0);
     ck_assert_uint_eq(entry(0xd, 17)->eax | entry(0x12, 0)->eax | entry(0x1d, 0)->eax, 0);
     ck_assert_uint_eq(entry(0x8000000a, 0)->edx, 0);
 }
