@@ -35,6 +35,8 @@ struct blk_qemu {
     uint8_t *ram;
     pid_t pid; /* 0: not started */
     bool has_failed;
+    bool was_running;
+    unsigned operation; /* the last one; where it failed on the way, the next gets a new process */
     char reason[160];
 };
 
@@ -213,13 +215,35 @@ static double kernel_exits(const struct blk_qemu *guest)
     return exits;
 }
 
+static const struct blk_qemu nothing = {
+    .ram_fd = -1, .image_fd = -1, .message_fd = -1, .bell = {-1, -1}, .ram = MAP_FAILED};
+
+/* As it was made. */
+static void clear(struct blk_qemu *guest)
+{
+    const struct blk_setup *setup = guest->way.setup;
+    end_process(guest);
+    if (guest->ram != MAP_FAILED)
+        munmap(guest->ram, RAM_BYTES);
+    int fds[] = {guest->ram_fd, guest->image_fd, guest->message_fd, guest->bell[0], guest->bell[1]};
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
+        if (fds[i] >= 0)
+            close(fds[i]);
+    *guest = nothing;
+    guest->way.setup = setup;
+}
+
 bool blk_qemu_batch(void *context, unsigned operation, unsigned count, struct batch *batch,
                     const char **reason)
 {
     struct blk_qemu *guest = context;
+    if (guest->has_failed && guest->was_running && guest->operation != operation)
+        clear(guest);
+    guest->operation = operation;
     *reason = guest->reason;
     if (guest->has_failed || (!guest->pid && !start(guest, reason)))
         return false;
+    guest->was_running = true;
     double start_cpu_ns = cpu_ns(guest), start_exits = kernel_exits(guest);
     blk_mailbox_put(&guest->way, box_of(guest), operation, count);
     kill(guest->pid, SIGCONT);
@@ -233,15 +257,11 @@ bool blk_qemu_batch(void *context, unsigned operation, unsigned count, struct ba
 
 int blk_qemu_create(const struct blk_setup *setup, struct blk_qemu **out)
 {
-    struct blk_qemu *guest = calloc(1, sizeof(*guest));
+    struct blk_qemu *guest = malloc(sizeof(*guest));
     if (!guest)
         return -ENOMEM;
-    *guest = (struct blk_qemu){.way.setup = setup,
-                               .ram_fd = -1,
-                               .image_fd = -1,
-                               .message_fd = -1,
-                               .bell = {-1, -1},
-                               .ram = MAP_FAILED};
+    *guest = nothing;
+    guest->way.setup = setup;
     *out = guest;
     return 0;
 }
@@ -250,12 +270,6 @@ void blk_qemu_destroy(struct blk_qemu *guest)
 {
     if (!guest)
         return;
-    end_process(guest);
-    if (guest->ram != MAP_FAILED)
-        munmap(guest->ram, RAM_BYTES);
-    int fds[] = {guest->ram_fd, guest->image_fd, guest->message_fd, guest->bell[0], guest->bell[1]};
-    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
-        if (fds[i] >= 0)
-            close(fds[i]);
+    clear(guest);
     free(guest);
 }
