@@ -61,6 +61,7 @@ START_TEST(buffers_are_filled_and_nothing_else)
         guest_mem_read(world.memory, DATA_GPA + 64, first, 64);
         ck_assert_int_eq(memcmp(first, zeroes, 64), 0);
         struct virtio_counts counts;
+        event_loop_stop(world.loop);
         virtio_get_counts(virtio_rng_virtio(world.rng), &counts);
         ck_assert_uint_eq(counts.chains, 1);
         ck_assert_uint_eq(counts.in_bytes, 128);
