@@ -29,6 +29,7 @@ enum kind {
     KIND_IRQCHIP,
     KIND_IRQFD,
     KIND_MSR,
+    KIND_TWO_CPUS,
     KIND_COUNT
 };
 
@@ -43,6 +44,7 @@ static const struct bench_guest_config kinds[KIND_COUNT] = {
     [KIND_WAITER] = {.engine = BENCH_KVM, .has_eventfd = true, .has_waiter = true},
     [KIND_IRQCHIP] = {.engine = BENCH_KVM, .has_irqchip = true},
     [KIND_MSR] = {.engine = BENCH_KVM, .has_msr = true},
+    [KIND_TWO_CPUS] = {.engine = BENCH_KVM, .has_irqchip = true, .has_second_cpu = true},
     [KIND_IRQFD] = {.engine = BENCH_KVM, .has_irqchip = true, .has_eventfd = true, .has_waiter = true},
 };
 
@@ -92,6 +94,9 @@ static const struct operation {
     {"first write under dirty logging", MMIO_OP_TOUCH, KIND_DIRECT, BOTH, .target_gpa = BENCH_DEVICE_GPA},
     {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0},
     {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0},
+    {"IPI to a vCPU that spins, to its word", MMIO_OP_IPI, KIND_TWO_CPUS, RING_0},
+    {"IPI to a vCPU that spins, and back", MMIO_OP_IPI_BACK, KIND_TWO_CPUS, RING_0},
+    {"HLT, woken by another vCPU's IPI, to its word", MMIO_OP_IPI_HLT, KIND_TWO_CPUS, RING_0},
     {"HLT, woken by the APIC's timer", MMIO_OP_HLT_TIMER, KIND_IRQCHIP, RING_0},
     {"HLT, woken by an irqfd of a thread that is told", MMIO_OP_HLT_IRQFD, KIND_IRQFD, RING_0,
      .port = BENCH_EVENT_PORT},

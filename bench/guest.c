@@ -231,6 +231,7 @@ static int make_machine(struct bench_guest *guest)
 {
     struct vmm_config config = {.ram_bytes = BENCH_RAM_GPA + BENCH_RAM_BYTES,
                                 .irqchip = guest->config.has_irqchip ? VMM_IRQCHIP_KERNEL : VMM_IRQCHIP_NONE,
+                                .cpu_count = guest->config.has_second_cpu ? 2 : 1,
                                 .no_run_ahead = guest->config.engine != BENCH_AHEAD};
     struct vmm_image image = {.path = "the benchmark's guest",
                               .bytes = payload_mmio,

@@ -28,6 +28,7 @@ struct bench_guest_config {
     bool has_irqchip;      /* KVM's; ring 0 only */
     bool has_eventfd;      /* bench/eventfd.h */
     bool has_waiter;       /* a thread that reads the eventfd */
+    bool has_second_cpu;   /* with has_irqchip; it causes no exits */
     bool has_msr;          /* MMIO_USER_MSR is the program's */
     bool is_traced;        /* every event, into a ring that overwrites and is never written */
     bool huge_pages;       /* where first touches find fresh pages */

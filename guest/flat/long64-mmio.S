@@ -35,7 +35,14 @@
 #define X2APIC_TIMER_COUNT  0x838
 #define X2APIC_TIMER_DIVIDE 0x83e
 #define X2APIC_SELF_IPI     0x83f
+#define X2APIC_ICR          0x830
+#define ICR_INIT            0x4500
+#define ICR_START           0x4600 /* and the page to start in */
 #define INTERRUPT           32
+#define IPI                 33 /* to the second CPU */
+#define REPLY               34 /* and back */
+#define AP_STACK            0x21d000
+#define AP_START            0x8000 /* it starts in real mode, below 1 MiB */
 #define IOAPIC              0xfec00000
 #define IOAPIC_PINS         16 /* the first register of the redirection table */
 
@@ -135,13 +142,19 @@ make_page_tables:
     mov %rdi, %cr3
     ret
 
-/* Every exception ends the guest, and there is one interrupt; one in ring 3 comes to ring 0's stack. */
+/* Every exception ends the guest. An interrupt of ring 3 comes to ring 0's stack. */
 fill_idt:
     mov $fault, %rax
     mov $idt, %rdi
     mov $INTERRUPT, %rcx
     call fill_gates
     mov $interrupt, %rax
+    mov $1, %rcx
+    call fill_gates
+    mov $ipi, %rax
+    mov $1, %rcx
+    call fill_gates
+    mov $reply, %rax
     mov $1, %rcx
 fill_gates:
 1:  mov %ax, (%rdi)
@@ -381,6 +394,60 @@ hlt_irqfd:
     cli
     AGAIN
 
+.macro SEND_IPI vector, cpu
+    mov $X2APIC_ICR, %ecx
+    mov $\vector, %eax
+    mov $\cpu, %edx
+    wrmsr
+.endm
+ipi_to_second:
+    mov ap_count, %rbx
+    SEND_IPI IPI, 1
+1:  pause
+    cmp %rbx, ap_count
+    je 1b
+    AGAIN
+ipi_back:
+    mov reply_count, %rbx
+    SEND_IPI IPI, 1
+    sti
+1:  pause
+    cmp %rbx, reply_count
+    je 1b
+    cli
+    AGAIN
+
+/* Starts the second CPU, at the first of these operations, and has it wait as the operation wants it: %rax. */
+prepare_ipi:
+    push %rax
+    call prepare_apic
+    cmpq $0, ap_count
+    jne 1f
+    mov $ap_start, %rsi
+    mov $AP_START, %rdi
+    mov $(ap_start64 - ap_start), %ecx
+    rep movsb
+    SEND_IPI ICR_INIT, 1
+    SEND_IPI (ICR_START + AP_START / 4096), 1
+2:  pause
+    cmpq $0, ap_count
+    je 2b
+1:  pop %rax
+    xor %edx, %edx
+    cmp $MMIO_OP_IPI_BACK, %rax
+    sete %dl
+    mov %rdx, ap_replies
+    xor %edx, %edx
+    cmp $MMIO_OP_IPI_HLT, %rax
+    setne %dl
+    mov %rdx, ap_spins
+    mov ap_count, %rbx /* it looks at that when an IPI has come */
+    SEND_IPI IPI, 1
+2:  pause
+    cmp %rbx, ap_count
+    je 2b
+    ret
+
 /* As prepare_apic, and the pin of the IOAPIC: edge, to this CPU. */
 prepare_irqfd:
     call prepare_apic
@@ -418,6 +485,37 @@ interrupt:
     wrmsr
     iretq
 
+/* On the second CPU. */
+ipi:
+    push %rax
+    push %rcx
+    push %rdx
+    incq ap_count
+    mov $X2APIC_EOI, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    cmpq $0, ap_replies
+    je 1f
+    SEND_IPI REPLY, 0
+1:  pop %rdx
+    pop %rcx
+    pop %rax
+    iretq
+reply:
+    push %rax
+    push %rcx
+    push %rdx
+    incq reply_count
+    mov $X2APIC_EOI, %ecx
+    xor %eax, %eax
+    xor %edx, %edx
+    wrmsr
+    pop %rdx
+    pop %rcx
+    pop %rax
+    iretq
+
 prepare_nothing:
     ret
 prepare16:
@@ -440,6 +538,7 @@ done:
     shl $32, %rdx
     or %rdx, %rax
     mov %rax, MAILBOX(MMIO_END)
+    movq $0, ap_spins /* it takes no time from what is measured elsewhere */
     out %al, $MMIO_NEXT_PORT
     mov MAILBOX(MMIO_MORE), %rax
     test %rax, %rax
@@ -465,6 +564,7 @@ operations:
     .quad loop_of_stores, burst, crossing, movsb_back, masked, cmpxchg16b, x87
     .quad cpuid, out8, out16, out32, in8, in16, in32, rep_outsb, read_msr, write_msr, vmcall, vmmcall, touch
     .quad eoi, self_ipi, hlt_timer, out8_burst, read_user_msr, write_user_msr, hlt_irqfd
+    .quad ipi_to_second, ipi_back, ipi_to_second
 preparations:
     .quad 0, 0, 0, 0, 0, prepare16, prepare32, prepare64, prepare_nothing, prepare_nothing, prepare_nothing
     .quad prepare_nothing, prepare_nothing, prepare_nothing, prepare_nothing, prepare_masked, prepare_nothing
@@ -473,7 +573,15 @@ preparations:
     .quad prepare_nothing
     .endr
     .quad prepare_apic, prepare_apic, prepare_apic, prepare_nothing, prepare_nothing, prepare_nothing
-    .quad prepare_irqfd
+    .quad prepare_irqfd, prepare_ipi, prepare_ipi, prepare_ipi
+ap_count:
+    .quad 0 /* IPIs that it has got, and one for its start */
+reply_count:
+    .quad 0
+ap_replies:
+    .quad 0
+ap_spins:
+    .quad 0
 gdt:
     .quad 0, 0x00af9b000000ffff, 0x00cf93000000ffff, 0x00cffb000000ffff, 0x00cff3000000ffff, 0x00affb000000ffff
     .quad (TSS_BYTES - 1) + 0x0000890000000000, 0
@@ -481,7 +589,7 @@ gdt_pointer:
     .word TSS + 15
     .quad gdt
 idt_pointer:
-    .word 527
+    .word 559
     .quad idt
 /* Every port up to 0xcff is open to ring 3: some KVMs forget IOPL. */
 .balign 8
@@ -495,4 +603,49 @@ tss:
 .set TSS_BYTES, . - tss
 .balign 16
 idt:
-    .skip 528
+    .skip 560
+
+/* The second CPU, from real mode to long mode with the first one's tables, and its wait for IPIs. */
+.code16
+ap_start:
+    cli
+    mov %cs, %ax
+    mov %ax, %ds
+    lgdtl ap_gdt_pointer - ap_start
+    mov $CR4_PAE, %eax
+    mov %eax, %cr4
+    mov $PAGE_TABLES, %eax
+    mov %eax, %cr3
+    mov $EFER, %ecx
+    rdmsr
+    or $EFER_LME, %eax
+    wrmsr
+    mov $CR0_BITS, %eax
+    mov %eax, %cr0
+    ljmpl $CODE64, $ap_start64
+ap_gdt_pointer:
+    .word TSS + 15
+    .long gdt
+.code64
+ap_start64:
+    mov $DATA, %eax
+    mov %eax, %ds
+    mov %eax, %es
+    mov %eax, %ss
+    mov $AP_STACK, %rsp
+    lidt idt_pointer
+    mov $APIC_BASE, %ecx
+    rdmsr
+    or $0xc00, %eax
+    wrmsr
+    APIC_WRITE X2APIC_SPURIOUS, 0x1ff
+    incq ap_count
+1:  cli
+    cmpq $0, ap_spins
+    je 2f
+    sti
+    pause
+    jmp 1b
+2:  sti
+    hlt
+    jmp 1b

@@ -72,7 +72,10 @@
 #define MMIO_OP_WRMSR_USER 36
 #define MMIO_OP_HLT_IRQFD \
     37 /* a byte to the port, whose listener raises IOAPIC pin MMIO_IRQFD_PIN; HLT until then */
-#define MMIO_OP_LIMIT 38
+#define MMIO_OP_IPI      38 /* to the second CPU, which spins, until its handler has said so in memory */
+#define MMIO_OP_IPI_BACK 39 /* the same, answered by an IPI, until our handler has run */
+#define MMIO_OP_IPI_HLT  40 /* as MMIO_OP_IPI, with the second CPU in HLT */
+#define MMIO_OP_LIMIT    41
 
 #define MMIO_USER_MSR  0x1a0 /* IA32_MISC_ENABLE: every KVM knows it, unless it is filtered */
 #define MMIO_IRQFD_PIN 5
