@@ -16,13 +16,13 @@
 #include "mmio/tlb.h"
 
 #define DECODED_ENTRIES 128u         /* a power of two */
-#define NO_PAGE         (1ull << 63) /* not a canonical address */
+#define NO_ADDRESS      (1ull << 63) /* not canonical: no code is there */
 #define COMPARED_BYTES  16u          /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
 struct decoded {
     uint64_t rip;
-    uint64_t quick_rip; /* the same of a quick one in 64-bit code, else never the one that is looked for */
+    uint64_t quick_rip; /* the same of a quick one in 64-bit code, else NO_ADDRESS */
     uint64_t bytes[2], mask[2];
     uint8_t bits, real; /* of the mode; bits 0: an empty entry */
     bool is_plain;      /* of vector instructions: not without more ado */
@@ -37,7 +37,7 @@ struct step_run {
     struct tlb tlb;
     struct insn_mode mode;
     /* For step_run_quick: the page of code that is executed, as long as its translation holds. */
-    gva_t code_page; /* its address, or NO_PAGE */
+    gva_t code_page; /* its address, or NO_ADDRESS */
     const uint8_t *code;
     bool is_quick; /* nothing that quick_fn leaves out is switched on */
     struct decoded decoded[DECODED_ENTRIES];
@@ -49,6 +49,8 @@ int step_run_create(struct step_run **out, struct vmm_error *error)
     if (!run)
         return error_set(error, -ENOMEM, "emulator: out of memory");
     run->tlb.session = run->tlb.generation = 1;
+    for (unsigned i = 0; i < DECODED_ENTRIES; i++)
+        run->decoded[i].quick_rip = NO_ADDRESS; /* a guest's code may well be at 0 */
     *out = run;
     return 0;
 }
@@ -119,7 +121,7 @@ static void remember(struct decoded *decoded, const struct step_env *env, const 
     decoded->quick.execute = NULL;
     if (decoded->is_quick)
         quick_prepare(&decoded->quick, &env->insn, env->next_rip);
-    decoded->quick_rip = decoded->quick.execute ? decoded->rip : ~decoded->rip;
+    decoded->quick_rip = decoded->quick.execute ? decoded->rip : NO_ADDRESS;
 }
 
 /* The instruction at rip into env: decoded before, or now. */
@@ -164,7 +166,7 @@ void step_run_forget(struct step_run *run)
 static void allow_quick(struct step_run *run)
 {
     const struct step_env *env = &run->env;
-    run->code_page = NO_PAGE;
+    run->code_page = NO_ADDRESS;
     run->is_quick = env->is_64bit && !access_checks_alignment(env) && !(env->cpu->dr7 & DR7_ACTIVE);
 }
 

@@ -721,6 +721,22 @@ START_TEST(the_short_way_keeps_to_its_budget)
 }
 END_TEST
 
+/* An empty place of what is remembered is not the instruction at 0. */
+START_TEST(the_short_way_finds_code_at_address_0)
+{
+    struct step_run *run;
+    test_set_up(TEST_64);
+    store_le64((uint8_t *)test_ram(0x4000), 0x10003);
+    test_cpu.rip = 0;
+    memcpy(test_ram(CODE & ~0xfffull), "\xff\xc0\xfa", 3); /* inc eax; cli */
+    ck_assert_int_eq(step_run_create(&run, NULL), 0);
+    step_run_begin(run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(run_quick(run, 2, &never), 1);
+    ck_assert_uint_eq(test_cpu.rip, 2);
+    step_run_destroy(run);
+}
+END_TEST
+
 /* Alignment checks and breakpoints are none of its business. */
 START_TEST(the_short_way_is_for_ordinary_cpus)
 {
@@ -752,6 +768,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_rep_into_a_device_is_one_step);
     test_add(suite, a_run_goes_on_until_it_must_not);
     test_add(suite, the_short_way_keeps_to_its_budget);
+    test_add(suite, the_short_way_finds_code_at_address_0);
     test_add(suite, the_short_way_is_for_ordinary_cpus);
     test_add(suite, single_stepping_and_breakpoints);
     test_add(suite, the_fetch_crosses_pages_and_faults);
