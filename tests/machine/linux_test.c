@@ -500,8 +500,9 @@ END_TEST
 static const char button_script[] =
     "for module in /modules/*; do insmod $module; done\n"
     "event=$(grep -l 'Power Button' /sys/class/input/event*/device/name | cut -d/ -f5)\n"
+    "exec 3</dev/input/$event\n" /* what comes before is lost */
     "echo \"BUTTON? $event\"\n"
-    "dd if=/dev/input/$event bs=24 count=1 2>/dev/null | hexdump -v -e '1/2 \"%u \"'\n"
+    "dd bs=24 count=1 <&3 2>/dev/null | hexdump -v -e '1/2 \"%u \"'\n"
     "grep -w acpi /proc/interrupts\n";
 
 static void check_button(enum vmm_irqchip irqchip)
