@@ -302,7 +302,8 @@ unsigned step_run_quick(struct step_run *run, struct step_budget *budget)
     struct cpu_state *cpu = run->env.cpu;
     env_again(&run->env);
     check_ac(run);
-    unsigned count = run->is_quick ? execute_all(run, budget) : 0;
+    bool may_begin = run->is_quick && cpu->rip != NO_ADDRESS;
+    unsigned count = may_begin ? execute_all(run, budget) : 0;
     if (count) {
         cpu->rflags &= ~(uint64_t)FLAG_RF;
         cpu->interrupt_shadow = 0;
