@@ -737,6 +737,20 @@ START_TEST(the_short_way_finds_code_at_address_0)
 }
 END_TEST
 
+/* Nor is the mark of an empty place an instruction's address. */
+START_TEST(the_short_way_begins_nowhere_without_an_address)
+{
+    struct step_run *run;
+    test_set_up(TEST_64);
+    test_cpu.rip = 1ull << 63;
+    ck_assert_int_eq(step_run_create(&run, NULL), 0);
+    step_run_begin(run, &test_machine, &test_cpu, &test_outcome);
+    ck_assert_uint_eq(run_quick(run, 2, &never), 0);
+    ck_assert_uint_eq(test_cpu.rip, 1ull << 63);
+    step_run_destroy(run);
+}
+END_TEST
+
 /* Alignment checks and breakpoints are none of its business. */
 START_TEST(the_short_way_is_for_ordinary_cpus)
 {
@@ -769,6 +783,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_run_goes_on_until_it_must_not);
     test_add(suite, the_short_way_keeps_to_its_budget);
     test_add(suite, the_short_way_finds_code_at_address_0);
+    test_add(suite, the_short_way_begins_nowhere_without_an_address);
     test_add(suite, the_short_way_is_for_ordinary_cpus);
     test_add(suite, single_stepping_and_breakpoints);
     test_add(suite, the_fetch_crosses_pages_and_faults);
