@@ -185,6 +185,7 @@ enum request_next request_read(struct request *request)
     unsigned out_count = chain->out_count, in_count = chain->in_count;
     request->block = (struct block_request){0};
     request->range_count = request->next_range = 0;
+    request->written = 0;
     if (!take_status(request) || !take_front(&out, &out_count, header, sizeof(header)))
         return REQUEST_BROKEN;
     if (!in[in_count - 1].iov_len)
