@@ -41,6 +41,9 @@ struct blk_way {
 /* Begins a batch: the load, of which `way` has the position. */
 const struct blk_load *blk_way_begin(struct blk_way *way, unsigned operation);
 
+/* Processor time of this process, all of its threads. */
+double blk_cpu_ns(void);
+
 /* For a guest: its orders, and what came of them. False, with a reason, where the guest has given up. */
 void blk_mailbox_put(struct blk_way *way, struct bench_blk_mailbox *box, unsigned operation, unsigned count);
 bool blk_mailbox_take(struct blk_way *way, struct bench_blk_mailbox *box, struct batch *batch,

@@ -12,7 +12,6 @@
 #include <liburing.h>
 #include <stdio.h>
 #include <string.h>
-#include <time.h>
 #include <unistd.h>
 
 #include "base/types.h"
@@ -110,13 +109,6 @@ static int run(struct blk_floor *floor, const struct blk_load *load, unsigned co
     return 0;
 }
 
-static double cpu_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 bool blk_floor_batch(void *context, unsigned operation, unsigned count, struct batch *batch,
                      const char **reason)
 {
@@ -125,7 +117,7 @@ bool blk_floor_batch(void *context, unsigned operation, unsigned count, struct b
     if (floor->has_failed || (!floor->is_ready && !set_up(floor, reason)))
         return false;
     const struct blk_load *load = blk_way_begin(&floor->way, operation);
-    double start_cpu_ns = cpu_ns();
+    double start_cpu_ns = blk_cpu_ns();
     uint64_t start_ticks = __builtin_ia32_rdtsc();
     int result = run(floor, load, count);
     batch->ns = (double)(__builtin_ia32_rdtsc() - start_ticks) / bench_tsc_per_ns();
@@ -133,7 +125,7 @@ bool blk_floor_batch(void *context, unsigned operation, unsigned count, struct b
         floor->has_failed = true;
         return fail(floor, reason, load->name, -result);
     }
-    floor->way.io.cpu_ns = cpu_ns() - start_cpu_ns;
+    floor->way.io.cpu_ns = blk_cpu_ns() - start_cpu_ns;
     floor->way.io.bytes = (double)count * load->block_bytes;
     batch->io = &floor->way.io;
     return true;

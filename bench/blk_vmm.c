@@ -158,13 +158,6 @@ static bool start(struct blk_vmm *guest, const char **reason)
     return true;
 }
 
-static double cpu_ns(void)
-{
-    struct timespec time;
-    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
-    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
-}
-
 bool blk_vmm_batch(void *context, unsigned operation, unsigned count, struct batch *batch,
                    const char **reason)
 {
@@ -173,13 +166,13 @@ bool blk_vmm_batch(void *context, unsigned operation, unsigned count, struct bat
     if (guest->has_failed || (!guest->machine && !start(guest, reason)))
         return false;
     blk_mailbox_put(&guest->way, guest->box, operation, count);
-    double start_cpu_ns = cpu_ns(), start_exits = kvm_stat_read(&guest->kernel_exits);
+    double start_cpu_ns = blk_cpu_ns(), start_exits = kvm_stat_read(&guest->kernel_exits);
     sem_post(&guest->may_go);
     if (!wait_for_guest(guest, reason))
         return false;
     if (!blk_mailbox_take(&guest->way, guest->box, batch, reason))
         return give_up(guest, *reason, reason);
-    guest->way.io.cpu_ns = cpu_ns() - start_cpu_ns;
+    guest->way.io.cpu_ns = blk_cpu_ns() - start_cpu_ns;
     if (start_exits >= 0)
         guest->way.io.kernel_exits = kvm_stat_read(&guest->kernel_exits) - start_exits;
     batch->exits = (double)guest->exits;

@@ -3,6 +3,7 @@
  * The loads, and the talk with a guest by its mailbox. See blk.h.
  */
 #include <string.h>
+#include <time.h>
 
 #include "bench/blk.h"
 #include "bench/guest.h"
@@ -17,6 +18,13 @@ const struct blk_load blk_loads[BLK_LOAD_COUNT] = {
     {"128 KiB sequential write, depth 1", true, true, 131072, 1},
     {"128 KiB sequential write, depth 32", true, true, 131072, 32},
 };
+
+double blk_cpu_ns(void)
+{
+    struct timespec time;
+    clock_gettime(CLOCK_PROCESS_CPUTIME_ID, &time);
+    return (double)time.tv_sec * 1e9 + (double)time.tv_nsec;
+}
 
 const struct blk_load *blk_way_begin(struct blk_way *way, unsigned operation)
 {
