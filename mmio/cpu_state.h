@@ -127,6 +127,8 @@ struct cpu_table {
 #define DR6_BS     0x4000u     /* single step */
 #define DR6_FIXED  0xffff0ff0u /* reads as 1 */
 #define DR6_BD     0x2000u
+#define DR6_BT     0x8000u /* the T bit of a TSS */
+#define DR7_LOCAL  0x0155u /* L0 to L3, LE */
 #define DR7_GD     0x2000u
 #define DR7_ACTIVE 0x00ffu /* L0, G0 ... L3, G3 */
 

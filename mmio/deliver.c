@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * Events through the interrupt vector table of real mode and the IDT of the others (SDM 3A 6.10 to 6.15, APM
- * 2 chapter 8). Task gates are not in the repertoire.
+ * 2 chapter 8). What a task gate does is task.c's.
  */
 #include "mmio/deliver.h"
 
@@ -9,6 +9,7 @@
 #include "mmio/branch.h"
 #include "mmio/far.h"
 #include "mmio/stack.h"
+#include "mmio/task.h"
 
 #define ERROR_EXT 1u
 #define ERROR_IDT 2u
@@ -63,8 +64,6 @@ static enum step_result gate_check(struct step_env *env, const struct step_event
         return gate_fault(env, VECTOR_GP, event);
     if (!gate->is_present)
         return gate_fault(env, VECTOR_NP, event);
-    if (gate->type == SYSTEM_TASK_GATE)
-        return env_unsupported(env, "a task gate");
     if (is_16bit)
         gate->rip &= 0xffff;
     return STEP_DONE;
@@ -172,6 +171,8 @@ static enum step_result deliver_protected(struct step_env *env, const struct ste
     }
     TRY(gate_read(env, event, &gate));
     TRY(gate_check(env, event, &gate));
+    if (gate.type == SYSTEM_TASK_GATE)
+        return task_event(env, gate.selector, event, pushed_flags(cpu, event), return_rip);
     TRY(handler_check(env, &gate, &handler));
     unsigned cpl = far_is_conforming(&handler) ? cpu->cpl : descriptor_dpl(&handler);
     bool is_long = cpu_is_long(cpu), changes = cpl != cpu->cpl;
@@ -272,9 +273,9 @@ static enum step_result deliver_or_undo(const struct step_machine *machine, stru
     env_end(&env);
     if (result == STEP_DONE)
         cpu->rip = env.next_rip;
-    else
+    else if (result != STEP_EXCEPTION || !outcome->task_switched)
         env_undo(cpu, &before);
-    return result;
+    return result == STEP_DONE && env.dr6 ? env_raise_trap(&env, env.dr6) : result;
 }
 
 enum step_result deliver_event(const struct step_machine *machine, struct cpu_state *cpu,
@@ -290,6 +291,10 @@ enum step_result deliver_event(const struct step_machine *machine, struct cpu_st
         if (is_page_fault(&second))
             cpu->cr2 = second.cr2; /* also where it ends as #DF */
         bool was_double = present.kind == EVENT_EXCEPTION && present.vector == VECTOR_DF;
+        if (second.is_trap) { /* the handler is a task that is debugged */
+            present = second;
+            continue;
+        }
         if (was_double || makes_double_fault(&present, &second)) {
             second = (struct step_event){.kind = EVENT_EXCEPTION, .vector = VECTOR_DF, .has_error = true};
             outcome->event = second;

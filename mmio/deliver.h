@@ -12,8 +12,8 @@
 
 /* Delivers the event through the guest's IDT in software: pushes the frame, switches stacks, loads CS and
  * rip. An exception during the delivery is promoted as the processor does (SDM 3A, table 6-5). STEP_DONE; or
- * STEP_EXCEPTION for a triple fault (event is then #DF: the machine resets); or STEP_UNSUPPORTED (task
- * gates). */
+ * STEP_EXCEPTION for a triple fault (event is then #DF: the machine resets); or STEP_UNSUPPORTED (a
+ * device inside the kernel is on the way). */
 enum step_result deliver_event(const struct step_machine *machine, struct cpu_state *cpu,
                                const struct step_event *event, struct step_outcome *outcome);
 

@@ -1,7 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Far JMP, CALL and RET, IRET, and the INT family (SDM 2A, APM 3). Task switches, and call gates that change
- * the stack, are not in the repertoire.
+ * Far JMP, CALL and RET, IRET, and the INT family (SDM 2A, APM 3).
  */
 #include <string.h>
 
@@ -11,6 +10,7 @@
 #include "mmio/emulate.h"
 #include "mmio/far.h"
 #include "mmio/stack.h"
+#include "mmio/task.h"
 
 /* Where a far transfer goes. */
 struct target {
@@ -52,9 +52,6 @@ static enum step_result follow_gate(struct step_env *env, struct target *target)
     struct descriptor *gate = &target->descriptor;
     unsigned type = descriptor_type(gate), dpl = descriptor_dpl(gate);
     bool is_long = cpu_is_long(env->cpu);
-    if (!is_long &&
-        (type == SYSTEM_TASK_GATE || type == SYSTEM_TSS_AVAILABLE || type == SYSTEM_TSS16_AVAILABLE))
-        return env_unsupported(env, "a task switch");
     if ((type != SYSTEM_CALL_GATE && (is_long || type != SYSTEM_CALL_GATE16)) || dpl < env->cpu->cpl ||
         dpl < (target->selector & SELECTOR_RPL))
         return selector_fault(env, VECTOR_GP, target->selector);
@@ -93,13 +90,18 @@ static bool direct_allows(const struct step_env *env, const struct target *targe
     return dpl == cpl && (target->selector & SELECTOR_RPL) <= cpl;
 }
 
-/* JMP and CALL: the target's code segment, checked. */
+/* JMP and CALL: what the selector names. */
+static enum step_result read_target(struct step_env *env, struct target *target)
+{
+    if (!(target->selector & ~SELECTOR_RPL))
+        return env_gp(env);
+    return descriptor_read(env, target->selector, 8, VECTOR_GP, &target->descriptor);
+}
+
+/* The target's code segment, checked. */
 static enum step_result check_target(struct step_env *env, struct target *target)
 {
     struct descriptor *descriptor = &target->descriptor;
-    if (!(target->selector & ~SELECTOR_RPL))
-        return env_gp(env);
-    TRY(descriptor_read(env, target->selector, 8, VECTOR_GP, descriptor));
     if (descriptor_is_system(descriptor))
         TRY(follow_gate(env, target));
     if (!far_is_code(env, descriptor) ||
@@ -124,6 +126,9 @@ enum step_result emulate_jmp_far(struct step_env *env)
     read_pointer(env, &target);
     if (!is_protected(env))
         return enter_real(env, target.selector, target.rip);
+    TRY(read_target(env, &target));
+    if (task_is_entry(env, &target.descriptor))
+        return task_enter(env, &target.descriptor, false);
     TRY(check_target(env, &target));
     return far_enter(env, &target.descriptor, env->cpu->cpl, target.rip);
 }
@@ -181,6 +186,9 @@ enum step_result emulate_call_far(struct step_env *env)
         stack_pointer_set(env, pointer);
         return STEP_DONE;
     }
+    TRY(read_target(env, &target));
+    if (task_is_entry(env, &target.descriptor))
+        return task_enter(env, &target.descriptor, true);
     TRY(check_target(env, &target));
     const struct descriptor *code = &target.descriptor;
     if (target.gate_size && !far_is_conforming(code) && descriptor_dpl(code) < env->cpu->cpl)
@@ -341,7 +349,7 @@ enum step_result emulate_iret(struct step_env *env)
     if (!is_protected(env)) {
         TRY(iret_real(env));
     } else if (env->cpu->rflags & FLAG_NT) {
-        return cpu_is_long(env->cpu) ? env_gp(env) : env_unsupported(env, "a task switch");
+        return cpu_is_long(env->cpu) ? env_gp(env) : task_return(env);
     } else {
         TRY(iret_protected(env));
     }

@@ -49,7 +49,7 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
     env->operand.piece_count = 0;
     outcome->event = (struct step_event){.kind = EVENT_EXCEPTION};
     outcome->byte_count = 0;
-    outcome->kernel_device = outcome->changed_system = false;
+    outcome->kernel_device = outcome->changed_system = outcome->task_switched = false;
     outcome->reason = NULL;
     outcome->device_reads = outcome->device_writes = outcome->elements = 0;
     outcome->device_gpa = 0;
@@ -87,6 +87,14 @@ enum step_result env_raise_error(struct step_env *env, enum exception_vector vec
     env_raise(env, vector);
     env->outcome->event.has_error = true;
     env->outcome->event.error_code = error_code;
+    return STEP_EXCEPTION;
+}
+
+enum step_result env_raise_trap(struct step_env *env, uint64_t dr6)
+{
+    env_raise(env, VECTOR_DB);
+    env->outcome->event.dr6 = dr6;
+    env->outcome->event.is_trap = true;
     return STEP_EXCEPTION;
 }
 

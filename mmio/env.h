@@ -70,6 +70,9 @@ void env_undo(struct cpu_state *cpu, const struct cpu_state *before);
 enum step_result env_raise(struct step_env *env, enum exception_vector vector);
 enum step_result env_raise_error(struct step_env *env, enum exception_vector vector, uint32_t error_code);
 
+/* #DB behind the instruction, with bits for DR6. */
+enum step_result env_raise_trap(struct step_env *env, uint64_t dr6);
+
 /* `reason` is a phrase that lives forever. */
 enum step_result env_unsupported(struct step_env *env, const char *reason);
 

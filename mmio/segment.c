@@ -71,7 +71,7 @@ void segment_load_real(struct cpu_segment *segment, uint16_t selector)
     segment->base = (uint64_t)selector << 4;
 }
 
-static void load_v86(struct cpu_segment *segment, uint16_t selector)
+void segment_load_v86(struct cpu_segment *segment, uint16_t selector)
 {
     segment_load_real(segment, selector);
     segment->limit = 0xffff;
@@ -92,7 +92,7 @@ static enum step_result load_null(struct step_env *env, unsigned segment, uint16
     return STEP_DONE;
 }
 
-static bool is_writable_data(const struct descriptor *descriptor)
+bool descriptor_is_writable_data(const struct descriptor *descriptor)
 {
     unsigned type = descriptor_type(descriptor);
     return !descriptor_is_system(descriptor) && !(type & SEGMENT_CODE) && (type & SEGMENT_WRITABLE);
@@ -107,7 +107,7 @@ enum step_result segment_load_stack(struct step_env *env, uint16_t selector, uns
         return env_raise_error(env, vector, error_code);
     TRY(descriptor_read(env, selector, 8, vector, &descriptor));
     if ((selector & SELECTOR_RPL) != cpl || descriptor_dpl(&descriptor) != cpl ||
-        !is_writable_data(&descriptor))
+        !descriptor_is_writable_data(&descriptor))
         return env_raise_error(env, vector, error_code);
     if (!descriptor_is_present(&descriptor))
         return env_raise_error(env, VECTOR_SS, error_code);
@@ -116,7 +116,7 @@ enum step_result segment_load_stack(struct step_env *env, uint16_t selector, uns
     return STEP_DONE;
 }
 
-static bool may_load_data(const struct step_env *env, const struct descriptor *descriptor)
+bool descriptor_may_load_data(const struct step_env *env, const struct descriptor *descriptor)
 {
     unsigned type = descriptor_type(descriptor), dpl = descriptor_dpl(descriptor);
     bool is_code = type & SEGMENT_CODE;
@@ -130,7 +130,7 @@ enum step_result segment_load(struct step_env *env, unsigned segment, uint16_t s
 {
     env->outcome->changed_system = true;
     if (env->cpu->rflags & FLAG_VM) {
-        load_v86(&env->cpu->segments[segment], selector);
+        segment_load_v86(&env->cpu->segments[segment], selector);
         return STEP_DONE;
     }
     if (!(env->cpu->cr0 & CR0_PE)) {
@@ -143,7 +143,7 @@ enum step_result segment_load(struct step_env *env, unsigned segment, uint16_t s
         return segment_load_stack(env, selector, env->cpu->cpl, VECTOR_GP, &env->cpu->segments[CPU_SS]);
     struct descriptor descriptor;
     TRY(descriptor_read(env, selector, 8, VECTOR_GP, &descriptor));
-    if (!may_load_data(env, &descriptor))
+    if (!descriptor_may_load_data(env, &descriptor))
         return env_raise_error(env, VECTOR_GP, SELECTOR_INDEX(selector));
     if (!descriptor_is_present(&descriptor))
         return env_raise_error(env, VECTOR_NP, SELECTOR_INDEX(selector));

@@ -59,16 +59,22 @@ static inline bool descriptor_is_present(const struct descriptor *descriptor)
     return descriptor->low >> 47 & 1;
 }
 
+bool descriptor_is_writable_data(const struct descriptor *descriptor);
+
+/* Type and privilege for DS, ES, FS and GS. */
+bool descriptor_may_load_data(const struct step_env *env, const struct descriptor *descriptor);
+
 /* Sets bits of the type field in memory (accessed, busy) where they are not set, atomically. */
 enum step_result descriptor_mark(struct step_env *env, struct descriptor *descriptor, unsigned type_bits);
 
 /* MOV, POP, LDS and the like into a segment register other than CS, in every mode. */
 enum step_result segment_load(struct step_env *env, unsigned segment, uint16_t selector);
 
-/* What a real-mode or virtual-8086 load does. */
+/* What a load does in real mode, and in virtual-8086 mode. */
 void segment_load_real(struct cpu_segment *segment, uint16_t selector);
+void segment_load_v86(struct cpu_segment *segment, uint16_t selector);
 
-/* LLDT and LTR, and the selectors of a task. */
+/* LLDT and LTR. */
 enum step_result segment_load_ldt(struct step_env *env, uint16_t selector);
 enum step_result segment_load_tr(struct step_env *env, uint16_t selector);
 

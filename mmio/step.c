@@ -441,14 +441,6 @@ static enum step_result check_breakpoints(struct step_env *env)
     return env_raise(env, VECTOR_DB);
 }
 
-static enum step_result raise_trap(struct step_env *env, uint64_t dr6)
-{
-    env->outcome->event.dr6 = dr6;
-    env_raise(env, VECTOR_DB);
-    env->outcome->event.is_trap = true;
-    return STEP_EXCEPTION;
-}
-
 enum step_result execute_retire(struct step_env *env, enum step_result result, bool single_step)
 {
     struct cpu_state *cpu = env->cpu;
@@ -459,7 +451,7 @@ enum step_result execute_retire(struct step_env *env, enum step_result result, b
         cpu->interrupt_shadow = env->shadow;
     }
     uint64_t dr6 = env->dr6 | (single_step && !env->trap_lost ? DR6_BS : 0);
-    return dr6 && env->shadow != SHADOW_MOV_SS ? raise_trap(env, dr6) : result;
+    return dr6 && env->shadow != SHADOW_MOV_SS ? env_raise_trap(env, dr6) : result;
 }
 
 bool execute_is_plain(const struct step_env *env)
@@ -501,12 +493,13 @@ static enum step_result fetch(struct step_env *env, const uint8_t *hint, unsigne
     return run_fetch(run, env, is_plain);
 }
 
-/* Executes what was fetched; where that fails the registers are as before. */
+/* Executes what was fetched; where that fails the registers are as before, except in a new task. */
 static enum step_result execute_any(struct step_env *env)
 {
     struct cpu_state before = *env->cpu;
     enum step_result result = execute_insn(env);
-    if (result != STEP_DONE && result != STEP_AGAIN)
+    bool is_late = result == STEP_EXCEPTION && env->outcome->task_switched;
+    if (result != STEP_DONE && result != STEP_AGAIN && !is_late)
         env_undo(env->cpu, &before);
     return result;
 }

@@ -58,7 +58,8 @@ enum exception_vector {
 
 /* An exception or interrupt on its way into the guest. The CPU is already what the handler has to find
  * interrupted: a fault has left the registers as they were, a trap (#DB after a single step) has rip behind
- * the instruction. CR2 and DR6 are not in the CPU yet: the delivery writes them. */
+ * the instruction, a fault in the state of a new task has come after the switch to it. CR2 and DR6 are not in
+ * the CPU yet: the delivery writes them. */
 struct step_event {
     enum event_kind kind;
     uint8_t vector;
@@ -132,6 +133,7 @@ struct step_outcome {
     uint8_t byte_count;
     bool kernel_device;  /* UNSUPPORTED because KVM has to do it */
     bool changed_system; /* segments, control registers or descriptor tables are not what they were */
+    bool task_switched;  /* the CPU is in another task; of EXCEPTION: one that its state has raised */
     const char *reason;  /* of UNSUPPORTED: a phrase, static */
     unsigned device_reads, device_writes; /* accesses that reached the bus, ports included */
     unsigned elements;                    /* of a REP instruction, done in this call */

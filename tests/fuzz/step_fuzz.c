@@ -229,6 +229,63 @@ static void sound_tables(struct cpu_state *cpu)
     cpu->cr4 &= ~(uint64_t)(CR4_LA57 | CR4_SMEP | CR4_SMAP | CR4_PKE);
 }
 
+#define TASKS_GDT 0x4000u
+#define TASKS_IDT 0x4800u
+#define TASKS_TSS 0x5000u /* two of them, 0x80 apart */
+
+/* A flat world with sound descriptors of every kind, but for one; what they name, and the selectors in the
+ * TSSs, is the input's. */
+static const uint64_t sound_gdt[] = {
+    0,
+    0x00cf9b000000ffff,
+    0x00cf93000000ffff,
+    0x00cffb000000ffff,
+    0x00cff3000000ffff,
+    0x0000890000000067 | (uint64_t)TASKS_TSS << 16,
+    0x00008b0000000067 | (uint64_t)(TASKS_TSS + 0x80) << 16,
+    0x000081000000002b | (uint64_t)TASKS_TSS << 16,
+    0x000083000000002b | (uint64_t)(TASKS_TSS + 0x80) << 16,
+    0x0000e50000280000, /* task gates */
+    0x0000850000380000,
+    0x0000820000000047 | (uint64_t)TASKS_GDT << 16, /* an LDT: the same table */
+    0x000013000000ffff,
+    0x0000e9000fff0067,
+};
+
+static void put_transfer(struct input *input, uint8_t *code)
+{
+    static const uint8_t opcodes[] = {0xea, 0x9a, 0xcf, 0xcd, 0xcc, 0xf1, 0x0f};
+    uint8_t opcode = opcodes[take(input, 1) % sizeof(opcodes)];
+    code[0] = opcode;
+    code[1] = (uint8_t)take(input, 1); /* the vector of INT, the address of the others, which is ignored */
+    store_le16(code + 5, (uint16_t)take(input, 1));
+}
+
+static void sound_tasks(struct input *input, struct cpu_state *cpu)
+{
+    /* the link, and segments in both formats */
+    static const uint8_t selectors[] = {0, 0x22, 0x24, 0x26, 0x28, 0x48, 0x4c, 0x50, 0x54, 0x60};
+    uint8_t *ram = guest_mem_ptr(memory, 0, RAM_BYTES);
+    memcpy(ram + TASKS_GDT, sound_gdt, sizeof(sound_gdt));
+    store_le64(ram + TASKS_GDT + 8 * (take(input, 1) % ARRAY_COUNT(sound_gdt)), take(input, 8));
+    for (unsigned i = 0; i < 32; i++)
+        store_le64(ram + TASKS_IDT + 8 * i,
+                   i % 2 ? 0x0000ee0000080000 : 0x0000e50000000000 | (uint64_t)(i % 4 ? 0x28 : 0x38) << 16);
+    for (unsigned i = 0; i < 2 * sizeof(selectors); i++)
+        store_le16(ram + TASKS_TSS + (i & 1) * 0x80 + selectors[i / 2], (uint16_t)take(input, 1));
+    for (unsigned i = 0; i < CPU_SEGMENT_COUNT; i++)
+        cpu->segments[i] = (struct cpu_segment){.limit = 0xffffffff,
+                                                .selector = i == CPU_CS ? 8 : 16,
+                                                .attributes = i == CPU_CS ? 0xc09b : 0xc093};
+    cpu->gdt = (struct cpu_table){.base = TASKS_GDT, .limit = sizeof(sound_gdt) - 1};
+    cpu->idt = (struct cpu_table){.base = TASKS_IDT, .limit = 0xff};
+    cpu->tr = (struct cpu_segment){
+        .base = TASKS_TSS + 0x80, .limit = 0x67, .selector = 0x30, .attributes = 0x8b};
+    cpu->rip = 0x8000 + take(input, 1);
+    cpu->dr7 = 0;
+    put_transfer(input, ram + cpu->rip);
+}
+
 static bool same_registers(const struct cpu_state *a, const struct cpu_state *b)
 {
     struct cpu_state copy = *a;
@@ -247,6 +304,10 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     take_cpu(&input, &cpu);
     fill_memory(&input);
     sound_tables(&cpu);
+    bool has_tasks = len > HEAD_BYTES && (data[0] & 0x80) && (cpu.cr0 & CR0_PE) && !(cpu.efer & EFER_LMA) &&
+                     !(cpu.cr0 & CR0_PG) && !(cpu.rflags & FLAG_VM);
+    if (has_tasks)
+        sound_tasks(&input, &cpu);
     memset(area, 0, 16384);
     store_le16(area, 0x37f);
     store_le32(area + 24, 0x1f80);
@@ -272,7 +333,8 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
             abort();
         enum step_result result = in_run ? step_run_insn(run) : step_insn(&machine, &cpu, NULL, 0, &outcome);
         bool is_trap = result == STEP_EXCEPTION && outcome.event.is_trap;
-        if ((result == STEP_EXCEPTION || result == STEP_UNSUPPORTED) && !is_trap &&
+        bool is_late = is_trap || (result == STEP_EXCEPTION && !in_run && outcome.task_switched);
+        if ((result == STEP_EXCEPTION || result == STEP_UNSUPPORTED) && !is_late &&
             !same_registers(&before, &cpu))
             abort();
         if (result == STEP_UNSUPPORTED && (!outcome.reason || outcome.device_writes))

@@ -256,9 +256,9 @@ static const char *const segment_names[] = {"es", "cs", "ss", "ds", "fs", "gs"};
 static const struct {
     const char *name;
     uint32_t bit;
-} flag_names[] = {{"CF", FLAG_CF}, {"PF", FLAG_PF}, {"AF", FLAG_AF}, {"ZF", FLAG_ZF}, {"SF", FLAG_SF},
-                  {"OF", FLAG_OF}, {"DF", FLAG_DF}, {"IF", FLAG_IF}, {"TF", FLAG_TF}, {"AC", FLAG_AC},
-                  {"NT", FLAG_NT}, {"RF", FLAG_RF}, {"VM", FLAG_VM}};
+} flag_names[] = {{"CF", FLAG_CF}, {"PF", FLAG_PF}, {"AF", FLAG_AF}, {"ZF", FLAG_ZF},   {"SF", FLAG_SF},
+                  {"OF", FLAG_OF}, {"DF", FLAG_DF}, {"IF", FLAG_IF}, {"TF", FLAG_TF},   {"AC", FLAG_AC},
+                  {"NT", FLAG_NT}, {"RF", FLAG_RF}, {"VM", FLAG_VM}, {"VIF", FLAG_VIF}, {"VIP", FLAG_VIP}};
 
 static uint64_t *control_place(const char *name)
 {
@@ -310,6 +310,19 @@ static bool word_access(const char *name, bool writes, uint64_t *value)
             *value = (test_cpu.rflags & flag_names[i].bit) != 0;
             return true;
         }
+    if (!strcmp(name, "tr") || !strcmp(name, "ldt")) {
+        struct cpu_segment *segment = name[0] == 't' ? &test_cpu.tr : &test_cpu.ldt;
+        if (writes)
+            segment->selector = (uint16_t)*value;
+        *value = segment->selector;
+        return true;
+    }
+    if (!strcmp(name, "tr.limit")) {
+        if (writes)
+            test_cpu.tr.limit = (uint32_t)*value;
+        *value = test_cpu.tr.limit;
+        return true;
+    }
     if (!strcmp(name, "cpl")) {
         if (writes)
             test_cpu.cpl = (uint8_t)*value;
