@@ -10,6 +10,7 @@
 #include "mmio/far.h"
 #include "mmio/stack.h"
 #include "mmio/task.h"
+#include "mmio/v86.h"
 
 #define ERROR_EXT 1u
 #define ERROR_IDT 2u
@@ -164,10 +165,10 @@ static enum step_result deliver_protected(struct step_env *env, const struct ste
     struct descriptor handler;
     struct cpu_segment ss;
     if ((cpu->rflags & FLAG_VM) && event->kind == EVENT_SOFTWARE_INTERRUPT) {
-        if (cpu->cr4 & CR4_VME)
-            return env_unsupported(env, "INT n with VME");
-        if ((cpu->rflags & FLAG_IOPL) != FLAG_IOPL)
-            return env_gp(env);
+        bool is_redirected;
+        TRY(v86_int(env, event->vector, return_rip, &is_redirected));
+        if (is_redirected)
+            return STEP_DONE;
     }
     TRY(gate_read(env, event, &gate));
     TRY(gate_check(env, event, &gate));

@@ -11,6 +11,7 @@
 #include "mmio/far.h"
 #include "mmio/stack.h"
 #include "mmio/task.h"
+#include "mmio/v86.h"
 
 /* Where a far transfer goes. */
 struct target {
@@ -283,8 +284,8 @@ static enum step_result iret_real(struct step_env *env)
     unsigned size = env->insn.operand_size;
     uint64_t frame[3], pointer = stack_pointer(env);
     bool is_v86 = env->cpu->rflags & FLAG_VM;
-    if (is_v86 && (env->cpu->rflags & FLAG_IOPL) != FLAG_IOPL)
-        return env->cpu->cr4 & CR4_VME ? env_unsupported(env, "IRET with VME") : env_gp(env);
+    if (v86_is_restricted(env))
+        return v86_iret(env);
     TRY(far_pop(env, pointer, size, 3, frame));
     TRY(enter_real(env, (uint16_t)frame[1], frame[0]));
     stack_pointer_set(env, pointer + 3 * size);

@@ -6,6 +6,7 @@
 #include "mmio/emulate.h"
 #include "mmio/segment.h"
 #include "mmio/stack.h"
+#include "mmio/v86.h"
 
 unsigned stack_pointer_size(const struct step_env *env)
 {
@@ -124,15 +125,10 @@ static unsigned iopl(const struct step_env *env)
     return env->cpu->rflags >> FLAG_IOPL_BIT & 3;
 }
 
-static bool is_v86_without_iopl(const struct step_env *env)
-{
-    return (env->cpu->rflags & FLAG_VM) && iopl(env) < 3;
-}
-
 enum step_result emulate_pushf(struct step_env *env)
 {
-    if (is_v86_without_iopl(env))
-        return env->cpu->cr4 & CR4_VME ? env_unsupported(env, "PUSHF with VME") : env_gp(env);
+    if (v86_is_restricted(env))
+        return v86_pushf(env);
     return stack_push(env, env->insn.operand_size, env->cpu->rflags & ~(uint64_t)(FLAG_RF | FLAG_VM));
 }
 
@@ -140,8 +136,8 @@ enum step_result emulate_popf(struct step_env *env)
 {
     unsigned size = env->insn.operand_size;
     uint64_t value;
-    if (is_v86_without_iopl(env))
-        return env->cpu->cr4 & CR4_VME ? env_unsupported(env, "POPF with VME") : env_gp(env);
+    if (v86_is_restricted(env))
+        return v86_popf(env);
     uint64_t mask = FLAGS_STATUS | FLAG_TF | FLAG_DF | FLAG_NT | FLAG_AC | FLAG_ID;
     if (env->cpu->cpl <= iopl(env))
         mask |= FLAG_IF;

@@ -12,6 +12,7 @@
 #include "mmio/execute.h"
 #include "mmio/run.h"
 #include "mmio/simd.h"
+#include "mmio/v86.h"
 
 /* A NOP as long as shadow stacks are off. */
 static enum step_result emulate_rdssp(struct step_env *env)
@@ -525,6 +526,8 @@ enum step_result step_insn(const struct step_machine *machine, struct cpu_state 
     bool is_plain = false, single_step = cpu->rflags & FLAG_TF;
     env_begin(&env, machine, cpu, outcome);
     enum step_result result = check_breakpoints(&env);
+    if (result == STEP_DONE && v86_is_pending(cpu))
+        result = env_gp(&env);
     if (result == STEP_DONE)
         result = fetch(&env, hint, hint_len, &is_plain);
     if (result == STEP_DONE)

@@ -37,7 +37,8 @@ bool run_ahead_begin(struct run_ahead *ahead, uint64_t rip, const uint8_t *stop)
  * an interrupt may be waiting. No plain instruction (mmio/run.h) changes that. */
 static inline bool run_ahead_may(const struct cpu_state *cpu)
 {
-    return !(cpu->rflags & FLAG_TF) && !(cpu->dr7 & DR7_ACTIVE) && !cpu->interrupt_shadow && !cpu->halted;
+    return !(cpu->rflags & (FLAG_TF | FLAG_VIP)) && !(cpu->dr7 & DR7_ACTIVE) && !cpu->interrupt_shadow &&
+           !cpu->halted;
 }
 
 /* Remembers whether it paid. */
