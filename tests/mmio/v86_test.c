@@ -74,7 +74,7 @@ static const struct row {
     {"int, VME, its own, off", "cd21", "cr4=1 rflags=20246", DONE, "rflags=20246 [2fefe]2=3046"},
     {"int, VME, the monitor's, IOPL 3", "cd21", "cr4=1 rflags=23202 [906c]1=2", DONE, "VM=0 rip=12340 cs=18"},
     {"int, VME, the monitor's", "cd21", "cr4=1 rflags=20202 [906c]1=2", VECTOR_GP, ""},
-    {"int, VME, no bitmap", "cd21", "cr4=1 rflags=23202 [9066]2=1f", VECTOR_GP, ""},
+    {"int, VME, no bitmap", "cd21", "cr4=1 rflags=23202 [9066]2=10", VECTOR_GP, ""},
     {"int, VME, beyond the TSS", "cd21", "cr4=1 rflags=23202 [9066]2=c0", VECTOR_GP, ""},
     {"int, VME, a short TSS", "cd21", "cr4=1 rflags=23202 tr.limit=66", VECTOR_GP, ""},
     {"int, VME, no stack", "cd21", "cr4=1 rflags=23202 rsp=1", VECTOR_SS, ""},
