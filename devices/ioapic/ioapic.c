@@ -52,6 +52,7 @@ struct ioapic {
     uint32_t id;     /* in its place in the register */
     uint32_t select; /* the register behind the window */
     uint32_t lines;  /* the pins that are up */
+    uint32_t routed; /* the pins whose routes have been told */
     uint64_t entries[IOAPIC_PIN_COUNT];
 };
 
@@ -117,6 +118,21 @@ void ioapic_end_of_interrupt(struct ioapic *ioapic, uint8_t vector)
     lock_release(&ioapic->lock);
 }
 
+/* A pin that is only masked keeps its route: its interrupt may be in service, as where a kernel masks it,
+ * ends it and has a thread handle it, and KVM would not report the end. */
+static void pin_update_route(struct ioapic *ioapic, unsigned pin, uint64_t before)
+{
+    uint64_t after = ioapic->entries[pin];
+    bool is_masked = after & ENTRY_MASKED;
+    bool moved = entry_address(before) != entry_address(after) || entry_data(before) != entry_data(after);
+    if (ioapic->routed >> pin & 1 ? !moved : is_masked)
+        return;
+    ioapic->routed = (ioapic->routed & ~(1u << pin)) | (uint32_t)!is_masked << pin;
+    if (ioapic->output.route_changed)
+        ioapic->output.route_changed(ioapic->output.owner, pin, entry_address(after), entry_data(after),
+                                     is_masked);
+}
+
 static void ioapic_write_entry(struct ioapic *ioapic, unsigned pin, unsigned shift, uint32_t value)
 {
     uint64_t before = ioapic->entries[pin];
@@ -126,11 +142,7 @@ static void ioapic_write_entry(struct ioapic *ioapic, unsigned pin, unsigned shi
     if (!(after & ENTRY_LEVEL))
         after &= ~ENTRY_REMOTE_IRR;
     ioapic->entries[pin] = after;
-    bool changed = entry_address(before) != entry_address(after) || entry_data(before) != entry_data(after) ||
-                   (before ^ after) & ENTRY_MASKED;
-    if (changed && ioapic->output.route_changed)
-        ioapic->output.route_changed(ioapic->output.owner, pin, entry_address(after), entry_data(after),
-                                     after & ENTRY_MASKED);
+    pin_update_route(ioapic, pin, before);
     pin_update_level(ioapic, pin);
 }
 

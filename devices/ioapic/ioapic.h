@@ -19,10 +19,11 @@
 struct ioapic_output {
     /* An interrupt: address and data as a PCI device would write them (SDM 3A 11.11). */
     void (*msi_send)(void *owner, uint64_t address, uint32_t data);
-    /* What pin `pin` would send from now on, for the EOI bitmap: KVM reports the end of an interrupt
+    /* What pin `pin` sends from now on, for the EOI bitmap: KVM reports the end of an interrupt
      * (KVM_EXIT_IOAPIC_EOI) only for level-triggered routes it knows. Called only when something changed; at
-     * first every pin is masked. NULL: nobody wants to know. */
-    void (*route_changed)(void *owner, unsigned pin, uint64_t address, uint32_t data, bool masked);
+     * first no pin has a route, and one that was changed while it is masked has none any more (`gone`). NULL:
+     * nobody wants to know. */
+    void (*route_changed)(void *owner, unsigned pin, uint64_t address, uint32_t data, bool gone);
     void *owner;
 };
 
