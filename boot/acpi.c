@@ -9,6 +9,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "boot/acpi_dsdt.h"
 #include "boot/aml.h"
 
 #define HEADER_BYTES 36
@@ -25,6 +26,7 @@
 #define BOOT_ARCH_NO_RTC     (1u << 5)
 #define FADT_WBINVD          (1u << 0)
 #define FADT_C1              (1u << 2)
+#define FADT_NO_POWER_BUTTON (1u << 4)
 #define FADT_NO_SLEEP_BUTTON (1u << 5)
 #define FADT_NO_RTC_WAKE     (1u << 6)
 #define FADT_TIMER_32        (1u << 8)
@@ -90,136 +92,10 @@ static uint32_t table_gpa(const struct acpi_table *table)
     return ACPI_GPA + table->offset;
 }
 
-static void put_serial(struct build *build, unsigned index)
-{
-    static const uint16_t ports[] = {0x3f8, 0x2f8, 0x3e8, 0x2e8};
-    static const uint8_t irqs[] = {4, 3, 4, 3};
-    char name[5];
-    snprintf(name, sizeof(name), "COM%u", (index & 3) + 1);
-    size_t device = aml_device_begin(&build->at, name);
-    aml_name_eisa(&build->at, "_HID", "PNP0501");
-    aml_name_number(&build->at, "_UID", index + 1);
-    struct aml_resources resources = aml_resources_begin(&build->at);
-    aml_ports(&build->at, ports[index & 3], 8);
-    aml_isa_irq(&build->at, irqs[index & 3]);
-    aml_resources_end(&build->at, resources);
-    aml_end(&build->at, device);
-}
-
-/* A device that has an identifier, some ports, and perhaps an interrupt (0 for none). */
-static void put_ports_device(struct build *build, const char *name, const char *eisa_id, uint16_t base,
-                             uint8_t count, unsigned irq)
-{
-    size_t device = aml_device_begin(&build->at, name);
-    aml_name_eisa(&build->at, "_HID", eisa_id);
-    struct aml_resources resources = aml_resources_begin(&build->at);
-    aml_ports(&build->at, base, count);
-    if (irq)
-        aml_isa_irq(&build->at, irq);
-    aml_resources_end(&build->at, resources);
-    aml_end(&build->at, device);
-}
-
-static void put_pvpanic(struct build *build)
-{
-    size_t device = aml_device_begin(&build->at, "PEVT");
-    aml_name_string(&build->at, "_HID", "QEMU0001");
-    aml_name_number(&build->at, "_STA", 0xf);
-    struct aml_resources resources = aml_resources_begin(&build->at);
-    aml_ports(&build->at, ACPI_PVPANIC_PORT, 1);
-    aml_resources_end(&build->at, resources);
-    aml_end(&build->at, device);
-}
-
-static void put_virtio_mmio(struct build *build, unsigned index)
-{
-    const struct acpi_virtio_mmio *virtio = &build->config->virtio_mmio[index];
-    char name[5];
-    snprintf(name, sizeof(name), "V%03X", index & 0xfff);
-    size_t device = aml_device_begin(&build->at, name);
-    aml_name_string(&build->at, "_HID", "LNRO0005");
-    aml_name_number(&build->at, "_UID", index);
-    struct aml_resources resources = aml_resources_begin(&build->at);
-    aml_memory(&build->at, virtio->base, virtio->len);
-    aml_gsi(&build->at, virtio->gsi);
-    aml_resources_end(&build->at, resources);
-    aml_end(&build->at, device);
-}
-
-/* Every pin of every slot by its GSI (ACPI 6.5 6.2.13). */
-static void put_routing(struct build *build)
-{
-    size_t routing = aml_package_begin(&build->at, "_PRT", 32 * 4);
-    for (unsigned i = 0; i < 32 * 4; i++) {
-        size_t entry = aml_package_begin(&build->at, NULL, 4);
-        aml_number(&build->at, (i / 4) << 16 | 0xffff); /* all functions of the slot */
-        aml_number(&build->at, i % 4);
-        aml_number(&build->at, 0); /* no link device: the next is a GSI */
-        aml_number(&build->at, build->config->pci->gsi(i / 4, i % 4));
-        aml_end(&build->at, entry);
-    }
-    aml_end(&build->at, routing);
-}
-
-/* The root, and the place of configuration space, which PCI Firmware 3.3 4.1.2 wants as a motherboard's. */
-static void put_pci(struct build *build)
-{
-    const struct acpi_pci *pci = build->config->pci;
-    size_t device = aml_device_begin(&build->at, "PCI0");
-    aml_name_eisa(&build->at, "_HID", "PNP0A08");
-    aml_name_eisa(&build->at, "_CID", "PNP0A03");
-    aml_name_number(&build->at, "_SEG", 0);
-    aml_name_number(&build->at, "_BBN", 0);
-    aml_name_number(&build->at, "_UID", 0);
-    struct aml_resources resources = aml_resources_begin(&build->at);
-    aml_bus_window(&build->at, 0, 0);
-    aml_ports(&build->at, 0xcf8, 8);
-    aml_memory_window(&build->at, pci->low_base, pci->low_len);
-    if (pci->high_len)
-        aml_memory_window64(&build->at, pci->high_base, pci->high_len);
-    aml_resources_end(&build->at, resources);
-    put_routing(build);
-    aml_end(&build->at, device);
-    device = aml_device_begin(&build->at, "ECAM");
-    aml_name_eisa(&build->at, "_HID", "PNP0C02");
-    aml_name_number(&build->at, "_UID", 1);
-    resources = aml_resources_begin(&build->at);
-    aml_memory(&build->at, pci->ecam_base, pci->ecam_len);
-    aml_resources_end(&build->at, resources);
-    aml_end(&build->at, device);
-}
-
-static void put_cpu(struct build *build, unsigned index)
-{
-    char name[5];
-    snprintf(name, sizeof(name), "C%03X", index & 0xfff);
-    size_t device = aml_device_begin(&build->at, name);
-    aml_name_string(&build->at, "_HID", "ACPI0007");
-    aml_name_number(&build->at, "_UID", index);
-    aml_end(&build->at, device);
-}
-
 static struct acpi_table *put_dsdt(struct build *build)
 {
-    static const uint8_t sleep_off[] = {ACPI_SLEEP_OFF, ACPI_SLEEP_OFF, 0, 0};
-    const struct acpi_config *config = build->config;
     struct acpi_table *table = described_begin(build, "DSDT", 2);
-    aml_name_package(&build->at, "_S5_", sleep_off, ARRAY_COUNT(sleep_off));
-    size_t scope = aml_scope_begin(&build->at, "\\_SB");
-    for (unsigned i = 0; i < config->cpu_count; i++)
-        put_cpu(build, i);
-    put_ports_device(build, "PMIO", "PNP0C02", ACPI_PM_PORT, ACPI_PM_PORTS, 0);
-    if (config->has_rtc)
-        put_ports_device(build, "RTC", "PNP0B00", 0x70, 2, 8);
-    for (unsigned i = 0; i < config->serial_count; i++)
-        put_serial(build, i);
-    if (config->has_pvpanic)
-        put_pvpanic(build);
-    for (unsigned i = 0; i < config->virtio_mmio_count; i++)
-        put_virtio_mmio(build, i);
-    if (config->pci)
-        put_pci(build);
-    aml_end(&build->at, scope);
+    acpi_put_devices(&build->at, build->config);
     described_end(build, table);
     return table;
 }
@@ -242,8 +118,8 @@ static void set_port(uint8_t *fadt, unsigned offset, uint64_t port, unsigned siz
     store_le64(fadt + offset + 4, port);
 }
 
-/* Offsets are those of ACPI 6.5 table 5.9; what is not set is 0: absent. The fixed power button is there (its
- * flag says that it is not). */
+/* Offsets are those of ACPI 6.5 table 5.9; what is not set is 0: absent. The button flags say that there are
+ * no fixed ones. */
 static void put_fadt(struct build *build, const struct acpi_table *dsdt, const struct acpi_table *facs)
 {
     const struct acpi_config *config = build->config;
@@ -262,8 +138,9 @@ static void put_fadt(struct build *build, const struct acpi_table *dsdt, const s
     store_le16(fadt + 98, 0xfff);
     fadt[108] = config->has_rtc ? 0x32 : 0; /* the century */
     store_le16(fadt + 109, BOOT_ARCH_LEGACY | BOOT_ARCH_NO_VGA | (config->has_rtc ? 0 : BOOT_ARCH_NO_RTC));
-    store_le32(fadt + 112, FADT_WBINVD | FADT_C1 | FADT_NO_SLEEP_BUTTON | FADT_NO_RTC_WAKE | FADT_TIMER_32 |
-                               FADT_HEADLESS | (config->has_reset ? FADT_RESET : 0));
+    store_le32(fadt + 112, FADT_WBINVD | FADT_C1 | FADT_NO_POWER_BUTTON | FADT_NO_SLEEP_BUTTON |
+                               FADT_NO_RTC_WAKE | FADT_TIMER_32 | FADT_HEADLESS |
+                               (config->has_reset ? FADT_RESET : 0));
     if (config->has_reset) {
         set_port(fadt, 116, ACPI_RESET_PORT, 1, 1);
         fadt[128] = ACPI_RESET_VALUE;
@@ -314,7 +191,8 @@ static bool is_pci_irq(const struct acpi_pci *pci, unsigned irq)
 }
 
 /* ISA interrupts go to the IOAPIC's pin of their number, the PIT's too (KVM's PIT is at pin 0, not at a PC's
- * pin 2); only the SCI and those that PCI has are unlike other ISA interrupts. */
+ * pin 2); only the SCI, the generic event device's and those that PCI has are unlike other ISA interrupts.
+ * (Linux believes this of them, and not the descriptor in _CRS.) */
 static void put_madt(struct build *build)
 {
     const struct acpi_config *config = build->config;
@@ -328,6 +206,7 @@ static void put_madt(struct build *build)
     put(build, IOAPIC_GPA, 4);
     put(build, 0, 4);
     put_override(build, ACPI_SCI, 0x0d);
+    put_override(build, ACPI_GED_GSI, 0x0d);
     for (unsigned irq = 0; config->pci && irq < 16; irq++)
         if (is_pci_irq(config->pci, irq))
             put_override(build, irq, 0x0f);

@@ -18,9 +18,11 @@
 #define ACPI_PM_PORT      0x600u
 #define ACPI_PM_CONTROL   4u
 #define ACPI_PM_TIMER     8u
-#define ACPI_PM_PORTS     12u
 #define ACPI_SCI          9u
 #define ACPI_SLEEP_OFF    5u /* the sleep type that means S5 */
+#define ACPI_GED_PORT     0x60cu
+#define ACPI_GED_GSI      5u
+#define ACPI_GED_BUTTON   0x01u /* the event: the power button was pressed */
 #define ACPI_RESET_PORT   0xcf9u
 #define ACPI_RESET_VALUE  6u
 #define ACPI_PVPANIC_PORT 0x505u

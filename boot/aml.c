@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Every package length takes three bytes, whatever its value: so it can be filled in when the block ends.
+ * Every block's length takes three bytes, whatever its value: so it can be filled in when the block ends.
  */
 #include "boot/aml.h"
 
@@ -17,8 +17,16 @@ enum {
     OP_SCOPE = 0x10,
     OP_BUFFER = 0x11,
     OP_PACKAGE = 0x12,
+    OP_METHOD = 0x14,
     OP_EXTENDED = 0x5b,
+    OP_EXTENDED_REGION = 0x80,
+    OP_EXTENDED_FIELD = 0x81,
     OP_EXTENDED_DEVICE = 0x82,
+    OP_LOCAL0 = 0x60,
+    OP_STORE = 0x70,
+    OP_AND = 0x7b,
+    OP_NOTIFY = 0x86,
+    OP_IF = 0xa0,
 };
 
 #define LENGTH_BYTES 3
@@ -234,4 +242,63 @@ void aml_memory_window(struct aml *aml, uint32_t base, uint32_t len)
 void aml_memory_window64(struct aml *aml, uint64_t base, uint64_t len)
 {
     put_window(aml, SPACE_MEMORY, 8, base, len);
+}
+
+void aml_port_byte(struct aml *aml, const char *region, const char *field, uint16_t port)
+{
+    put(aml, OP_EXTENDED, 1);
+    put(aml, OP_EXTENDED_REGION, 1);
+    put_segment(aml, region);
+    put(aml, 1, 1); /* I/O space */
+    put_number(aml, port);
+    put_number(aml, 1);
+    put(aml, OP_EXTENDED, 1);
+    put(aml, OP_EXTENDED_FIELD, 1);
+    size_t block = block_begin(aml);
+    put_segment(aml, region);
+    put(aml, 1, 1); /* by bytes, without the global lock, the rest of a byte preserved */
+    put_segment(aml, field);
+    put(aml, 8, 1); /* bits, as a package length of one byte */
+    aml_end(aml, block);
+}
+
+size_t aml_method_begin(struct aml *aml, const char *segment, unsigned arguments)
+{
+    put(aml, OP_METHOD, 1);
+    size_t block = block_begin(aml);
+    put_segment(aml, segment);
+    put(aml, arguments | 1u << 3, 1);
+    return block;
+}
+
+void aml_load_local(struct aml *aml, const char *name)
+{
+    put(aml, OP_STORE, 1);
+    put_segment(aml, name);
+    put(aml, OP_LOCAL0, 1);
+}
+
+void aml_store_local(struct aml *aml, const char *name)
+{
+    put(aml, OP_STORE, 1);
+    put(aml, OP_LOCAL0, 1);
+    put_segment(aml, name);
+}
+
+size_t aml_if_local_begin(struct aml *aml, uint32_t mask)
+{
+    put(aml, OP_IF, 1);
+    size_t block = block_begin(aml);
+    put(aml, OP_AND, 1);
+    put(aml, OP_LOCAL0, 1);
+    put_number(aml, mask);
+    put(aml, 0, 1); /* the result goes nowhere else */
+    return block;
+}
+
+void aml_notify(struct aml *aml, const char *device, uint32_t value)
+{
+    put(aml, OP_NOTIFY, 1);
+    put_segment(aml, device);
+    put_number(aml, value);
 }

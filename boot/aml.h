@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * Writes ACPI's byte code (AML, ACPI 6.5 chapter 20), as much of it as a machine without firmware needs:
- * scopes, devices, names and resources; no methods. Blocks nest: each _begin is closed by an aml_end with the
- * value it returned. A full buffer is remembered in `overflow`, so only the end result needs a check.
+ * scopes, devices, names, resources, and of methods what asks a register. Blocks nest: each _begin is closed
+ * by an aml_end with the value it returned. A full buffer is remembered in `overflow`, so only the end result
+ * needs a check.
  */
 #ifndef BOOT_AML_H
 #define BOOT_AML_H
@@ -49,5 +50,17 @@ void aml_gsi(struct aml *aml, uint32_t gsi); /* level-triggered, active high, no
 void aml_bus_window(struct aml *aml, uint8_t first, uint8_t last);
 void aml_memory_window(struct aml *aml, uint32_t base, uint32_t len);
 void aml_memory_window64(struct aml *aml, uint64_t base, uint64_t len);
+
+/* OperationRegion (REGION, SystemIO, PORT, 1), and a Field of it that is the whole byte. */
+void aml_port_byte(struct aml *aml, const char *region, const char *field, uint16_t port);
+/* Method (SEGMENT, ARGUMENTS, Serialized) { ... } */
+size_t aml_method_begin(struct aml *aml, const char *segment, unsigned arguments);
+/* Local0 = NAME, and NAME = Local0 */
+void aml_load_local(struct aml *aml, const char *name);
+void aml_store_local(struct aml *aml, const char *name);
+/* If (Local0 & MASK) { ... } */
+size_t aml_if_local_begin(struct aml *aml, uint32_t mask);
+/* Notify (DEVICE, VALUE) */
+void aml_notify(struct aml *aml, const char *device, uint32_t value);
 
 #endif

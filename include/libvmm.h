@@ -138,9 +138,10 @@ int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes,
 /* A port, 0x507, by which the guest says how far it has come: writing 1 is VMM_MARK_USER_SPACE. */
 int vmm_add_progress(struct vmm *machine, struct vmm_error *error);
 
-/* What ACPI describes: power management registers at port 0x600 (power off, power button, timer; IRQ 9), the
- * reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets ACPI tables, unless its image is flat
- * or it has no interrupt controllers: add them after the other devices, before vmm_load. */
+/* What ACPI describes: power management registers at port 0x600 (power off, timer), the generic event device
+ * at 0x60c (power button, IRQ 5), the reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets
+ * ACPI tables, unless its image is flat or it has no interrupt controllers: add them after the other devices,
+ * before vmm_load. */
 int vmm_add_acpi(struct vmm *machine, struct vmm_error *error);
 
 /* A PCI bus, with no device on it but its host bridge: configuration space at ports 0xcf8 and 0xcfc and, 1
@@ -337,7 +338,10 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
 void vmm_stop(struct vmm *machine);
 
-/* The guest's power button, which it may heed or not. Nothing without vmm_add_acpi. Any thread. */
+/* The guest's power button, which it may heed or not: an event of ACPI's Generic Event Device, which sets bit
+ * 0 of port 0x60c, until the guest clears it by writing a 1, and raises IRQ 5. Where there are no interrupt
+ * controllers or the guest reads no tables, it can still look there. Without vmm_add_acpi there is no button,
+ * which the log says. Any thread. */
 void vmm_press_power_button(struct vmm *machine);
 
 /* Any thread but a callback's. When vmm_pause returns, no vCPU executes until vmm_resume. Devices

@@ -9,10 +9,16 @@
 #include <unistd.h>
 
 #include "boot/acpi.h"
+#include "devices/acpi-ged/acpi_ged.h"
 #include "devices/acpi-pm/acpi_pm.h"
 #include "devices/portcf9/portcf9.h"
 #include "devices/pvpanic/pvpanic.h"
 #include "vmm/machine.h"
+
+static void destroy_acpi_ged(void *part)
+{
+    acpi_ged_destroy(part);
+}
 
 static void destroy_acpi_pm(void *part)
 {
@@ -31,18 +37,27 @@ static void destroy_pvpanic(void *part)
 
 static int add_acpi_pm(struct vmm *machine, struct vmm_error *error)
 {
-    const struct acpi_pm_config config = {.base = ACPI_PM_PORT,
-                                          .sleep_off = ACPI_SLEEP_OFF,
-                                          .sci = machine_irq_line(machine, ACPI_SCI),
-                                          .power = machine_power_line(machine)};
+    const struct acpi_pm_config config = {
+        .base = ACPI_PM_PORT, .sleep_off = ACPI_SLEEP_OFF, .power = machine_power_line(machine)};
     struct acpi_pm *acpi_pm;
     int result = acpi_pm_create(&config, &acpi_pm, error);
     if (!result)
         result = machine_own(machine, acpi_pm, destroy_acpi_pm, error);
+    return result ? result : bus_add(machine->ports, acpi_pm_region(acpi_pm), error);
+}
+
+static int add_acpi_ged(struct vmm *machine, struct vmm_error *error)
+{
+    const struct acpi_ged_config config = {.base = ACPI_GED_PORT,
+                                           .irq = machine_irq_line(machine, ACPI_GED_GSI)};
+    struct acpi_ged *acpi_ged;
+    int result = acpi_ged_create(&config, &acpi_ged, error);
     if (!result)
-        result = bus_add(machine->ports, acpi_pm_region(acpi_pm), error);
+        result = machine_own(machine, acpi_ged, destroy_acpi_ged, error);
     if (!result)
-        machine->acpi_pm = acpi_pm;
+        result = bus_add(machine->ports, acpi_ged_region(acpi_ged), error);
+    if (!result)
+        machine->acpi_ged = acpi_ged;
     return result;
 }
 
@@ -78,6 +93,8 @@ int vmm_add_acpi(struct vmm *machine, struct vmm_error *error)
     uint64_t since_ns = event_now_ns();
     int result = add_acpi_pm(machine, error);
     if (!result)
+        result = add_acpi_ged(machine, error);
+    if (!result)
         result = machine_add_portcf9(machine, error);
     if (!result)
         result = add_pvpanic(machine, error);
@@ -87,8 +104,16 @@ int vmm_add_acpi(struct vmm *machine, struct vmm_error *error)
 
 void vmm_press_power_button(struct vmm *machine)
 {
-    if (machine->acpi_pm)
-        acpi_pm_press_button(machine->acpi_pm);
+    if (machine->acpi_ged)
+        acpi_ged_raise(machine->acpi_ged, ACPI_GED_BUTTON);
+    else
+        log_line(&machine->log, VMM_LOG_WARNING, "power button: the machine has none, as it has no ACPI");
+}
+
+void machine_repeat_events(struct vmm *machine)
+{
+    if (machine->acpi_ged)
+        acpi_ged_raise(machine->acpi_ged, 0);
 }
 
 /* The caller frees *out, also on failure. */
@@ -117,7 +142,7 @@ static int build_tables(const struct vmm *machine, struct acpi_tables **out, str
  * could tell it. */
 bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image)
 {
-    return machine->acpi_pm && image->flat == VMM_FLAT_NONE && machine->config.irqchip != VMM_IRQCHIP_NONE &&
+    return machine->acpi_ged && image->flat == VMM_FLAT_NONE && machine->config.irqchip != VMM_IRQCHIP_NONE &&
            guest_mem_is_ram(machine->memory, ACPI_GPA, ACPI_BYTES);
 }
 
@@ -151,7 +176,7 @@ static int dump_table(const struct acpi_tables *tables, const struct acpi_table 
 int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error)
 {
     struct acpi_tables *tables;
-    if (!machine->acpi_pm)
+    if (!machine->acpi_ged)
         return error_set(error, -ENOENT, "ACPI: the machine has none");
     int result = build_tables(machine, &tables, error);
     for (unsigned i = 0; !result && i < tables->count; i++)

@@ -20,7 +20,7 @@ static void set_line(void *owner, unsigned gsi, bool level)
     struct vmm *machine = owner;
     struct kvm_irq_level line = {.irq = gsi, .level = level};
     trace_set_irq(gsi, level);
-    switch (machine->irqchip) {
+    switch (__atomic_load_n(&machine->irqchip, __ATOMIC_ACQUIRE)) { /* of machine_create_irqchip */
     case VMM_IRQCHIP_KERNEL:
         ioctl(machine->vm_fd, KVM_IRQ_LINE, &line);
         return;
@@ -71,14 +71,14 @@ static void send_msi(void *owner, uint64_t address, uint32_t data)
 
 /* KVM reports an end of interrupt only for vectors that it finds in its routing table, so the table follows
  * the IOAPIC's redirection table. */
-static void change_route(void *owner, unsigned pin, uint64_t address, uint32_t data, bool masked)
+static void change_route(void *owner, unsigned pin, uint64_t address, uint32_t data, bool gone)
 {
     struct vmm *machine = owner;
     struct kvm_irq_routing_entry *entries = machine->routing->entries;
     unsigned at = 0;
     while (at < machine->routing->nr && entries[at].gsi != pin)
         at++;
-    if (masked) {
+    if (gone) {
         if (at < machine->routing->nr)
             entries[at] = entries[--machine->routing->nr];
     } else {
@@ -158,10 +158,9 @@ static enum vmm_irqchip choose_irqchip(const struct vmm *machine)
                                                                                : VMM_IRQCHIP_KERNEL;
 }
 
-int machine_create_irqchip(struct vmm *machine, struct vmm_error *error)
+static int create_irqchip(struct vmm *machine, enum vmm_irqchip irqchip, struct vmm_error *error)
 {
-    machine->irqchip = choose_irqchip(machine);
-    switch (machine->irqchip) {
+    switch (irqchip) {
     case VMM_IRQCHIP_KERNEL:
         return create_kernel_irqchip(machine, error);
     case VMM_IRQCHIP_SPLIT:
@@ -170,6 +169,18 @@ int machine_create_irqchip(struct vmm *machine, struct vmm_error *error)
     case VMM_IRQCHIP_NONE:
         break;
     }
+    return 0;
+}
+
+/* A line may be set by another thread meanwhile: it finds no controllers, or whole ones. */
+int machine_create_irqchip(struct vmm *machine, struct vmm_error *error)
+{
+    enum vmm_irqchip irqchip = choose_irqchip(machine);
+    int result = create_irqchip(machine, irqchip, error);
+    if (result)
+        return result;
+    __atomic_store_n(&machine->irqchip, irqchip, __ATOMIC_RELEASE);
+    machine_repeat_events(machine);
     return 0;
 }
 

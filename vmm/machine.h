@@ -96,17 +96,17 @@ struct vmm {
     struct machine_part *parts; /* the newest first */
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
-    struct fwcfg *fwcfg;     /* NULL: none */
-    struct acpi_pm *acpi_pm; /* NULL: no ACPI. A borrow from the parts, as the next */
-    struct portcf9 *portcf9; /* of ACPI and PCI; NULL: neither is there */
-    struct pci *pci;         /* NULL: no PCI */
+    struct fwcfg *fwcfg;       /* NULL: none */
+    struct acpi_ged *acpi_ged; /* NULL: no ACPI. A borrow from the parts, as the next */
+    struct portcf9 *portcf9;   /* of ACPI and PCI; NULL: neither is there */
+    struct pci *pci;           /* NULL: no PCI */
     struct machine_disk *disks;
     struct machine_console *consoles;
     struct counted_virtio *counted;                          /* virtio.c */
     struct acpi_virtio_mmio virtio_mmios[VIRTIO_MMIO_LIMIT]; /* where virtio-mmio devices are */
     unsigned virtio_mmio_count;
 
-    enum vmm_irqchip irqchip; /* decided when the run begins: never AUTO then */
+    enum vmm_irqchip irqchip; /* made when the run begins: never AUTO then */
     struct ioapic *ioapic;    /* with VMM_IRQCHIP_SPLIT */
     struct kvm_irq_routing *routing;
 
@@ -148,6 +148,9 @@ struct power_line machine_power_line(struct vmm *machine);
  */
 bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image);
 int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, struct vmm_error *error);
+
+/* Tells the interrupt controllers, now that there are some, of the events that came before. */
+void machine_repeat_events(struct vmm *machine);
 
 int machine_add_portcf9(struct vmm *machine, struct vmm_error *error);
 

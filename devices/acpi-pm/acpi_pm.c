@@ -1,11 +1,12 @@
 /* SPDX-License-Identifier: MIT
  *
- *   offset 0   status    16 bits, a 1 clears: timer carry 0, global lock 5, power button 8, RTC 10 (never
- * set) 2   enable    16 bits: of the status bits 0, 5, 8, 10 4   control   16 bits: SCI_EN 0 (always 1),
- * sleep type 10-12, sleep enable 13 (reads 0) 6   (nothing) 8   timer     32 bits, read-only
+ *   offset 0   status    16 bits, a 1 clears: timer carry 0 (others are never set)
+ *          2   enable    16 bits: timer 0, global lock 5, RTC 10
+ *          4   control   16 bits: SCI_EN 0 (always 1), sleep type 10-12, sleep enable 13 (reads 0)
+ *          6   (nothing)
+ *          8   timer     32 bits, read-only
  *
- * The SCI is up while a status bit and its enable bit are. The timer's carry is found when the guest reads
- * the status; it raises no SCI of its own.
+ * The timer's carry is found when the guest reads the status. Nothing here raises the SCI.
  */
 #include "devices/acpi-pm/acpi_pm.h"
 
@@ -16,9 +17,8 @@
 
 #define TIMER_HZ 3579545u
 
-#define STATUS_TIMER  (1u << 0)
-#define STATUS_BUTTON (1u << 8)
-#define ENABLE_BITS   0x0521u
+#define STATUS_TIMER (1u << 0)
+#define ENABLE_BITS  0x0421u
 
 #define CONTROL_SCI_ENABLE   (1u << 0)
 #define CONTROL_TYPE_SHIFT   10
@@ -49,11 +49,6 @@ static void update_status(struct acpi_pm *acpi_pm)
     if (carries != acpi_pm->carries)
         acpi_pm->status |= STATUS_TIMER;
     acpi_pm->carries = carries;
-}
-
-static void update_sci(struct acpi_pm *acpi_pm)
-{
-    irq_line_set(&acpi_pm->config.sci, acpi_pm->status & acpi_pm->enable);
 }
 
 static uint64_t acpi_pm_read(void *device, uint64_t offset, unsigned size)
@@ -89,7 +84,6 @@ static void acpi_pm_write(void *device, uint64_t offset, unsigned size, uint64_t
     acpi_pm->enable = (acpi_pm->enable & ~enable_mask) | (load_le16(bytes + AT_ENABLE) & ENABLE_BITS);
     if (control_mask)
         write_control(acpi_pm, (acpi_pm->control & ~control_mask) | load_le16(bytes + AT_CONTROL));
-    update_sci(acpi_pm);
 }
 
 static const struct bus_ops acpi_pm_ops = {.read = acpi_pm_read, .write = acpi_pm_write};
@@ -123,12 +117,4 @@ void acpi_pm_destroy(struct acpi_pm *acpi_pm)
 struct bus_region *acpi_pm_region(struct acpi_pm *acpi_pm)
 {
     return &acpi_pm->region;
-}
-
-void acpi_pm_press_button(struct acpi_pm *acpi_pm)
-{
-    lock_acquire(&acpi_pm->lock);
-    acpi_pm->status |= STATUS_BUTTON;
-    update_sci(acpi_pm);
-    lock_release(&acpi_pm->lock);
 }

@@ -1,21 +1,21 @@
 /* SPDX-License-Identifier: MIT
  *
- * Waits, by reading ACPI's status register (ACPI 6.5 4.8.3.1.1), until the power button was pressed; writes the bit to
+ * Waits, by reading the register of ACPI's generic event device, until the power button was pressed; writes the bit to
  * clear it, and ends with value 0, or 1 where it is still set.
  */
 #include "guest/flat/flat.inc"
 
-#define PM1_STATUS 0x600
-#define PWRBTN_STS 0x100
+#define EVENTS 0x60c
+#define BUTTON 0x01
 
 START16
-    mov $PM1_STATUS, %dx
+    mov $EVENTS, %dx
 look:
-    in (%dx), %ax
-    test $PWRBTN_STS, %ax
+    in (%dx), %al
+    test $BUTTON, %al
     jz look
-    mov $PWRBTN_STS, %ax
-    out %ax, (%dx)
-    in (%dx), %ax
-    CHECK 1, test $PWRBTN_STS, %ax
+    mov $BUTTON, %al
+    out %al, (%dx)
+    in (%dx), %al
+    CHECK 1, test $BUTTON, %al
     EXIT 0

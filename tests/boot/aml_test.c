@@ -97,6 +97,25 @@ START_TEST(windows_and_packages)
 }
 END_TEST
 
+START_TEST(a_method_reads_a_register_and_notifies)
+{
+    struct aml aml = aml_new(sizeof(bytes));
+    aml_port_byte(&aml, "REG", "EVTS", 0x60c);
+    size_t method = aml_method_begin(&aml, "_EVT", 1);
+    aml_load_local(&aml, "EVTS");
+    aml_store_local(&aml, "EVTS");
+    size_t condition = aml_if_local_begin(&aml, 4);
+    aml_notify(&aml, "PWRB", 0x80);
+    aml_end(&aml, condition);
+    aml_end(&aml, method);
+    static const uint8_t want[] = "\x5b\x80REG_\x01\x0b\x0c\x06\x01\x5b\x81\x8d\x00\x00REG_\x01"
+                                  "EVTS\x08\x14\x84\x02\x00_EVT\x09\x70"
+                                  "EVTS\x60\x70\x60"
+                                  "EVTS\xa0\x8f\x00\x00\x7b\x60\x0a\x04\x00\x86PWRB\x0a\x80";
+    check(&aml, want, sizeof(want) - 1);
+}
+END_TEST
+
 START_TEST(a_full_buffer_is_noticed)
 {
     for (size_t capacity = 0; capacity < 60; capacity++) {
@@ -121,5 +140,6 @@ void test_suite(Suite *suite)
     test_add(suite, blocks_nest_and_count_themselves);
     test_add(suite, resources_end_with_a_tag);
     test_add(suite, windows_and_packages);
+    test_add(suite, a_method_reads_a_register_and_notifies);
     test_add(suite, a_full_buffer_is_noticed);
 }
