@@ -33,10 +33,23 @@ static inline uint64_t load_le64(const void *from)
     return value;
 }
 
+/* Sizes that are no power of two. Apart, so that the others keep nothing in memory, which a compiler would
+ * have to guard. */
+__attribute__((noinline, unused)) static uint64_t load_le_odd(const void *from, unsigned size)
+{
+    uint64_t value = 0;
+    memcpy(&value, from, size);
+    return value;
+}
+
+__attribute__((noinline, unused)) static void store_le_odd(void *to, uint64_t value, unsigned size)
+{
+    memcpy(to, &value, size);
+}
+
 /* The low `size` bytes, 0 to 8, zero-extended. */
 static inline uint64_t load_le(const void *from, unsigned size)
 {
-    uint64_t value = 0;
     switch (size) { /* a call of memcpy would cost more than the load */
     case 1:
         return *(const uint8_t *)from;
@@ -47,8 +60,7 @@ static inline uint64_t load_le(const void *from, unsigned size)
     case 8:
         return load_le64(from);
     }
-    memcpy(&value, from, size);
-    return value;
+    return load_le_odd(from, size);
 }
 
 static inline void store_le16(void *to, uint16_t value)
@@ -82,7 +94,7 @@ static inline void store_le(void *to, uint64_t value, unsigned size)
         store_le64(to, value);
         return;
     }
-    memcpy(to, &value, size);
+    store_le_odd(to, value, size);
 }
 
 #endif

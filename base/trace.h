@@ -56,8 +56,8 @@ struct trace_record {
     uint64_t time;     /* the host's TSC, when it began */
     uint32_t duration; /* in its ticks; 0 of what has no length */
     uint8_t event;
-    uint8_t size;  /* of one access, in bytes */
     uint8_t flags; /* enum trace_flags */
+    uint8_t size;  /* of one access, in bytes */
     uint8_t len;   /* of bytes[] or text[]; mode of TRACE_CODE is in `size` */
     const char *device;
     union {

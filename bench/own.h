@@ -15,8 +15,10 @@ enum own_operation {
     OWN_STORE64,     /* vmovups [device], zmm0 */
     OWN_PLAIN_STEPS, /* inc ecx, as run-ahead executes what stands between two accesses */
     OWN_RUN,         /* in a run, behind an access */
-    OWN_PORT_EXIT,   /* what the machine does about a port write, KVM_RUN left out */
-    OWN_MMIO_EXIT,   /* about a write of 4 bytes that KVM has decoded */
+    OWN_PORT_WRITE,  /* what the machine does about a port write, KVM_RUN left out */
+    OWN_PORT_READ,   /* ... a port read */
+    OWN_MMIO_WRITE,  /* ... a write of 4 bytes that KVM has decoded */
+    OWN_MMIO_READ,   /* ... such a read */
     OWN_COUNT
 };
 

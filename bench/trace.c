@@ -85,8 +85,8 @@ static bool run_way(void *context, unsigned operation, unsigned count, struct ba
         set_lines(count);
         *batch = (struct batch){.ns = (double)(bench_now_ns() - start_ns), .exits = -1};
     } else {
-        done = own_batch(way->own, operation == TRACE_EXIT_PORT ? OWN_PORT_EXIT : OWN_MMIO_EXIT, count, batch,
-                         reason);
+        done = own_batch(way->own, operation == TRACE_EXIT_PORT ? OWN_PORT_WRITE : OWN_MMIO_WRITE, count,
+                         batch, reason);
     }
     trace_attach(before);
     return done;

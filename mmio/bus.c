@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * From an address to a device. Regions are kept sorted; ports also have a table of a byte for each port, of
- * which only the touched pages cost memory, so that a port is found without a search.
+ * which only the touched pages cost memory, so that a port is found without a search. Memory is searched for
+ * the first access to a page, and again where another page has taken its place.
  */
 #include "mmio/bus_internal.h"
 
@@ -16,6 +17,12 @@ static uint8_t *port_index_create(void)
     return index == MAP_FAILED ? NULL : index;
 }
 
+static void bus_forget(struct bus *bus)
+{
+    for (size_t i = 0; i < RECENT_COUNT; i++)
+        bus->recent[i] = &bus->nobody;
+}
+
 int bus_create(enum bus_kind kind, struct bus **out, struct vmm_error *error)
 {
     struct bus *bus = calloc(1, sizeof(*bus));
@@ -27,6 +34,7 @@ int bus_create(enum bus_kind kind, struct bus **out, struct vmm_error *error)
     }
     bus->kind = kind;
     bus->port_slots[0] = &bus->nobody;
+    bus_forget(bus);
     *out = bus;
     return 0;
 }
@@ -109,6 +117,7 @@ void bus_remove(struct bus *bus, struct bus_region *region)
     if (bus->kind == BUS_PORTS)
         memset(bus->port_index + region->base, 0, region->len);
     bus->count--;
+    bus_forget(bus);
     memmove(bus->regions + at, bus->regions + at + 1, (bus->count - at) * sizeof(*bus->regions));
     bus_index_ports(bus);
 }

@@ -34,8 +34,7 @@ enum bus_engine {
     BUS_ENGINE_TRAP, /* a slot without access: we decode it */
 };
 
-/* Widths are counted by their power of two: 1, 2, 4, 8 bytes. */
-#define BUS_WIDTHS 4
+#define BUS_SIZE_MAX 8 /* bytes of an access, and the last index of what there is for each size */
 
 /* Owned by the device; the bus borrows it from bus_add to bus_remove. */
 struct bus_region {
@@ -56,9 +55,11 @@ struct bus_region {
     bool is_rom;     /* of a direct region: the guest only reads there; its writes come here */
     uint64_t
         dirty_bytes; /* of a direct region: what the guest has written, in whole pages, as far as asked */
-    uint64_t read_counts[BUS_WIDTHS], write_counts[BUS_WIDTHS];
-    uint64_t whole_before[9]; /* the bus's: an access of n bytes that begins before whole_before[n] is one to
-                               * the device; 0 where that never is, or without a lock */
+    /* The bus's, by the size of an access: of 1, 2, 4 and 8 bytes. */
+    uint64_t read_counts[BUS_SIZE_MAX + 1], write_counts[BUS_SIZE_MAX + 1];
+    /* One of n bytes that begins before whole_before[n] is one to the device; 0 where that never is, or
+     * without a lock. */
+    uint64_t whole_before[BUS_SIZE_MAX + 1];
 };
 
 struct bus;
@@ -82,16 +83,6 @@ struct bus_region *bus_find(const struct bus *bus, uint64_t address);
  * that leaves its region is done byte by byte. */
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size);
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value);
-
-/* The same, for who records the access in the trace: that is left out here, and *seen is what there is to say
- * of it. */
-struct bus_seen {
-    const char *device; /* that its first byte belongs to; NULL: to none */
-    uint64_t ended;     /* trace_now() */
-};
-
-uint64_t bus_read_seen(struct bus *bus, uint64_t address, unsigned size, struct bus_seen *seen);
-void bus_write_seen(struct bus *bus, uint64_t address, unsigned size, uint64_t value, struct bus_seen *seen);
 
 /* `count` accesses of `size` bytes (1, 2, 4, 8) at rising addresses, as of a REP instruction: the same as so
  * many bus_reads or bus_writes, but the region is found and locked once where the block lies inside it. */

@@ -5,7 +5,7 @@
  */
 #include "base/bytes.h"
 #include "base/trace.h"
-#include "mmio/bus_internal.h"
+#include "mmio/bus_short.h"
 
 static inline void region_lock(const struct bus_region *region)
 {
@@ -19,16 +19,9 @@ static inline void region_unlock(const struct bus_region *region)
         lock_release(region->lock);
 }
 
-static inline unsigned width_index(unsigned size)
-{
-    return (unsigned)__builtin_ctz(size);
-}
-
 /* A region without a lock is accessed by several threads at once. */
-static inline void region_count(const struct bus_region *region, uint64_t counts[BUS_WIDTHS], unsigned size,
-                                size_t count)
+static inline void region_count(const struct bus_region *region, uint64_t *of_size, size_t count)
 {
-    uint64_t *of_size = &counts[width_index(size)];
     if (region->lock)
         *of_size += count;
     else
@@ -90,7 +83,7 @@ __attribute__((noinline)) static bool read_whole(const struct bus *bus, uint64_t
     if (!region || !access_is_whole(region, address, size))
         return false;
     region_lock(region);
-    region_count(region, region->read_counts, size, 1);
+    region_count(region, &region->read_counts[size], 1);
     *value = region_read(region, address - region->base, size);
     region_unlock(region);
     return true;
@@ -103,7 +96,7 @@ __attribute__((noinline)) static bool write_whole(const struct bus *bus, uint64_
     if (!region || !access_is_whole(region, address, size))
         return false;
     region_lock(region);
-    region_count(region, region->write_counts, size, 1);
+    region_count(region, &region->write_counts[size], 1);
     region_write(region, address - region->base, size, value);
     region_unlock(region);
     return true;
@@ -138,14 +131,24 @@ __attribute__((noinline)) static void write_bytes(struct bus *bus, uint64_t addr
             bus_count_miss(bus);
 }
 
-static uint64_t read_access(struct bus *bus, uint64_t address, unsigned size)
+/* The next access to the page tries the short way to this region. */
+static void remember(struct bus *bus, uint64_t address)
+{
+    struct bus_region *region = bus->kind == BUS_MEMORY ? bus_look_up(bus, address) : NULL;
+    if (region)
+        __atomic_store_n(bus_recent(bus, address), region, __ATOMIC_RELAXED);
+}
+
+uint64_t bus_read_untraced(struct bus *bus, uint64_t address, unsigned size)
 {
     uint64_t value;
+    remember(bus, address);
     return read_whole(bus, address, size, &value) ? value : read_bytes(bus, address, size);
 }
 
-static void write_access(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
+void bus_write_untraced(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
+    remember(bus, address);
     if (!write_whole(bus, address, size, value))
         write_bytes(bus, address, size, value);
 }
@@ -165,7 +168,7 @@ static void trace_access(const struct bus *bus, struct trace_record *record)
 __attribute__((noinline)) static uint64_t read_traced(struct bus *bus, uint64_t address, unsigned size)
 {
     struct trace_record record = {.time = trace_now(), .address = address, .size = (uint8_t)size, .count = 1};
-    record.value = read_access(bus, address, size);
+    record.value = bus_read_untraced(bus, address, size);
     trace_access(bus, &record);
     return record.value;
 }
@@ -179,186 +182,44 @@ __attribute__((noinline)) static void write_traced(struct bus *bus, uint64_t add
                                   .count = 1,
                                   .value = value,
                                   .flags = TRACE_WRITE};
-    write_access(bus, address, size, value);
+    bus_write_untraced(bus, address, size, value);
     trace_access(bus, &record);
 }
 
-/* ---- The short way: most of what we do about an exit, so that every instruction counts ---- */
+/* ---- Where the short way, of bus_short.h, is none ---- */
 
-/* The low bytes of an access that a device sees as one: a look-up is shorter than shifts. */
-static const uint64_t whole_masks[] = {[1] = 0xff, [2] = 0xffff, [4] = 0xffffffff, [8] = UINT64_MAX};
-
-/* The only region that may hold the address. If it does not, the offset is beyond whole_before. */
-static inline struct bus_region *guess_port(struct bus *bus, uint64_t port)
+uint64_t bus_read_long(struct bus *bus, uint64_t address, unsigned size)
 {
-    return bus->port_slots[bus->port_index[(uint16_t)port]];
+    return trace_is_on() ? read_traced(bus, address, size) : bus_read_untraced(bus, address, size);
 }
 
-static inline struct bus_region *guess_memory(struct bus *bus, uint64_t gpa)
-{
-    size_t at = bus_lower_bound(bus, gpa);
-    return at < bus->count ? bus->regions[at] : &bus->nobody;
-}
-
-/* Whether the device sees the access as one and nobody else is at it: it is locked then. */
-static inline bool take_short_way(const struct bus_region *region, uint64_t offset, unsigned size)
-{
-    return __builtin_expect(offset < region->whole_before[size], 1) && lock_try(region->lock);
-}
-
-static inline uint64_t region_read_short(struct bus_region *region, uint64_t offset, unsigned size)
-{
-    region->read_counts[width_index(size)]++;
-    uint64_t value = region->ops->read(region->device, offset, size) & whole_masks[size];
-    lock_release(region->lock);
-    return value;
-}
-
-static inline void region_write_short(struct bus_region *region, uint64_t offset, unsigned size,
-                                      uint64_t value)
-{
-    region->write_counts[width_index(size)]++;
-    region->ops->write(region->device, offset, size, value & whole_masks[size]);
-    lock_release(region->lock);
-}
-
-__attribute__((noinline)) static uint64_t read_long(struct bus *bus, uint64_t address, unsigned size)
-{
-    return trace_is_on() ? read_traced(bus, address, size) : read_access(bus, address, size);
-}
-
-__attribute__((noinline)) static void write_long(struct bus *bus, uint64_t address, unsigned size,
-                                                 uint64_t value)
+void bus_write_long(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     if (trace_is_on())
         write_traced(bus, address, size, value);
     else
-        write_access(bus, address, size, value);
-}
-
-static inline uint64_t read_short(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size)
-{
-    uint64_t offset = address - region->base;
-    if (trace_is_on() || !take_short_way(region, offset, size))
-        return read_long(bus, address, size);
-    return region_read_short(region, offset, size);
-}
-
-static inline void write_short(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size,
-                               uint64_t value)
-{
-    uint64_t offset = address - region->base;
-    if (trace_is_on() || !take_short_way(region, offset, size))
-        write_long(bus, address, size, value);
-    else
-        region_write_short(region, offset, size, value);
-}
-
-/* Apart, for a search would have ports save registers. */
-__attribute__((noinline)) static uint64_t read_memory(struct bus *bus, uint64_t gpa, unsigned size)
-{
-    return read_short(bus, guess_memory(bus, gpa), gpa, size);
-}
-
-__attribute__((noinline)) static void write_memory(struct bus *bus, uint64_t gpa, unsigned size,
-                                                   uint64_t value)
-{
-    write_short(bus, guess_memory(bus, gpa), gpa, size, value);
+        bus_write_untraced(bus, address, size, value);
 }
 
 uint64_t bus_read(struct bus *bus, uint64_t address, unsigned size)
 {
     TRACE_PROBE3(bus_read, bus->kind, address, size);
-    if (bus->kind != BUS_PORTS)
-        return read_memory(bus, address, size);
-    return read_short(bus, guess_port(bus, address), address, size);
+    struct bus_region *region = bus_guess(bus, address);
+    uint64_t offset = address - region->base;
+    if (trace_is_on() || !region_take(region, offset, size))
+        return bus_read_long(bus, address, size);
+    return region_read_taken(region, offset, size) & region_masks[size];
 }
 
 void bus_write(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
     TRACE_PROBE4(bus_write, bus->kind, address, size, value);
-    if (bus->kind != BUS_PORTS)
-        write_memory(bus, address, size, value);
-    else
-        write_short(bus, guess_port(bus, address), address, size, value);
-}
-
-/* ---- For who records the access ---- */
-
-static void see(const struct bus *bus, uint64_t address, struct bus_seen *seen)
-{
-    const struct bus_region *region = bus_look_up(bus, address);
-    seen->device = region ? region->name : NULL;
-    seen->ended = trace_now();
-}
-
-__attribute__((noinline)) static uint64_t read_long_seen(struct bus *bus, uint64_t address, unsigned size,
-                                                         struct bus_seen *seen)
-{
-    uint64_t value = read_access(bus, address, size);
-    see(bus, address, seen);
-    return value;
-}
-
-__attribute__((noinline)) static void write_long_seen(struct bus *bus, uint64_t address, unsigned size,
-                                                      uint64_t value, struct bus_seen *seen)
-{
-    write_access(bus, address, size, value);
-    see(bus, address, seen);
-}
-
-static inline uint64_t read_seen(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size,
-                                 struct bus_seen *seen)
-{
+    struct bus_region *region = bus_guess(bus, address);
     uint64_t offset = address - region->base;
-    if (!take_short_way(region, offset, size))
-        return read_long_seen(bus, address, size, seen);
-    uint64_t value = region_read_short(region, offset, size);
-    seen->device = region->name;
-    seen->ended = trace_now();
-    return value;
-}
-
-static inline void write_seen(struct bus *bus, struct bus_region *region, uint64_t address, unsigned size,
-                              uint64_t value, struct bus_seen *seen)
-{
-    uint64_t offset = address - region->base;
-    if (!take_short_way(region, offset, size)) {
-        write_long_seen(bus, address, size, value, seen);
-        return;
-    }
-    region_write_short(region, offset, size, value);
-    seen->device = region->name;
-    seen->ended = trace_now();
-}
-
-__attribute__((noinline)) static uint64_t read_memory_seen(struct bus *bus, uint64_t gpa, unsigned size,
-                                                           struct bus_seen *seen)
-{
-    return read_seen(bus, guess_memory(bus, gpa), gpa, size, seen);
-}
-
-__attribute__((noinline)) static void write_memory_seen(struct bus *bus, uint64_t gpa, unsigned size,
-                                                        uint64_t value, struct bus_seen *seen)
-{
-    write_seen(bus, guess_memory(bus, gpa), gpa, size, value, seen);
-}
-
-uint64_t bus_read_seen(struct bus *bus, uint64_t address, unsigned size, struct bus_seen *seen)
-{
-    TRACE_PROBE3(bus_read, bus->kind, address, size);
-    if (bus->kind != BUS_PORTS)
-        return read_memory_seen(bus, address, size, seen);
-    return read_seen(bus, guess_port(bus, address), address, size, seen);
-}
-
-void bus_write_seen(struct bus *bus, uint64_t address, unsigned size, uint64_t value, struct bus_seen *seen)
-{
-    TRACE_PROBE4(bus_write, bus->kind, address, size, value);
-    if (bus->kind != BUS_PORTS)
-        write_memory_seen(bus, address, size, value, seen);
+    if (trace_is_on() || !region_take(region, offset, size))
+        bus_write_long(bus, address, size, value);
     else
-        write_seen(bus, guess_port(bus, address), address, size, value, seen);
+        region_write_taken(region, offset, size, value);
 }
 
 /* The region that the whole block is in, if the device knows the width. */
@@ -375,12 +236,12 @@ static void read_block(struct bus *bus, uint64_t address, unsigned size, size_t 
     struct bus_region *region = block_region(bus, address, size, count);
     if (!region) {
         for (size_t i = 0; i < count; i++)
-            store_le((uint8_t *)to + i * size, read_access(bus, address + i * size, size), size);
+            store_le((uint8_t *)to + i * size, bus_read_untraced(bus, address + i * size, size), size);
         return;
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region_count(region, region->read_counts, size, count);
+    region_count(region, &region->read_counts[size], count);
     if (region->ops->read_block)
         region->ops->read_block(region->device, offset, size, count, to);
     else
@@ -395,12 +256,13 @@ static void write_block(struct bus *bus, uint64_t address, unsigned size, size_t
     struct bus_region *region = block_region(bus, address, size, count);
     if (!region) {
         for (size_t i = 0; i < count; i++)
-            write_access(bus, address + i * size, size, load_le((const uint8_t *)from + i * size, size));
+            bus_write_untraced(bus, address + i * size, size,
+                               load_le((const uint8_t *)from + i * size, size));
         return;
     }
     uint64_t offset = address - region->base;
     region_lock(region);
-    region_count(region, region->write_counts, size, count);
+    region_count(region, &region->write_counts[size], count);
     if (region->ops->write_block)
         region->ops->write_block(region->device, offset, size, count, from);
     else

@@ -5,11 +5,9 @@
  */
 #include "vcpu/exit.h"
 
-#include <string.h>
-
-#include "base/bytes.h"
 #include "vcpu/coalesced.h"
 #include "vcpu/emulate.h"
+#include "vcpu/exit_access.h"
 
 static const char *const reason_names[] = {
     [KVM_EXIT_UNKNOWN] = "UNKNOWN",
@@ -50,25 +48,14 @@ const char *vcpu_reason_name(uint32_t reason)
     return "(not an x86 reason)";
 }
 
-/* The note of this exit; what it says beside the reason is what another has left there. */
-static inline struct exit_note *next_note(struct vcpu *vcpu, uint32_t reason)
-{
-    uint32_t counted = reason < VCPU_REASON_LIMIT ? reason : VCPU_REASON_LIMIT - 1;
-    uint64_t *count = &vcpu->reason_counts[counted];
-    __atomic_store_n(count, *count + 1, __ATOMIC_RELAXED); /* for machine_mark on another thread */
-    struct exit_note *note = &vcpu->history[vcpu->exit_count++ % VCPU_HISTORY];
-    note->reason = reason;
-    return note;
-}
-
 static struct exit_note *note_exit(struct vcpu *vcpu, uint32_t reason)
 {
-    struct exit_note *note = next_note(vcpu, reason);
+    struct exit_note *note = exit_next_note(vcpu, reason);
     *note = (struct exit_note){.reason = reason, .access.count = 1};
     return note;
 }
 
-/* ---- Ports ---- */
+/* ---- Accesses that record themselves in the trace ---- */
 
 /* One element, of 1, 2 or 4 bytes. Returns what was written or read. */
 static uint64_t port_element(struct bus *ports, const struct exit_access *access, uint8_t *data)
@@ -84,11 +71,11 @@ static uint64_t port_element(struct bus *ports, const struct exit_access *access
     return value;
 }
 
-/* INS or OUTS, with REP: KVM hands over up to a page of elements. The first is the note's value. */
-__attribute__((noinline)) static void exit_port_string(struct vcpu *vcpu, struct exit_note *note)
+/* The first is the note's value. */
+void exit_port_string(struct vcpu *vcpu, struct exit_note *note)
 {
     const struct exit_access access = note->access;
-    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
+    uint8_t *data = exit_port_data(vcpu);
     note->value = 0;
     for (uint32_t i = 0; i < access.count; i++, data += access.size) {
         uint64_t value = port_element(vcpu->machine->ports, &access, data);
@@ -97,67 +84,14 @@ __attribute__((noinline)) static void exit_port_string(struct vcpu *vcpu, struct
     }
 }
 
-__attribute__((noinline)) static void exit_port_read(struct vcpu *vcpu, struct exit_note *note)
+static void exit_port_trapped(struct vcpu *vcpu)
 {
-    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
-    note->value = bus_read(vcpu->machine->ports, note->access.port, note->access.size);
-    /* KVM takes `size` bytes of it; the page goes on behind them. */
-    store_le32(data, (uint32_t)note->value);
-}
-
-static inline struct exit_note *note_port(struct vcpu *vcpu, struct exit_access *access)
-{
-    _Static_assert(KVM_EXIT_IO_IN == 0 && KVM_EXIT_IO_OUT == 1, "the direction is `is_write`");
-    memcpy(access, &vcpu->run->io, sizeof(*access));
-    struct exit_note *note = next_note(vcpu, KVM_EXIT_IO);
-    note->access = *access;
-    return note;
-}
-
-/* Each way ends with its one call, so that nothing has to be kept over it. */
-__attribute__((noinline)) static void exit_port_io(struct vcpu *vcpu)
-{
-    struct kvm_run *run = vcpu->run;
     struct exit_access access;
-    struct exit_note *note = note_port(vcpu, &access);
-    if (__builtin_expect(access.count != 1, 0)) {
-        exit_port_string(vcpu, note);
-    } else if (access.is_write) {
-        note->value = load_le32((uint8_t *)run + run->io.data_offset);
-        bus_write(vcpu->machine->ports, access.port, access.size, note->value);
-    } else {
-        exit_port_read(vcpu, note);
-    }
+    exit_port_string(vcpu, exit_note_port(vcpu, &access));
 }
-
-__attribute__((noinline)) static void exit_port_read_traced(struct vcpu *vcpu, struct exit_note *note)
-{
-    uint8_t *data = (uint8_t *)vcpu->run + vcpu->run->io.data_offset;
-    note->address = note->access.port;
-    note->value = bus_read_seen(vcpu->machine->ports, note->access.port, note->access.size, &vcpu->seen);
-    store_le32(data, (uint32_t)note->value);
-}
-
-__attribute__((noinline)) static void exit_port_traced(struct vcpu *vcpu)
-{
-    struct kvm_run *run = vcpu->run;
-    struct exit_access access;
-    struct exit_note *note = note_port(vcpu, &access);
-    if (access.count != 1) {
-        exit_port_string(vcpu, note);
-    } else if (access.is_write) {
-        note->address = access.port;
-        note->value = load_le32((uint8_t *)run + run->io.data_offset);
-        bus_write_seen(vcpu->machine->ports, access.port, access.size, note->value, &vcpu->seen);
-    } else {
-        exit_port_read_traced(vcpu, note);
-    }
-}
-
-/* ---- Memory that KVM has decoded an access to: of 1 to 8 bytes, inside one page ---- */
 
 /* Where some region is trapped, and KVM has decoded after all what it might have left to us. */
-__attribute__((noinline)) static void exit_mmio_trapped(struct vcpu *vcpu, const struct exit_note *note)
+static void note_trapped(struct vcpu *vcpu, const struct exit_note *note)
 {
     const struct bus_region *region = bus_find(vcpu->machine->memory_bus, note->address);
     if (!region || !region->is_trapped)
@@ -167,53 +101,67 @@ __attribute__((noinline)) static void exit_mmio_trapped(struct vcpu *vcpu, const
         vcpu_note_read(vcpu, note->address, note->access.size, note->value);
 }
 
-__attribute__((noinline)) static void exit_mmio_read(struct vcpu *vcpu, struct exit_note *note)
+static void exit_memory_trapped(struct vcpu *vcpu)
 {
-    note->value = bus_read(vcpu->machine->memory_bus, note->address, note->access.size);
-    store_le64(vcpu->run->mmio.data, note->value);
-    if (vcpu->machine->has_trapped)
-        exit_mmio_trapped(vcpu, note);
-}
-
-static inline struct exit_note *note_mmio(struct vcpu *vcpu)
-{
-    const struct kvm_run *run = vcpu->run;
-    struct exit_note *note = next_note(vcpu, KVM_EXIT_MMIO);
-    note->access = (struct exit_access){.is_write = run->mmio.is_write != 0,
-                                        .size = (uint8_t)(run->mmio.len <= 8 ? run->mmio.len : 8),
-                                        .count = 1};
-    note->address = run->mmio.phys_addr;
-    return note;
-}
-
-__attribute__((noinline)) static void exit_mmio(struct vcpu *vcpu)
-{
-    struct exit_note *note = note_mmio(vcpu);
-    if (!note->access.is_write) {
-        exit_mmio_read(vcpu, note);
-        return;
+    struct exit_access access;
+    struct exit_note *note = exit_note_memory(vcpu, &access);
+    struct bus *bus = vcpu->machine->memory_bus;
+    if (access.is_write) {
+        note->value = load_le64(vcpu->run->mmio.data);
+        bus_write(bus, note->address, access.size, note->value);
+    } else {
+        note->value = bus_read(bus, note->address, access.size);
+        store_le64(vcpu->run->mmio.data, note->value);
     }
-    note->value = load_le64(vcpu->run->mmio.data);
-    if (__builtin_expect(vcpu->machine->has_trapped, 0))
-        exit_mmio_trapped(vcpu, note);
-    bus_write(vcpu->machine->memory_bus, note->address, note->access.size, note->value);
+    note_trapped(vcpu, note);
 }
 
-__attribute__((noinline)) static void exit_mmio_read_traced(struct vcpu *vcpu, struct exit_note *note)
-{
-    note->value = bus_read_seen(vcpu->machine->memory_bus, note->address, note->access.size, &vcpu->seen);
-    store_le64(vcpu->run->mmio.data, note->value);
-}
+/* ---- Accesses that are recorded with their exit ---- */
 
-__attribute__((noinline)) static void exit_mmio_traced(struct vcpu *vcpu)
+static void exit_port_traced(struct vcpu *vcpu)
 {
-    struct exit_note *note = note_mmio(vcpu);
-    if (!note->access.is_write) {
-        exit_mmio_read_traced(vcpu, note);
-        return;
+    struct exit_access access;
+    struct exit_note *note = exit_note_port(vcpu, &access);
+    struct bus *ports = vcpu->machine->ports;
+    uint8_t *data = exit_port_data(vcpu);
+    note->address = access.port;
+    if (access.count != 1) {
+        exit_port_string(vcpu, note);
+    } else if (access.is_write) {
+        note->value = load_le32(data);
+        bus_write_port_seen(ports, access.port, access.size, note->value, &vcpu->seen);
+    } else {
+        note->value = bus_read_port_seen(ports, access.port, access.size, &vcpu->seen);
+        store_le32(data, (uint32_t)note->value);
     }
-    note->value = load_le64(vcpu->run->mmio.data);
-    bus_write_seen(vcpu->machine->memory_bus, note->address, note->access.size, note->value, &vcpu->seen);
+}
+
+static void exit_memory_traced(struct vcpu *vcpu)
+{
+    struct exit_access access;
+    struct exit_note *note = exit_note_memory(vcpu, &access);
+    struct bus *bus = vcpu->machine->memory_bus;
+    uint8_t *data = vcpu->run->mmio.data;
+    if (access.is_write) {
+        note->value = load_le64(data);
+        bus_write_memory_seen(bus, note->address, access.size, note->value, &vcpu->seen);
+    } else {
+        note->value = bus_read_memory_seen(bus, note->address, access.size, &vcpu->seen);
+        store_le64(data, note->value);
+    }
+}
+
+bool exit_is_access_traced(struct vcpu *vcpu)
+{
+    uint32_t reason = vcpu->run->exit_reason;
+    if (reason != KVM_EXIT_IO && reason != KVM_EXIT_MMIO)
+        return false;
+    TRACE_PROBE3(exit, vcpu->index, reason, 0);
+    if (__builtin_expect(reason == KVM_EXIT_IO, 1))
+        exit_port_traced(vcpu);
+    else
+        exit_memory_traced(vcpu);
+    return true;
 }
 
 /* ---- The others ---- */
@@ -249,27 +197,38 @@ static bool is_new_msr(uint32_t *seen, uint32_t index)
     return false;
 }
 
-/* An MSR that is the machine's, or that KVM does not know: then #GP, as on hardware. */
-static void exit_msr(struct vcpu *vcpu, struct exit_note *note)
+__attribute__((noinline)) static void warn_of_msr(struct vcpu *vcpu)
 {
     const struct vcpu_machine *machine = vcpu->machine;
-    note->address = vcpu->run->msr.index;
-    note->value = vcpu->run->msr.data;
-    note->access.is_write = vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR;
-    enum vcpu_msr msr = VCPU_MSR_UNKNOWN;
-    if (machine->msr)
-        msr = machine->msr(machine->owner, vcpu->run->msr.index, note->access.is_write, &note->value);
-    vcpu->run->msr.data = note->value;
-    vcpu->run->msr.error = msr != VCPU_MSR_DONE;
-    if (msr != VCPU_MSR_UNKNOWN || !is_new_msr(machine->unknown_msrs, vcpu->run->msr.index))
+    unsigned long long index = vcpu->run->msr.index, value = vcpu->run->msr.data;
+    if (!is_new_msr(machine->unknown_msrs, vcpu->run->msr.index))
         return;
-    if (note->access.is_write)
+    if (vcpu->run->exit_reason == KVM_EXIT_X86_WRMSR)
         log_line(machine->log, VMM_LOG_WARNING,
-                 "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index,
-                 (unsigned long long)note->value, (unsigned long long)note->address);
+                 "vCPU %u: KVM refuses to write %#llx to MSR %#llx: the guest gets #GP", vcpu->index, value,
+                 index);
     else
         log_line(machine->log, VMM_LOG_WARNING, "vCPU %u: KVM refuses to read MSR %#llx: the guest gets #GP",
-                 vcpu->index, (unsigned long long)note->address);
+                 vcpu->index, index);
+}
+
+/* An MSR that is the machine's, or that KVM does not know: then #GP, as on hardware. */
+__attribute__((noinline)) static bool exit_msr(struct vcpu *vcpu)
+{
+    const struct vcpu_machine *machine = vcpu->machine;
+    struct kvm_run *run = vcpu->run;
+    struct exit_note *note = note_exit(vcpu, run->exit_reason);
+    note->address = run->msr.index;
+    note->value = run->msr.data;
+    note->access.is_write = run->exit_reason == KVM_EXIT_X86_WRMSR;
+    enum vcpu_msr msr = VCPU_MSR_UNKNOWN;
+    if (machine->msr)
+        msr = machine->msr(machine->owner, run->msr.index, note->access.is_write, &note->value);
+    run->msr.data = note->value;
+    run->msr.error = msr != VCPU_MSR_DONE;
+    if (msr == VCPU_MSR_UNKNOWN)
+        warn_of_msr(vcpu);
+    return true;
 }
 
 /* A hypercall of a kind that we did not announce: what its caller takes for "unknown". */
@@ -314,7 +273,7 @@ static bool end_with(enum vcpu_end *end, enum vcpu_end why)
     return false;
 }
 
-/* Those that are neither a port's nor a device's memory. */
+/* Those that are no access of the guest's that KVM hands over. */
 __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     uint32_t reason = result == -EFAULT ? VCPU_MEMORY_FAULT : vcpu->run->exit_reason;
@@ -328,10 +287,6 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
         return end_with(end, VCPU_HOST_FAILED);
     }
     switch (reason) {
-    case KVM_EXIT_X86_RDMSR:
-    case KVM_EXIT_X86_WRMSR:
-        exit_msr(vcpu, note);
-        return true;
     case KVM_EXIT_HYPERCALL:
     case KVM_EXIT_HYPERV:
     case KVM_EXIT_XEN:
@@ -373,45 +328,39 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
     }
 }
 
-static inline bool dispatch(struct vcpu *vcpu, int result, enum vcpu_end *end)
+/* An access by the way that this vCPU's have. */
+__attribute__((noinline)) static bool access_device(struct vcpu *vcpu)
 {
-    uint32_t reason = vcpu->run->exit_reason;
-    if (__builtin_expect(result, 0))
-        return handle_rare(vcpu, result, end);
-    if (__builtin_expect(reason == KVM_EXIT_IO, 1))
-        exit_port_io(vcpu);
-    else if (__builtin_expect(reason == KVM_EXIT_MMIO, 1))
-        exit_mmio(vcpu);
+    bool is_port = vcpu->run->exit_reason == KVM_EXIT_IO;
+    if (vcpu->on_exit & VCPU_TRACED)
+        is_port ? exit_port_traced(vcpu) : exit_memory_traced(vcpu);
+    else if (vcpu->on_exit & VCPU_TRAPPED)
+        is_port ? exit_port_trapped(vcpu) : exit_memory_trapped(vcpu);
     else
-        return handle_rare(vcpu, result, end);
+        is_port ? exit_port(vcpu) : exit_memory(vcpu);
     return true;
 }
 
-/* An exit that is one access is recorded with it; anything else records itself. */
-__attribute__((noinline)) static bool dispatch_traced(struct vcpu *vcpu, int result, enum vcpu_end *end)
+/* Each way ends with its one call, so that nothing has to be kept over it. */
+static inline bool handle(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     uint32_t reason = vcpu->run->exit_reason;
-    if (__builtin_expect(!result && reason == KVM_EXIT_IO, 1))
-        exit_port_traced(vcpu);
-    else if (__builtin_expect(!result && reason == KVM_EXIT_MMIO, 1))
-        exit_mmio_traced(vcpu);
-    else
-        return handle_rare(vcpu, result, end);
-    return true;
+    if (!result && (reason == KVM_EXIT_IO || reason == KVM_EXIT_MMIO))
+        return access_device(vcpu);
+    if (!result && (reason == KVM_EXIT_X86_RDMSR || reason == KVM_EXIT_X86_WRMSR))
+        return exit_msr(vcpu);
+    return handle_rare(vcpu, result, end);
 }
 
 /* Behind writes that KVM has collected. */
 __attribute__((noinline)) static bool handle_behind_ring(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     coalesced_drain(vcpu->machine->coalesced);
-    return vcpu->on_exit & VCPU_TRACED ? dispatch_traced(vcpu, result, end) : dispatch(vcpu, result, end);
+    return handle(vcpu, result, end);
 }
 
 bool vcpu_handle_exit(struct vcpu *vcpu, int result, enum vcpu_end *end)
 {
     TRACE_PROBE3(exit, vcpu->index, vcpu->run->exit_reason, result);
-    if (__builtin_expect(!vcpu->on_exit, 1))
-        return dispatch(vcpu, result, end);
-    return vcpu->on_exit == VCPU_TRACED ? dispatch_traced(vcpu, result, end)
-                                        : handle_behind_ring(vcpu, result, end);
+    return vcpu->on_exit & VCPU_COALESCED ? handle_behind_ring(vcpu, result, end) : handle(vcpu, result, end);
 }

@@ -259,9 +259,7 @@ static inline void put_access(struct vcpu *vcpu, struct exit_note *note, uint64_
     uint64_t access, event = note->reason == KVM_EXIT_IO ? TRACE_PIO : TRACE_MMIO;
     _Static_assert(sizeof(access) == sizeof(note->access), "is_write, size, port and count in a word");
     memcpy(&access, &note->access, sizeof(access));
-    trace_put(place, 1,
-              saturate(duration) | (TRACE_EXIT | event << 24) << 32 | (access & 0xff00) << 32 |
-                  (access & 0xff) << 48);
+    trace_put(place, 1, saturate(duration) | (TRACE_EXIT | (access & 0xffff) << 8 | event << 24) << 32);
     trace_put(place, 2, (uintptr_t)seen->device);
     trace_put(place, 3, note->rip = vcpu->place_rip);
     trace_put(place, 4, note->address);

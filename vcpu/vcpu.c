@@ -12,6 +12,7 @@
 
 #include "vcpu/emulate.h"
 #include "vcpu/exit.h"
+#include "vcpu/exit_access.h"
 #include "vcpu/exit_trace.h"
 
 int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out,
@@ -132,10 +133,12 @@ static enum vcpu_end run(struct vcpu *vcpu)
                 return VCPU_KICKED;
             continue;
         }
+        if (exit_is_access(vcpu, result))
+            continue;
         enum vcpu_end end;
         if (!vcpu_handle_exit(vcpu, result, &end))
             return end;
-        if (__builtin_expect(vcpu->ahead_wanted, 0) && !vcpu_emulate_ahead(vcpu, &end))
+        if (vcpu->ahead_wanted && !vcpu_emulate_ahead(vcpu, &end))
             return end;
     }
 }
@@ -143,7 +146,8 @@ static enum vcpu_end run(struct vcpu *vcpu)
 enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
     vcpu->on_entry = VCPU_SYNC | (vcpu->machine->measure_time ? VCPU_TIMED : 0);
-    vcpu->on_exit = vcpu->machine->coalesced ? VCPU_COALESCED : 0;
+    vcpu->on_exit = (vcpu->machine->coalesced ? VCPU_COALESCED : 0) |
+                    (vcpu->machine->has_trapped ? VCPU_TRAPPED : 0);
     emulation_forget(vcpu->emulation);
     if (trace_is_on())
         exit_trace_begin(vcpu);

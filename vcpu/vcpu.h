@@ -16,7 +16,7 @@
 #include "base/trace_names.h"
 #include "base/types.h"
 #include "ept/memory.h"
-#include "mmio/bus.h"
+#include "mmio/bus_exit.h"
 
 /* Room for every exit reason that KVM numbers; a higher one is counted as the last. */
 #define VCPU_REASON_LIMIT 64
@@ -99,6 +99,7 @@ enum vcpu_extra {
     VCPU_TIMED = 1 << 1,     /* entry: measure_time */
     VCPU_TRACED = 1 << 2,    /* entry: the thread is traced; exit: also, and nothing is trapped */
     VCPU_COALESCED = 1 << 3, /* exit: KVM may have collected writes */
+    VCPU_TRAPPED = 1 << 4,   /* exit: KVM's access may be one to a trapped region */
 };
 
 struct emulation;

@@ -108,8 +108,10 @@ static struct vmm_region_stat region_stat(const struct vmm *machine, const struc
                                    .base = region->base,
                                    .len = region->len,
                                    .dirty_bytes = region->dirty_bytes};
-    memcpy(stat.read_counts, region->read_counts, sizeof(stat.read_counts));
-    memcpy(stat.write_counts, region->write_counts, sizeof(stat.write_counts));
+    for (unsigned i = 0; i < ARRAY_COUNT(stat.read_counts); i++) {
+        stat.read_counts[i] = region->read_counts[1u << i];
+        stat.write_counts[i] = region->write_counts[1u << i];
+    }
     if (space == VMM_SPACE_MEMORY)
         stat.engine = machine_engine_name(machine, region);
     return stat;

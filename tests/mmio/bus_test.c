@@ -2,7 +2,7 @@
  *
  * The bus with a device that remembers what it was asked: misses, splits, widths, neighbours.
  */
-#include "mmio/bus.h"
+#include "mmio/bus_exit.h"
 
 #include <stdio.h>
 #include <string.h>
@@ -40,6 +40,7 @@ static struct bus_region region(char *name, uint64_t base, uint64_t len, unsigne
 }
 
 static struct bus *bus;
+static enum bus_kind bus_kind;
 static struct bus_region a, b;
 
 /* Both kinds of bus, and devices without a lock and with one, which have a shorter way. */
@@ -50,9 +51,9 @@ static struct lock lock;
 
 static void set_up(unsigned way)
 {
-    enum bus_kind kind = way & 1 ? BUS_MEMORY : BUS_PORTS;
+    bus_kind = way & 1 ? BUS_MEMORY : BUS_PORTS;
     seen[0] = 0;
-    ck_assert_int_eq(bus_create(kind, &bus, NULL), 0);
+    ck_assert_int_eq(bus_create(bus_kind, &bus, NULL), 0);
     a = region("a", 0x100, 8, 0, 0);
     b = region("b", 0x108, 4, 2, 2);
     a.lock = b.lock = way & LOCKED ? &lock : NULL;
@@ -67,8 +68,8 @@ START_TEST(an_access_reaches_its_device)
         ck_assert_uint_eq(bus_read(bus, 0x102, 2), 0x4433);
         bus_write(bus, 0x104, 4, 0xffffffff12345678);
         ck_assert_str_eq(seen, "a:r2@2 a:w4@4=12345678 ");
-        ck_assert_uint_eq(a.read_counts[1], 1);
-        ck_assert_uint_eq(a.write_counts[2], 1);
+        ck_assert_uint_eq(a.read_counts[2], 1);
+        ck_assert_uint_eq(a.write_counts[4], 1);
         bus_destroy(bus);
     }
 }
@@ -123,8 +124,8 @@ START_TEST(a_block_is_as_many_accesses)
     bus_read_block(bus, 0x102, 1, 2, bytes);
     ck_assert_str_eq(seen, "a:w2@0=1 a:w2@2=2 a:w2@4=3 a:r1@2 a:r1@3 ");
     ck_assert_uint_eq(bytes[1], 0x44);
-    ck_assert_uint_eq(a.write_counts[1], 3);
-    ck_assert_uint_eq(a.read_counts[0], 2);
+    ck_assert_uint_eq(a.write_counts[2], 3);
+    ck_assert_uint_eq(a.read_counts[1], 2);
     /* out of a region, and into one that does not know the width: all ones */
     seen[0] = 0;
     bus_read_block(bus, 0x107, 1, 2, bytes);
@@ -166,25 +167,106 @@ START_TEST(a_removed_region_is_gone)
 }
 END_TEST
 
+/* What exits call, of the bus's kind, with the bits of a read that it promises. */
+static uint64_t exit_read(uint64_t address, unsigned size, struct bus_seen *access)
+{
+    bool is_port = bus_kind == BUS_PORTS;
+    uint64_t value = access    ? is_port ? bus_read_port_seen(bus, address, size, access)
+                                         : bus_read_memory_seen(bus, address, size, access)
+                        : is_port ? bus_read_port(bus, address, size)
+                               : bus_read_memory(bus, address, size);
+    return value & size_mask(size);
+}
+
+static void exit_write(uint64_t address, unsigned size, uint64_t value, struct bus_seen *access)
+{
+    if (access && bus_kind == BUS_PORTS)
+        bus_write_port_seen(bus, address, size, value, access);
+    else if (access)
+        bus_write_memory_seen(bus, address, size, value, access);
+    else if (bus_kind == BUS_PORTS)
+        bus_write_port(bus, address, size, value);
+    else
+        bus_write_memory(bus, address, size, value);
+}
+
+START_TEST(exits_reach_the_same)
+{
+    for (unsigned way = 0; way < WAYS; way++) {
+        set_up(way);
+        for (unsigned round = 1; round <= 2; round++) {
+            seen[0] = 0;
+            ck_assert_uint_eq(exit_read(0x102, 2, NULL), 0x4433);
+            exit_write(0x108, 2, 0x12345, NULL);
+            exit_write(0x106, 4, 0x04030201, NULL);
+            ck_assert_uint_eq(exit_read(0x200, 4, NULL), 0xffffffff);
+            ck_assert_str_eq(seen, "a:r2@2 b:w2@0=2345 a:w1@6=1 a:w1@7=2 ");
+            ck_assert_uint_eq(a.read_counts[2], round);
+            ck_assert_uint_eq(b.write_counts[2], round);
+        }
+        ck_assert_uint_eq(lock.state, LOCK_FREE);
+        bus_destroy(bus);
+    }
+}
+END_TEST
+
 START_TEST(who_records_an_access_hears_whose_it_was)
 {
     for (unsigned way = 0; way < WAYS; way++) {
         struct bus_seen access = {0};
         set_up(way);
-        ck_assert_uint_eq(bus_read_seen(bus, 0x102, 2, &access), 0x4433);
+        ck_assert_uint_eq(exit_read(0x102, 2, &access), 0x4433);
         ck_assert_str_eq(access.device, "a");
         ck_assert_uint_ne(access.ended, 0);
-        bus_write_seen(bus, 0x108, 2, 0x12345, &access);
+        exit_write(0x108, 2, 0x12345, &access);
         ck_assert_str_eq(access.device, "b");
-        bus_write_seen(bus, 0x106, 4, 0x04030201, &access);
+        exit_write(0x106, 4, 0x04030201, &access);
         ck_assert_str_eq(access.device, "a");
-        ck_assert_uint_eq(bus_read_seen(bus, 0x200, 4, &access), 0xffffffff);
+        ck_assert_uint_eq(exit_read(0x200, 4, &access), 0xffffffff);
         ck_assert_ptr_null(access.device);
         ck_assert_uint_eq(bus_miss_count(bus), 1);
         ck_assert_str_eq(seen, "a:r2@2 b:w2@0=2345 a:w1@6=1 a:w1@7=2 ");
-        ck_assert_uint_eq(a.read_counts[1], 1);
+        ck_assert_uint_eq(a.read_counts[2], 1);
         bus_destroy(bus);
     }
+}
+END_TEST
+
+/* Pages that the bus remembers in one place, and two devices in a page: none is taken for the other. */
+START_TEST(what_was_remembered_is_nobody_elses)
+{
+    struct bus_region far = region("c", 0x100 + (1ull << 32), 8, 0, 0);
+    set_up(BUS_MEMORY | LOCKED);
+    far.lock = &lock;
+    ck_assert_int_eq(bus_add(bus, &far, NULL), 0);
+    for (unsigned round = 0; round < 2; round++) {
+        seen[0] = 0;
+        exit_write(0x100, 1, 1, NULL);
+        exit_write(far.base, 1, 2, NULL);
+        exit_write(0x100, 1, 3, NULL);
+        exit_write(0x108, 2, 4, NULL);
+        exit_write(far.base + 8, 1, 5, NULL);
+        exit_write(far.base - 1, 1, 6, NULL);
+        bus_write(bus, far.base, 1, 7);
+        ck_assert_str_eq(seen, "a:w1@0=1 c:w1@0=2 a:w1@0=3 b:w2@0=4 c:w1@0=7 ");
+    }
+    ck_assert_uint_eq(bus_miss_count(bus), 4);
+    bus_destroy(bus);
+}
+END_TEST
+
+START_TEST(what_was_remembered_goes_with_its_region)
+{
+    set_up(BUS_MEMORY | LOCKED);
+    exit_write(0x100, 1, 1, NULL);
+    bus_remove(bus, &a);
+    exit_write(0x100, 1, 2, NULL);
+    ck_assert_uint_eq(exit_read(0x104, 4, NULL), 0xffffffff);
+    ck_assert_uint_eq(bus_read(bus, 0x104, 4), 0xffffffff);
+    ck_assert_int_eq(bus_add(bus, &a, NULL), 0);
+    exit_write(0x100, 1, 3, NULL);
+    ck_assert_str_eq(seen, "a:w1@0=1 a:w1@0=3 ");
+    bus_destroy(bus);
 }
 END_TEST
 
@@ -209,6 +291,9 @@ void test_suite(Suite *suite)
     test_add(suite, a_block_is_as_many_accesses);
     test_add(suite, bad_regions_are_refused_with_a_reason);
     test_add(suite, a_removed_region_is_gone);
+    test_add(suite, exits_reach_the_same);
+    test_add(suite, what_was_remembered_is_nobody_elses);
+    test_add(suite, what_was_remembered_goes_with_its_region);
     test_add(suite, who_records_an_access_hears_whose_it_was);
     test_add(suite, an_access_fits_up_to_the_edge);
 }
