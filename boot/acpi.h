@@ -26,6 +26,8 @@
 #define ACPI_RESET_PORT   0xcf9u
 #define ACPI_RESET_VALUE  6u
 #define ACPI_PVPANIC_PORT 0x505u
+#define ACPI_FWCFG_PORT   0x510u
+#define ACPI_FWCFG_PORTS  12u
 
 struct acpi_virtio_mmio {
     uint32_t base, len, gsi;
@@ -46,6 +48,7 @@ struct acpi_config {
     bool has_reset;                             /* port 0xcf9 */
     bool has_rtc;                               /* with the century at 0x32 */
     bool has_pvpanic;                           /* at ACPI_PVPANIC_PORT */
+    bool has_fwcfg;                             /* at ACPI_FWCFG_PORT */
     unsigned serial_count;                      /* up to 4, where PCs have them */
     const struct acpi_virtio_mmio *virtio_mmio; /* borrowed */
     unsigned virtio_mmio_count;

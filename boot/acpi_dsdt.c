@@ -37,13 +37,14 @@ static void put_ports_device(struct aml *aml, const char *name, const char *eisa
     aml_end(aml, device);
 }
 
-static void put_pvpanic(struct aml *aml)
+/* What QEMU has invented: its identifiers are strings. */
+static void put_qemu_device(struct aml *aml, const char *name, const char *id, uint16_t base, uint8_t count)
 {
-    size_t device = aml_device_begin(aml, "PEVT");
-    aml_name_string(aml, "_HID", "QEMU0001");
+    size_t device = aml_device_begin(aml, name);
+    aml_name_string(aml, "_HID", id);
     aml_name_number(aml, "_STA", 0xf);
     struct aml_resources resources = aml_resources_begin(aml);
-    aml_ports(aml, ACPI_PVPANIC_PORT, 1);
+    aml_ports(aml, base, count);
     aml_resources_end(aml, resources);
     aml_end(aml, device);
 }
@@ -151,7 +152,9 @@ void acpi_put_devices(struct aml *aml, const struct acpi_config *config)
     for (unsigned i = 0; i < config->serial_count; i++)
         put_serial(aml, i);
     if (config->has_pvpanic)
-        put_pvpanic(aml);
+        put_qemu_device(aml, "PEVT", "QEMU0001", ACPI_PVPANIC_PORT, 1);
+    if (config->has_fwcfg)
+        put_qemu_device(aml, "FWCF", "QEMU0002", ACPI_FWCFG_PORT, ACPI_FWCFG_PORTS);
     for (unsigned i = 0; i < config->virtio_mmio_count; i++)
         put_virtio_mmio(aml, &config->virtio_mmio[i], i);
     if (config->pci)

@@ -125,6 +125,7 @@ static int build_tables(const struct vmm *machine, struct acpi_tables **out, str
                                        .has_reset = true,
                                        .has_rtc = bus_find(machine->ports, 0x70) != NULL,
                                        .has_pvpanic = true,
+                                       .has_fwcfg = machine->fwcfg != NULL,
                                        .serial_count = machine->serial_count,
                                        .virtio_mmio = machine->virtio_mmios,
                                        .virtio_mmio_count = machine->virtio_mmio_count,

@@ -36,6 +36,7 @@ static const struct acpi_config full = {.cpu_count = 8,
                                         .has_reset = true,
                                         .has_rtc = true,
                                         .has_pvpanic = true,
+                                        .has_fwcfg = true,
                                         .serial_count = 4,
                                         .virtio_mmio = virtio_mmio,
                                         .virtio_mmio_count = 2,
@@ -167,6 +168,27 @@ START_TEST(the_mcfg_says_where_configuration_space_is)
 }
 END_TEST
 
+/* Whether the DSDT has a device with this identifier. */
+static bool has_device(const char *id)
+{
+    const uint8_t *dsdt = table_at(load_le64(find_table("FACP") + 140), "DSDT");
+    return memmem(dsdt, load_le32(dsdt + 4), id, strlen(id) + 1) != NULL;
+}
+
+START_TEST(the_dsdt_has_the_devices_that_are_there)
+{
+    static const char *const always[] = {"ACPI0007", "ACPI0013"};
+    static const char *const sometimes[] = {"QEMU0001", "QEMU0002", "LNRO0005"};
+    for (int i = 0; i < 2; i++) {
+        build(i ? &bare : &full);
+        for (size_t d = 0; d < ARRAY_COUNT(always); d++)
+            ck_assert_msg(has_device(always[d]), "%s", always[d]);
+        for (size_t d = 0; d < ARRAY_COUNT(sometimes); d++)
+            ck_assert_msg(has_device(sometimes[d]) == !i, "%s", sometimes[d]);
+    }
+}
+END_TEST
+
 START_TEST(the_list_of_tables_covers_what_was_built)
 {
     static const char *const names[] = {"RSDP", "DSDT", "FACS", "FACP", "APIC", "MCFG", "XSDT"};
@@ -253,6 +275,7 @@ void test_suite(Suite *suite)
     test_add(suite, the_fadt_says_where_the_registers_are);
     test_add(suite, the_madt_has_every_cpu);
     test_add(suite, the_mcfg_says_where_configuration_space_is);
+    test_add(suite, the_dsdt_has_the_devices_that_are_there);
     test_add(suite, the_list_of_tables_covers_what_was_built);
     test_add(suite, too_many_cpus_are_refused);
     test_add(suite, iasl_reads_and_compiles_every_table);

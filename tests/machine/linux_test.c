@@ -54,6 +54,7 @@ struct linux_run {
     const char *input;
     const char *script;  /* more for the guest to do, or NULL */
     const char *cmdline; /* more for its command line, or NULL */
+    const char *fw_cfg;  /* the content of the file opt/test in fw_cfg, or NULL */
     const char *disk;    /* a disk's image, or NULL; then the kernel's modules are needed */
     const char
         *agent; /* what a console's port "agent" writes to, or NULL: no console, and no entropy device */
@@ -222,6 +223,8 @@ static int run_machine(struct linux_run *run, const struct vmm_serial_config *se
         result = vmm_add_legacy(machine, error);
     if (!result)
         result = vmm_add_progress(machine, error);
+    if (!result && run->fw_cfg)
+        result = vmm_add_fwcfg_file(machine, "opt/test", run->fw_cfg, strlen(run->fw_cfg), error);
     if (!result && run->disk)
         result = vmm_add_disk(machine, &disk, error);
     if (!result && run->agent)
@@ -530,6 +533,19 @@ START_TEST(linux_hears_the_power_button)
 }
 END_TEST
 
+START_TEST(linux_reads_fw_cfg)
+{
+    struct linux_run run = {.input = "poweroff -f\n",
+                            .script = "for module in /modules/*; do insmod $module; done\n"
+                                      "cd /sys/firmware/qemu_fw_cfg\n"
+                                      "echo REV $(cat rev) FILE $(cat by_name/opt/test/raw)\n",
+                            .fw_cfg = "what the host has to say",
+                            .wants_modules = true};
+    linux_run(&run);
+    must_say(&run, "REV 3 FILE what the host has to say");
+}
+END_TEST
+
 /* Its interrupts are the PIC's, and it resets by the keyboard controller. Where its devices are it reads, but
  * does not understand: Debian has that switched off. */
 START_TEST(linux_runs_without_acpi_and_is_told_of_mmio_devices)
@@ -613,6 +629,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_has_consoles_and_entropy_by_pci, 150);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_mmio, 150);
     test_add_slow(suite, linux_hears_the_power_button, 300);
+    test_add_slow(suite, linux_reads_fw_cfg, 150);
     test_add_slow(suite, linux_runs_without_acpi_and_is_told_of_mmio_devices, 150);
     test_add_slow(suite, linux_keeps_files_on_a_pci_disk, 150);
     test_add_slow(suite, linux_keeps_files_on_an_mmio_disk, 150);
