@@ -250,11 +250,13 @@ static bool makes_double_fault(const struct step_event *first, const struct step
 }
 
 /* What the processor tells in registers besides the frame. */
-static void event_registers(struct cpu_state *cpu, const struct step_event *event)
+static void event_registers(const struct step_machine *machine, struct cpu_state *cpu,
+                            const struct step_event *event)
 {
     if (is_page_fault(event))
         cpu->cr2 = event->cr2;
     if (event->kind == EVENT_EXCEPTION && event->vector == VECTOR_DB) {
+        env_load_debug(machine, cpu);
         cpu->dr6 = (cpu->dr6 & ~0xfull) | event->dr6 | DR6_FIXED;
         cpu->dr7 &= ~(uint64_t)DR7_GD;
     }
@@ -284,7 +286,7 @@ enum step_result deliver_event(const struct step_machine *machine, struct cpu_st
 {
     struct step_event present = *event;
     for (;;) {
-        event_registers(cpu, &present);
+        event_registers(machine, cpu, &present);
         enum step_result result = deliver_or_undo(machine, cpu, &present, outcome);
         if (result != STEP_EXCEPTION)
             return result;

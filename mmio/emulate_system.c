@@ -203,6 +203,7 @@ enum step_result emulate_mov_dr(struct step_env *env)
     unsigned reg = to->kind == INSN_DR ? to->reg : from->reg;
     if (reg > 7 || ((reg == 4 || reg == 5) && (env->cpu->cr4 & CR4_DE)))
         return env_raise(env, VECTOR_UD);
+    env_load_debug(env->machine, env->cpu);
     if (env->cpu->dr7 & DR7_GD) {
         env->outcome->event.dr6 = DR6_BD;
         return env_raise(env, VECTOR_DB);

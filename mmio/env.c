@@ -4,6 +4,8 @@
  */
 #include "mmio/env.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "mmio/simd_code.h"
 
@@ -64,11 +66,19 @@ void env_end(struct step_env *env)
 
 void env_undo(struct cpu_state *cpu, const struct cpu_state *before)
 {
-    struct cpu_vector vector = cpu->vector;
-    uint32_t pkru = cpu->pkru;
+    struct cpu_state now = *cpu;
     *cpu = *before;
-    cpu->vector = vector;
-    cpu->pkru = pkru;
+    cpu->vector = now.vector;
+    cpu->pkru = now.pkru;
+    memcpy(cpu->dr, now.dr, sizeof(cpu->dr));
+    cpu->dr6 = now.dr6;
+    cpu->dr7 = now.dr7;
+}
+
+void env_load_debug(const struct step_machine *machine, struct cpu_state *cpu)
+{
+    if (machine->ops->load_debug)
+        machine->ops->load_debug(machine->owner, cpu);
 }
 
 enum step_result env_raise(struct step_env *env, enum exception_vector vector)

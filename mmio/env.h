@@ -63,7 +63,8 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
                struct step_outcome *outcome);
 void env_end(struct step_env *env);
 
-/* The registers go back to `before`; what was loaded of the vector state stays loaded. */
+/* The registers go back to `before`; what was loaded of the vector state and the debug registers stays
+ * loaded. */
 void env_undo(struct cpu_state *cpu, const struct cpu_state *before);
 
 /* Fills outcome->event. A fault: rip stays. */
@@ -80,6 +81,10 @@ static inline enum step_result env_gp(struct step_env *env)
 {
     return env_raise_error(env, VECTOR_GP, 0);
 }
+
+/* Makes the debug registers current. An instruction that changes one does so when nothing can fail any more.
+ */
+void env_load_debug(const struct step_machine *machine, struct cpu_state *cpu);
 
 /* Makes cpu->vector (and cpu->pkru) valid. */
 enum step_result env_load_vector(struct step_env *env);

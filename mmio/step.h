@@ -84,6 +84,9 @@ struct step_ops {
     /* XCR0, asked for when an instruction depends on it; NULL: load_vector has filled it in. */
     uint64_t (*xcr0_read)(void *owner);
     bool (*xcr0_write)(void *owner, uint64_t value);
+    /* Makes the debug registers of the CPU current, before an instruction reads or changes one; what is there
+     * otherwise serves to find breakpoints, and may be old. NULL: they are always current. */
+    void (*load_debug)(void *owner, struct cpu_state *cpu);
     /* The guest has executed INVLPG and the like, or changed the meaning of its page tables. */
     void (*tlb_flush)(void *owner);
     /* RAM was written behind KVM's back: for the dirty pages. NULL: nobody wants to know. */

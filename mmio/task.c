@@ -143,6 +143,7 @@ static enum step_result prepare(struct step_env *env, struct task_switch *task)
         TRY(prepare_part(env, task->tss.gva, 8, ACCESS_READ | ACCESS_WRITE, &task->new_busy));
     if ((env->cpu->cr0 & CR0_PG) && !env->machine->ops->tlb_flush)
         return env_unsupported(env, "a TLB flush");
+    env_load_debug(env->machine, env->cpu);
     return STEP_DONE;
 }
 

@@ -5,7 +5,7 @@
  *
  * The registers come with the exit through the shared page while instructions are being emulated, so that a
  * violation costs no system call but KVM_RUN. Debug registers and vector state are not among them: the former
- * are read now and then, the latter when an instruction wants them.
+ * are read now and then and when an instruction depends on them, the latter when one wants them.
  */
 #include "vcpu/emulate.h"
 
@@ -35,6 +35,7 @@ struct emulation {
     struct cpu_debug {
         uint64_t dr[4], dr6, dr7;
         unsigned refresh_in; /* emulated instructions; 0: now */
+        bool is_current;     /* read since the exit */
     } debug;
     struct kvm_sregs loaded; /* whose segments are in cpu */
     struct run_ahead run_ahead;
@@ -140,6 +141,26 @@ static bool write_xcr0(void *owner, uint64_t value)
     return ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) == 0;
 }
 
+/* What KVM has, to see later what has changed. */
+static void note_debug(struct emulation *emulation)
+{
+    struct cpu_debug *debug = &emulation->debug;
+    const struct cpu_state *cpu = &emulation->cpu;
+    memcpy(debug->dr, cpu->dr, sizeof(debug->dr));
+    debug->dr6 = cpu->dr6;
+    debug->dr7 = cpu->dr7;
+}
+
+static void load_debug(void *owner, struct cpu_state *cpu)
+{
+    struct vcpu *vcpu = owner;
+    struct emulation *emulation = vcpu->emulation;
+    if (emulation->debug.is_current || vcpu_load_debug(vcpu, cpu))
+        return;
+    emulation->debug.is_current = true;
+    note_debug(emulation);
+}
+
 static void flush_tlb(void *owner)
 {
     struct vcpu *vcpu = owner;
@@ -174,6 +195,7 @@ static const struct step_ops vcpu_step_ops = {
     .tsc_read = read_tsc,
     .xcr0_read = read_xcr0,
     .xcr0_write = write_xcr0,
+    .load_debug = load_debug,
     .tlb_flush = flush_tlb,
     .is_kernel_device = is_kernel_device,
     .is_kernel_port = is_kernel_port,
@@ -234,10 +256,9 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
     int result = vcpu_reload_state(vcpu, cpu, parts, &emulation->loaded);
     if (result)
         return result;
+    debug->is_current = refresh;
     if (refresh) { /* else cpu has them from the last time */
-        memcpy(debug->dr, cpu->dr, sizeof(debug->dr));
-        debug->dr6 = cpu->dr6;
-        debug->dr7 = cpu->dr7;
+        note_debug(emulation);
         debug->refresh_in = cpu->dr7 & DR7_ACTIVE ? 0 : DEBUG_REFRESH;
     } else {
         debug->refresh_in--;

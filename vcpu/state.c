@@ -163,7 +163,7 @@ static int load_events(struct vcpu *vcpu, struct cpu_state *cpu)
     return 0;
 }
 
-static int load_debug(struct vcpu *vcpu, struct cpu_state *cpu)
+int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu)
 {
     struct kvm_debugregs debug;
     if (ioctl(vcpu->fd, KVM_GET_DEBUGREGS, &debug))
@@ -197,7 +197,7 @@ int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, 
     if (!result && (parts & VCPU_EVENTS))
         result = load_events(vcpu, cpu);
     if (!result && (parts & VCPU_DEBUG))
-        result = load_debug(vcpu, cpu);
+        result = vcpu_load_debug(vcpu, cpu);
     cpu->cpl = find_cpl(cpu);
     return result;
 }

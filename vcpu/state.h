@@ -26,6 +26,9 @@ int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts);
 #define SREGS_UNKNOWN ~0ull
 int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, struct kvm_sregs *last);
 
+/* VCPU_DEBUG alone. */
+int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
+
 /* Writes the parts, through the shared page where KVM takes them there: then KVM checks them at the next
  * entry, which fails with -EINVAL for values that no processor can have. vcpu_load_state must have read
  * them since the last entry, but for VCPU_REGS, which is written whole. 0 or a negative errno. */
