@@ -75,6 +75,8 @@ static void run_machine(struct guest_run *run, const struct vmm_serial_config *s
         result = vmm_add_legacy(machine, &error);
     for (unsigned i = 0; !result && i < run->disks; i++)
         result = add_disk(machine, i, run->transport, &error);
+    if (!result && run->scratch)
+        result = vmm_add_scratch(machine, run->scratch, &error);
     if (!result && run->has_acpi)
         result = vmm_add_acpi(machine, &error);
     if (!result)

@@ -17,6 +17,7 @@ struct guest_run {
     unsigned disks;         /* so many empty virtio disks of 8 MiB */
     enum vmm_transport transport;
     bool has_acpi;
+    const struct vmm_scratch_config *scratch; /* NULL: none */
 
     struct vmm_end end;
     char output[GUEST_OUTPUT_BYTES]; /* of the serial line */
