@@ -5,6 +5,7 @@
 #include "boot/placement.h"
 
 #include <stdio.h>
+#include <string.h>
 
 void placement_init(struct placement *placement, const struct memory_map *map,
                     const struct memory_map *backed)
@@ -45,7 +46,9 @@ static int add_taken(struct placement *placement, const char *owner, const char 
     struct placement_taken *taken = &placement->taken[placement->taken_count++];
     taken->gpa = gpa;
     taken->len = len;
-    snprintf(taken->what, sizeof(taken->what), "%s", what);
+    size_t what_len = strnlen(what, sizeof(taken->what) - 1);
+    memcpy(taken->what, what, what_len);
+    taken->what[what_len] = '\0';
     return 0;
 }
 

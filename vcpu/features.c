@@ -198,7 +198,9 @@ static void trim_xsave(struct cpuid_table *table, const bool *is_out)
 int features_mask(struct cpuid_table *table, const char *text, struct vmm_error *error)
 {
     bool is_out[MASK_LIMIT] = {false};
-    int result = read_names(text ? text : "", is_out, error);
+    if (!text || !*text)
+        return 0;
+    int result = read_names(text, is_out, error);
     if (result)
         return result;
     for (size_t i = 0; i < ARRAY_COUNT(all_features); i++) {

@@ -24,7 +24,7 @@ static void destroy_rng(void *part)
 
 int vmm_add_rng(struct vmm *machine, enum vmm_transport transport, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct virtio_rng *rng;
     const struct virtio_rng_config config = {.memory = machine->memory, .loop = machine->loop};
     int result = virtio_rng_create(&config, &rng, error);
@@ -82,7 +82,7 @@ static void copy_size(struct machine_console *console, const struct vmm_console_
 
 int vmm_add_console(struct vmm *machine, const struct vmm_console_config *config, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct machine_console *console = calloc(1, sizeof(*console)), **end = &machine->consoles;
     if (!console)
         return error_set(error, -ENOMEM, "virtio-console: out of memory");

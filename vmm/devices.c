@@ -103,7 +103,7 @@ static int add_uart(struct vmm *machine, struct char_backend *backend, struct vm
 
 int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct char_backend *backend;
     if (machine->serial_count == SERIAL_LIMIT)
         return error_set(error, -ENOSPC, "serial: a PC has at most %d serial ports", SERIAL_LIMIT);
@@ -126,7 +126,7 @@ int vmm_add_debug_exit(struct vmm *machine, uint16_t port, struct vmm_error *err
 
 int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct debug_exit *debug_exit;
     const struct debug_exit_config config = {
         .base = port, .port_count = count, .power = machine_power_line(machine)};
@@ -191,7 +191,7 @@ int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)
 {
     static int (*const steps[])(struct vmm *, struct vmm_error *) = {add_cmos, add_i8042, add_port92,
                                                                      add_post, machine_add_fwcfg};
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     int result = 0;
     for (size_t i = 0; !result && i < ARRAY_COUNT(steps); i++)
         result = steps[i](machine, error);

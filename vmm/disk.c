@@ -101,7 +101,7 @@ static int add_disk(struct vmm *machine, const struct vmm_disk_config *config, s
 
 int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     int result = config->path ? add_disk(machine, config, error)
                               : error_set(error, -EINVAL, "disk: a path is needed: path=FILE");
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);

@@ -98,7 +98,7 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
 
 int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct boot_image file = {
         .bytes = image->bytes, .len = image->len, .name = image->path ? image->path : "image"};
     if ((unsigned)image->flat >= ARRAY_COUNT(protocols))

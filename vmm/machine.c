@@ -14,7 +14,7 @@
 
 uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns)
 {
-    uint64_t now_ns = event_now_ns();
+    uint64_t now_ns = machine_now_ns();
     machine->phase_ns[phase] += now_ns - since_ns;
     return now_ns;
 }
@@ -154,7 +154,7 @@ int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct 
 /* What every machine has: KVM's VM, memory, two buses, an event loop that sleeps until it is needed. */
 static int machine_init(struct vmm *machine, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     int result = check_config(&machine->config, error);
     if (!result)
         result = prepare_kick_signal(machine->config.kick_signal, error);
@@ -187,7 +187,7 @@ int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_err
         return error_set(error, -ENOMEM, "machine: out of memory");
     if (config)
         machine->config = *config;
-    machine->created_ns = event_now_ns();
+    machine->created_ns = machine_now_ns();
     machine->vm_fd = machine->host.kvm_fd = -1;
     log_init(&machine->log, machine->config.log, machine->config.log_context, machine->config.log_level);
     pthread_mutex_init(&machine->run.lock, NULL);

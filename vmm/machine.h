@@ -204,7 +204,8 @@ int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error);
 int machine_fill_fwcfg(struct vmm *machine, const struct memory_map_entry *reserved, size_t reserved_count,
                        struct vmm_error *error);
 
-/* marks.c: the boot has reached a point, for the first time or not. Any thread. */
+/* marks.c: CLOCK_MONOTONIC; and that the boot has reached a point, for the first time or not. Any thread. */
+uint64_t machine_now_ns(void);
 void machine_mark(struct vmm *machine, enum vmm_mark mark);
 void machine_mark_serial(void *machine);
 

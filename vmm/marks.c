@@ -5,10 +5,14 @@
  *
  * Threads: machine_mark from any, the first call for a mark counts; the rest while nothing runs.
  */
-#include <string.h>
-
+#include "base/clock.h"
 #include "devices/progress/progress.h"
 #include "vmm/machine.h"
+
+uint64_t machine_now_ns(void)
+{
+    return (uint64_t)clock_read_ns(CLOCK_MONOTONIC);
+}
 
 const char *vmm_mark_name(enum vmm_mark mark)
 {
@@ -34,7 +38,7 @@ static void copy_counts(const struct vmm *machine, struct machine_mark *mark)
 void machine_mark(struct vmm *machine, enum vmm_mark which)
 {
     struct machine_mark *mark = &machine->marks[which];
-    uint64_t none = 0, ns = event_now_ns() - machine->created_ns;
+    uint64_t none = 0, ns = machine_now_ns() - machine->created_ns;
     if (__atomic_load_n(&mark->ns, __ATOMIC_RELAXED))
         return;
     if (__atomic_compare_exchange_n(&mark->ns, &none, ns ? ns : 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))

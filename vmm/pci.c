@@ -111,7 +111,7 @@ int machine_pci(struct vmm *machine, struct pci **pci, struct vmm_error *error)
 
 int vmm_add_pci(struct vmm *machine, struct vmm_error *error)
 {
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     struct pci *pci;
     int result = machine_pci(machine, &pci, error);
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);

@@ -344,7 +344,7 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     if (machine->has_run)
         return error_set(error, -EALREADY, "machine: has run already; a machine runs once");
     machine->has_run = true;
-    uint64_t since_ns = event_now_ns();
+    uint64_t since_ns = machine_now_ns();
     int result = machine_create_irqchip(machine, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_IRQCHIP, since_ns);
     if (!result)

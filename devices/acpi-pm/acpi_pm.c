@@ -13,6 +13,7 @@
 #include <stdlib.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "base/event_loop.h"
 
 #define TIMER_HZ 3579545u
@@ -35,11 +36,15 @@ struct acpi_pm {
     uint16_t status, enable, control;
 };
 
+static uint64_t ticks_of(uint64_t ns)
+{
+    return (uint64_t)((unsigned __int128)ns * TIMER_HZ / 1000000000u);
+}
+
 static uint64_t timer_ticks(const struct acpi_pm *acpi_pm)
 {
     const struct acpi_pm_config *config = &acpi_pm->config;
-    uint64_t now_ns = config->clock_ns ? config->clock_ns(config->context) : event_now_ns();
-    return (uint64_t)((unsigned __int128)now_ns * TIMER_HZ / 1000000000u);
+    return ticks_of(config->clock_ns ? config->clock_ns(config->context) : event_now_ns());
 }
 
 /* The status bit is set whenever the timer's top bit has changed since it was last cleared. */
@@ -94,7 +99,9 @@ int acpi_pm_create(const struct acpi_pm_config *config, struct acpi_pm **out, st
     if (!acpi_pm)
         return error_set(error, -ENOMEM, "acpi-pm: out of memory");
     acpi_pm->config = *config;
-    acpi_pm->carries = timer_ticks(acpi_pm) >> 31;
+    uint64_t now_ns = config->clock_ns ? config->clock_ns(config->context)
+                                       : (uint64_t)clock_read_ns(CLOCK_MONOTONIC);
+    acpi_pm->carries = ticks_of(now_ns) >> 31;
     acpi_pm->region = (struct bus_region){.name = "acpi-pm",
                                           .base = config->base,
                                           .len = ACPI_PM_PORT_COUNT,

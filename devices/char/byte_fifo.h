@@ -10,7 +10,6 @@
 #include <stdbool.h>
 #include <stddef.h>
 #include <stdint.h>
-#include <stdlib.h>
 #include <string.h>
 
 struct byte_fifo {
@@ -18,16 +17,10 @@ struct byte_fifo {
     size_t first, end, capacity; /* those waiting are bytes[first .. end) */
 };
 
-static inline bool byte_fifo_init(struct byte_fifo *fifo, size_t capacity)
+/* `storage` of `capacity` bytes is the caller's and outlives it. */
+static inline void byte_fifo_init(struct byte_fifo *fifo, uint8_t *storage, size_t capacity)
 {
-    *fifo = (struct byte_fifo){.bytes = malloc(capacity), .capacity = capacity};
-    return fifo->bytes != NULL;
-}
-
-static inline void byte_fifo_fini(struct byte_fifo *fifo)
-{
-    free(fifo->bytes);
-    fifo->bytes = NULL;
+    *fifo = (struct byte_fifo){.bytes = storage, .capacity = capacity};
 }
 
 static inline size_t byte_fifo_len(const struct byte_fifo *fifo)

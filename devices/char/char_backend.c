@@ -26,9 +26,8 @@ static int char_backend_init(struct char_backend *backend, const struct char_con
     pthread_mutex_init(&backend->frontend_lock, NULL);
     if (backend->loop)
         event_timer_init(&backend->flush_timer, backend->loop, char_output_flush_expired, backend);
-    if (!byte_fifo_init(&backend->input.fifo, CHAR_INPUT_BYTES) ||
-        !byte_fifo_init(&backend->output.fifo, CHAR_OUTPUT_BYTES))
-        return error_set(error, -ENOMEM, "console: out of memory");
+    byte_fifo_init(&backend->input.fifo, backend->input_bytes, sizeof(backend->input_bytes));
+    byte_fifo_init(&backend->output.fifo, backend->output_bytes, sizeof(backend->output_bytes));
     return char_open(backend, config, error);
 }
 
@@ -65,8 +64,6 @@ void char_backend_destroy(struct char_backend *backend)
     }
     char_backend_flush(backend);
     char_close(backend);
-    byte_fifo_fini(&backend->input.fifo);
-    byte_fifo_fini(&backend->output.fifo);
     pthread_mutex_destroy(&backend->frontend_lock);
     pthread_mutex_destroy(&backend->output.lock);
     pthread_mutex_destroy(&backend->input.lock);

@@ -70,6 +70,9 @@ struct char_backend {
     int listen_fd;   /* CHAR_SOCKET */
     struct event_source listen_source;
     char *name;
+
+    /* Large enough together that calloc maps them: pages that are never used are never touched. */
+    uint8_t input_bytes[CHAR_INPUT_BYTES], output_bytes[CHAR_OUTPUT_BYTES];
 };
 
 /* char_open.c: the descriptors of each kind. */

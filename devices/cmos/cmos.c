@@ -14,6 +14,7 @@
 #include <string.h>
 #include <time.h>
 
+#include "base/clock.h"
 #include "devices/cmos/cmos_time.h"
 
 #define NS_PER_S          1000000000ll
@@ -70,9 +71,7 @@ struct cmos {
 static int64_t host_clock_ns(void *context)
 {
     (void)context;
-    struct timespec now;
-    clock_gettime(CLOCK_REALTIME, &now);
-    return now.tv_sec * NS_PER_S + now.tv_nsec;
+    return clock_read_ns(CLOCK_REALTIME);
 }
 
 static int64_t divide_down(int64_t value, int64_t by)

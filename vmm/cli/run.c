@@ -5,9 +5,10 @@
  */
 #include <signal.h>
 #include <stdio.h>
-#include <time.h>
+#include <stdlib.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vmm/cli/resize.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/stats.h"
@@ -132,7 +133,7 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         resize_watch_stop(&window);
         terminal_restore();
     }
-    if (!result && wants_stats(options))
+    if (!result && stats)
         stats_add(stats, machine);
     vmm_destroy(machine);
     return result;
@@ -140,9 +141,7 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
 
 static uint64_t now_ms(void)
 {
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000 + (uint64_t)now.tv_nsec / 1000000;
+    return (uint64_t)clock_read_ns(CLOCK_MONOTONIC) / 1000000;
 }
 
 /* Whether the guest's end is its reboot: then the machine starts again from its image, everything in it new.
@@ -153,7 +152,7 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
                      (end->reason == VMM_END_TRIPLE_FAULT && options->triple_fault_reboots);
     if (!is_reboot || !options->restarts)
         return false;
-    uint64_t passed_ms = now_ms() - since_ms;
+    uint64_t passed_ms = options->timeout ? now_ms() - since_ms : 0;
     if (options->timeout && passed_ms >= options->timeout_ms) {
         end->reason = VMM_END_TIMEOUT;
         return false;
@@ -167,24 +166,29 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
 
 static int run_machine(struct run_options *options)
 {
-    static struct run_stats stats;
+    struct run_stats *stats = wants_stats(options) ? calloc(1, sizeof(*stats)) : NULL;
     struct vmm_error error;
     struct vmm_end end;
-    uint64_t since_ms = now_ms();
+    uint64_t since_ms = options->timeout ? now_ms() : 0;
     int result;
+    if (wants_stats(options) && !stats) {
+        cli_message("statistics: out of memory");
+        return CLI_HOST;
+    }
     options->timeout_ms = options->config.timeout_ms;
     /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
     signal(SIGPIPE, SIG_IGN);
     do
-        result = run_once(options, &stats, &end, &error);
+        result = run_once(options, stats, &end, &error);
     while (!result && starts_again(options, &end, since_ms));
     int status = CLI_HOST;
     if (result)
         cli_message("%s", error.message);
     else
         status = status_of(options, &end);
-    if (!result && wants_stats(options) && report_stats(options, &stats, &end))
+    if (!result && stats && report_stats(options, stats, &end))
         status = CLI_HOST;
+    free(stats);
     return status;
 }
 

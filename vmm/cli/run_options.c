@@ -133,12 +133,12 @@ static bool parse_serial(void)
 static bool parse_flat(void)
 {
     static const char *const modes[] = {"real16", "prot32", "long64", NULL};
-    char mode[16];
+    char mode[16] = "";
     unsigned choice;
     if (!options.flat)
         return true;
     size_t len = strcspn(options.flat, "@");
-    snprintf(mode, sizeof(mode), "%.*s", (int)len, options.flat);
+    memcpy(mode, options.flat, len < sizeof(mode) ? len : sizeof(mode) - 1);
     if (!cli_choose("flat", mode, modes, &choice))
         return false;
     options.image.flat = VMM_FLAT_REAL16 + choice;

@@ -92,7 +92,7 @@ static void read_virtios(struct run_stats *stats, struct vmm *machine)
 
 void stats_add(struct run_stats *stats, struct vmm *machine)
 {
-    static struct vmm_region_stat regions[STATS_REGIONS_MAX];
+    struct vmm_region_stat regions[STATS_REGIONS_MAX];
     struct vmm_exit_stat exits[STATS_EXITS_MAX];
     size_t count = vmm_stats_exits(machine, exits, STATS_EXITS_MAX);
     add_exits(stats, exits, count < STATS_EXITS_MAX ? count : STATS_EXITS_MAX);
