@@ -110,7 +110,8 @@ static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, cons
     struct tlb_entry *entry = tlb_place(env->tlb, gva);
     /* what was allowed by other entries is not allowed by these */
     bool is_same = entry->page == gva >> 12 && entry->session == env->tlb->session &&
-                   entry->generation == env->tlb->generation && tlb_same_trail(&entry->trail, trail);
+                   entry->generation == env->tlb->generation &&
+                   tlb_same_trail(tlb_trail(env->tlb, entry), trail);
     uint8_t allowed = is_same ? entry->allowed : 0;
     *entry = (struct tlb_entry){.page = gva >> 12,
                                 .gpa = page,
@@ -118,8 +119,8 @@ static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, cons
                                 .to = piece->to ? piece->to - offset : NULL,
                                 .session = env->tlb->session,
                                 .generation = env->tlb->generation,
-                                .allowed = (uint8_t)(allowed | tlb_need(flags)),
-                                .trail = *trail};
+                                .allowed = (uint8_t)(allowed | tlb_need(flags))};
+    *tlb_trail(env->tlb, entry) = *trail;
 }
 
 static bool is_kernel_device(const struct step_env *env, const struct access_piece *piece)
@@ -292,13 +293,6 @@ static void ram_written(const struct step_env *env, gpa_t gpa, unsigned len)
     const struct step_ops *ops = env->machine->ops;
     if (ops->ram_written)
         ops->ram_written(env->machine->owner, gpa, len);
-}
-
-uint64_t access_ram_read(const uint8_t *from, unsigned size)
-{
-    uint64_t value = 0;
-    copy_whole(&value, from, size);
-    return value;
 }
 
 void access_ram_write(struct step_env *env, uint8_t *to, gpa_t gpa, unsigned size, uint64_t value)

@@ -59,8 +59,7 @@ void access_lock(struct step_env *env, const struct access *access);
 uint64_t access_device_read(struct step_env *env, gpa_t gpa, unsigned size);
 void access_device_write(struct step_env *env, gpa_t gpa, unsigned size, uint64_t value);
 
-/* RAM as a value of 1, 2, 4 or 8 bytes, in one machine access. */
-uint64_t access_ram_read(const uint8_t *from, unsigned size);
+/* A value of 1, 2, 4 or 8 bytes into RAM, in one machine access. */
 void access_ram_write(struct step_env *env, uint8_t *to, gpa_t gpa, unsigned size, uint64_t value);
 
 /* Where guest-physical memory is RAM: `to` only where the guest may write it. */

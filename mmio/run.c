@@ -11,24 +11,21 @@
 
 #include "base/bytes.h"
 #include "base/trace.h"
+#include "mmio/block.h"
 #include "mmio/execute.h"
-#include "mmio/quick.h"
 #include "mmio/tlb.h"
 
-#define DECODED_ENTRIES 128u         /* a power of two */
-#define NO_ADDRESS      (1ull << 63) /* not canonical: no code is there */
-#define COMPARED_BYTES  16u          /* of code, which must not leave its page */
+#define DECODED_ENTRIES 128u /* a power of two */
+#define COMPARED_BYTES  16u  /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
 struct decoded {
     uint64_t rip;
-    uint64_t quick_rip; /* the same of a quick one in 64-bit code, else NO_ADDRESS */
     uint64_t bytes[2], mask[2];
     uint8_t bits, real; /* of the mode; bits 0: an empty entry */
     bool is_plain;      /* of vector instructions: not without more ado */
     bool is_quick;      /* execute_quick may have it, with operand `memory` (or none: -1) prepared */
     int8_t memory;
-    struct quick quick;
     struct insn insn;
 };
 
@@ -36,11 +33,12 @@ struct step_run {
     struct step_env env;
     struct tlb tlb;
     struct insn_mode mode;
-    /* For step_run_quick: the page of code that is executed, as long as its translation holds. */
+    /* Of blocks: the page of code that is executed, as long as its translation holds. */
     gva_t code_page; /* its address, or NO_ADDRESS */
     const uint8_t *code;
-    bool is_quick; /* nothing that quick_fn leaves out is switched on */
+    bool is_quick; /* the CPU is one for blocks (quick_may) */
     struct decoded decoded[DECODED_ENTRIES];
+    struct block_cache blocks;
 };
 
 int step_run_create(struct step_run **out, struct vmm_error *error)
@@ -49,8 +47,6 @@ int step_run_create(struct step_run **out, struct vmm_error *error)
     if (!run)
         return error_set(error, -ENOMEM, "emulator: out of memory");
     run->tlb.session = run->tlb.generation = 1;
-    for (unsigned i = 0; i < DECODED_ENTRIES; i++)
-        run->decoded[i].quick_rip = NO_ADDRESS; /* a guest's code may well be at 0 */
     *out = run;
     return 0;
 }
@@ -118,10 +114,6 @@ static void remember(struct decoded *decoded, const struct step_env *env, const 
     decoded->insn = env->insn;
     decoded->is_plain = env->insn.op < INSN_OP_NATIVE && execute_is_plain(env);
     decoded->is_quick = decoded->is_plain && execute_is_quick(env, &decoded->memory);
-    decoded->quick.execute = NULL;
-    if (decoded->is_quick)
-        quick_prepare(&decoded->quick, &env->insn, env->next_rip);
-    decoded->quick_rip = decoded->quick.execute ? decoded->rip : NO_ADDRESS;
 }
 
 /* The instruction at rip into env: decoded before, or now. */
@@ -165,9 +157,8 @@ void step_run_forget(struct step_run *run)
 
 static void allow_quick(struct step_run *run)
 {
-    const struct step_env *env = &run->env;
     run->code_page = NO_ADDRESS;
-    run->is_quick = env->is_64bit && !access_checks_alignment(env) && !(env->cpu->dr7 & DR7_ACTIVE);
+    run->is_quick = quick_may(&run->env);
 }
 
 void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
@@ -177,6 +168,7 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
     run->env.tlb = &run->tlb;
     tlb_begin(&run->tlb, &run->env);
     run->mode = execute_mode(&run->env);
+    block_cache_begin(&run->blocks, cpu, run->mode);
     allow_quick(run);
 }
 
@@ -229,7 +221,7 @@ enum step_result step_run_insn(struct step_run *run)
 }
 
 /* What is left of a page that a comparison may begin in. */
-#define COMPARED_LAST (PAGE_BYTES - COMPARED_BYTES)
+#define COMPARED_LAST (PAGE_BYTES - BLOCK_BYTES)
 
 /* The page at rip becomes the one that is executed; false where its end is too near, or it is none. */
 __attribute__((noinline)) static bool change_page(struct step_run *run, uint64_t rip)
@@ -244,57 +236,91 @@ __attribute__((noinline)) static bool change_page(struct step_run *run, uint64_t
     return offset <= COMPARED_LAST;
 }
 
-/* The instruction at rip, decoded now; whether it is a quick one. */
-__attribute__((noinline)) static bool learn(struct step_run *run, uint64_t rip)
+/* An instruction of a block. Without a block there is none, and env->cpu->rip says where the guest goes on.
+ */
+struct cursor {
+    const struct block *block;
+    const struct quick *quick;
+};
+
+__attribute__((noinline)) static struct cursor look_up(struct step_run *run, uint64_t rip)
 {
-    const struct decoded *decoded = decoded_place(run, rip);
-    if (decoded->rip == rip && decoded->bits && !decoded->quick.execute)
-        return false; /* or changed since: then it is decoded anew by who comes after us */
-    run->env.cpu->rip = rip;
-    return find(run, &run->env, &run->mode, &decoded) == STEP_DONE && decoded->quick.execute;
+    if (rip - run->code_page > COMPARED_LAST && !change_page(run, rip))
+        return (struct cursor){NULL, NULL};
+    struct block *block = block_place(&run->blocks, rip);
+    block->code = run->code + (rip - run->code_page);
+    if (block->rip != rip || !block_holds(block))
+        block_learn(&run->blocks, block, rip);
+    return (struct cursor){block, block->insns};
 }
 
-/* What is remembered of the instruction at rip, if it is a quick one; NULL if not. */
-static inline const struct decoded *find_quick(struct step_run *run, uint64_t rip)
+/* To rip, which often is where the block began. */
+static inline struct cursor jump(struct step_run *run, struct cursor at, uint64_t rip)
 {
-    const struct decoded *decoded = decoded_place(run, rip);
-    if (__builtin_expect(rip - run->code_page > COMPARED_LAST, 0) && !change_page(run, rip))
-        return NULL;
-    bool is_known = decoded->quick_rip == rip && has_bytes(decoded, run->code + (rip - run->code_page));
-    return __builtin_expect(is_known, 1) || learn(run, rip) ? decoded : NULL;
+    at.quick = at.block->insns;
+    return at.block->rip == rip && block_holds(at.block) ? at : look_up(run, rip);
 }
 
-static bool goes_on(struct step_budget *budget)
+/* Behind a write to memory or an access to a device, which may have changed the code. */
+static inline struct cursor stay(struct step_run *run, struct cursor at)
 {
-    budget->accesses++;
-    budget->window_left = budget->window;
-    return !__atomic_load_n(budget->stop, __ATOMIC_RELAXED);
+    return block_holds(at.block) ? at : look_up(run, at.quick->rip);
 }
 
-/* rip stands in env->next_rip until the end. */
+/* At an instruction that was left: the end of its block, behind which another begins, or one that is not
+ * quick. */
+static struct cursor leave(struct step_run *run, struct cursor at)
+{
+    run->env.cpu->rip = at.quick->rip;
+    bool is_behind = at.block->count && at.quick == at.block->insns + at.block->count;
+    return is_behind ? look_up(run, at.quick->rip) : (struct cursor){NULL, NULL};
+}
+
+static inline unsigned smaller(unsigned a, unsigned b)
+{
+    return a < b ? a : b;
+}
+
 static unsigned execute_all(struct step_run *run, struct step_budget *budget)
 {
     struct step_env *env = &run->env;
-    unsigned count = 0;
-    uint64_t rip = env->cpu->rip;
-    while (count < budget->left && budget->window_left) {
-        const struct decoded *decoded = find_quick(run, rip);
-        if (!decoded)
+    struct cursor at = look_up(run, env->cpu->rip);
+    unsigned done = 0, window_end = budget->window_left, end = smaller(budget->left, window_end);
+    while (at.block && done != end) {
+        enum quick_result result;
+        do {
+            TRACE_PROBE1(emulate_insn, at.quick->rip);
+            result = at.quick->execute(env, at.quick);
+            at.quick++;
+            done++;
+        } while (result == QUICK_DONE && done != end);
+        switch (result) {
+        case QUICK_DONE:
             break;
-        TRACE_PROBE1(emulate_insn, rip);
-        env->next_rip = rip + decoded->insn.length;
-        enum quick_result result = decoded->quick.execute(env, &decoded->quick);
-        if (__builtin_expect(result == QUICK_LEFT, 0))
+        case QUICK_JUMPED:
+            at = jump(run, at, env->next_rip);
             break;
-        rip = env->next_rip;
-        count++;
-        budget->window_left--;
-        if (result == QUICK_DEVICE && !goes_on(budget))
+        case QUICK_DEVICE:
+            budget->accesses++;
+            window_end = done + budget->window;
+            end = __atomic_load_n(budget->stop, __ATOMIC_RELAXED) ? done : smaller(budget->left, window_end);
+            at = stay(run, at);
             break;
+        case QUICK_WRITTEN:
+            at = stay(run, at);
+            break;
+        case QUICK_LEFT:
+            at.quick--;
+            done--;
+            at = leave(run, at);
+            break;
+        }
     }
-    env->cpu->rip = rip;
-    budget->left -= count;
-    return count;
+    if (at.block)
+        env->cpu->rip = at.quick->rip;
+    budget->left -= done;
+    budget->window_left = window_end - done;
+    return done;
 }
 
 unsigned step_run_quick(struct step_run *run, struct step_budget *budget)

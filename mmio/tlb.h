@@ -14,7 +14,8 @@
 
 #define TLB_ENTRIES 64u /* a power of two */
 
-/* One page, at the privilege and flags of the session; `allowed` are the accesses that have succeeded. */
+/* One page, at the privilege and flags of the session; `allowed` are the accesses that have succeeded. A
+ * cache line, and its trail is kept apart. */
 struct tlb_entry {
     uint64_t page; /* gva >> 12 */
     gpa_t gpa;
@@ -23,13 +24,13 @@ struct tlb_entry {
     uint64_t session;    /* in which it is known to hold */
     uint64_t generation; /* of the registers that it depends on */
     uint8_t allowed;     /* enum access_flags: READ, WRITE, FETCH */
-    struct walk_trail trail;
 };
 
 struct tlb {
     uint64_t session, generation;         /* never 0 */
     uint64_t cr0, cr3, cr4, efer, rights; /* of the generation */
     struct tlb_entry entries[TLB_ENTRIES];
+    struct walk_trail trails[TLB_ENTRIES]; /* of each */
 };
 
 /* Nothing holds any more. */
@@ -61,6 +62,11 @@ static inline struct tlb_entry *tlb_place(struct tlb *tlb, gva_t gva)
     return &tlb->entries[(gva >> 12 ^ gva >> 18) & (TLB_ENTRIES - 1)];
 }
 
+static inline struct walk_trail *tlb_trail(struct tlb *tlb, const struct tlb_entry *entry)
+{
+    return &tlb->trails[entry - tlb->entries];
+}
+
 /* The one right that covers the access: a write includes the read. */
 static inline unsigned tlb_need(unsigned flags)
 {
@@ -75,19 +81,39 @@ static inline bool tlb_same_trail(const struct walk_trail *a, const struct walk_
     return same;
 }
 
+static inline bool tlb_is(const struct tlb_entry *entry, gva_t gva, unsigned flags)
+{
+    return entry->page == gva >> 12 && (entry->allowed & tlb_need(flags));
+}
+
+/* The translation of the page for such an access, where it is known to hold; else NULL. */
+static inline const struct tlb_entry *tlb_known(struct tlb *tlb, gva_t gva, unsigned flags)
+{
+    const struct tlb_entry *entry = tlb_place(tlb, gva);
+    return tlb_is(entry, gva, flags) && entry->session == tlb->session ? entry : NULL;
+}
+
+/* The same, where it holds. */
+static inline const struct tlb_entry *tlb_check(struct tlb *tlb, gva_t gva, unsigned flags)
+{
+    struct tlb_entry *entry = tlb_place(tlb, gva);
+    if (!tlb_is(entry, gva, flags))
+        return NULL;
+    if (entry->session != tlb->session) {
+        if (entry->generation != tlb->generation || !walk_trail_holds(tlb_trail(tlb, entry)))
+            return NULL;
+        entry->session = tlb->session;
+    }
+    return entry;
+}
+
 /* Fills the piece, whose length is set and does not leave the page. */
 static inline bool tlb_find(struct tlb *tlb, gva_t gva, unsigned flags, struct access_piece *piece)
 {
-    struct tlb_entry *entry = tlb_place(tlb, gva);
+    const struct tlb_entry *entry = flags & ACCESS_SYSTEM ? NULL : tlb_check(tlb, gva, flags);
     unsigned offset = (unsigned)(gva & (PAGE_BYTES - 1));
-    if (entry->page != gva >> 12 || entry->generation != tlb->generation ||
-        !(entry->allowed & tlb_need(flags)) || (flags & ACCESS_SYSTEM))
+    if (!entry)
         return false;
-    if (entry->session != tlb->session) {
-        if (!walk_trail_holds(&entry->trail))
-            return false;
-        entry->session = tlb->session;
-    }
     piece->gpa = entry->gpa + offset;
     piece->from = entry->from ? entry->from + offset : NULL;
     piece->to = entry->to ? entry->to + offset : NULL;

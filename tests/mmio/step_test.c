@@ -320,6 +320,7 @@ static bool step_in_way(enum way way, const uint8_t *code, unsigned len, enum st
 {
     if (!step_run)
         ck_assert_int_eq(step_run_create(&step_run, NULL), 0);
+    step_run_forget(step_run); /* the memory and the devices of the row before */
     test_machine.run = way == REMEMBERED ? step_run : NULL;
     if (way < IN_A_RUN) {
         *result = test_step(code, len);
