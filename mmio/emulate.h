@@ -38,9 +38,10 @@ emulate_fn emulate_store_table, emulate_load_table, emulate_store_system, emulat
     emulate_lmsw, emulate_clts, emulate_mov_cr, emulate_mov_dr, emulate_invalidate, emulate_hlt,
     emulate_cli_sti, emulate_ac, emulate_cpuid, emulate_rdtsc, emulate_rdpmc, emulate_msr, emulate_pkru,
     emulate_xcr, emulate_rdpid, emulate_cache, emulate_probe, emulate_arpl, emulate_fsgsbase, emulate_swapgs,
-    emulate_clzero, emulate_random;
+    emulate_lkgs, emulate_clzero, emulate_random;
 /* emulate_rare.c */
-emulate_fn emulate_transaction, emulate_monitor, emulate_clflush, emulate_user_interrupt_flag;
+emulate_fn emulate_transaction, emulate_monitor, emulate_clflush, emulate_ptwrite,
+    emulate_user_interrupt_flag;
 /* Of an operation outside the repertoire: whether this guest's processor would execute it at all. */
 bool emulate_is_switched_on(struct step_env *env);
 /* emulate_syscall.c */

@@ -8,6 +8,7 @@
 
 #include "mmio/emulate.h"
 #include "mmio/msr.h"
+#include "mmio/segment.h"
 
 enum step_result emulate_cpuid(struct step_env *env)
 {
@@ -62,11 +63,24 @@ enum step_result emulate_rdpmc(struct step_env *env)
     return STEP_DONE;
 }
 
-/* RDMSR, WRMSR */
+/* With the number as an immediate: the whole value in one register. */
+static enum step_result msr_by_immediate(struct step_env *env)
+{
+    uint64_t value;
+    if (env->insn.op == INSN_OP_WRMSR)
+        return msr_store(env, (uint32_t)env->insn.imm, operand_read(env, 1));
+    TRY(msr_load(env, (uint32_t)env->insn.imm, &value));
+    operand_write(env, 0, value);
+    return STEP_DONE;
+}
+
+/* RDMSR, WRMSR, WRMSRNS */
 enum step_result emulate_msr(struct step_env *env)
 {
     uint32_t index = (uint32_t)env->cpu->gpr[CPU_RCX];
     uint64_t value;
+    if (env->insn.isa == INSN_ISA_MSR_IMM)
+        return msr_by_immediate(env);
     if (env->insn.op == INSN_OP_WRMSR)
         return msr_store(env, index, read_pair(env));
     TRY(msr_load(env, index, &value));
@@ -163,6 +177,17 @@ enum step_result emulate_swapgs(struct step_env *env)
     TRY(msr_store(env, MSR_KERNEL_GS_BASE, base));
     gs->base = kernel_base;
     env->outcome->changed_system = true;
+    return STEP_DONE;
+}
+
+/* A load of GS whose base goes where SWAPGS takes it from. */
+enum step_result emulate_lkgs(struct step_env *env)
+{
+    struct cpu_segment *gs = &env->cpu->segments[CPU_GS];
+    uint64_t base = gs->base;
+    TRY(segment_load(env, CPU_GS, (uint16_t)operand_read(env, 0)));
+    TRY(msr_store(env, MSR_KERNEL_GS_BASE, gs->base));
+    gs->base = base;
     return STEP_DONE;
 }
 

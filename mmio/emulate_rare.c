@@ -8,7 +8,6 @@
 #include "mmio/emulate.h"
 
 #define CR4_VMXE  (1u << 13)
-#define CR4_SMXE  (1u << 14)
 #define CR4_UINTR (1u << 25)
 #define EFER_SVME (1u << 12)
 
@@ -30,20 +29,37 @@ enum step_result emulate_transaction(struct step_env *env)
     }
 }
 
-/* MONITOR and MWAIT: a wake-up that comes at once is one of the allowed ones. The monitored line is read. */
+/* TPAUSE and UMWAIT: the flags say that no time limit has ended the wait. */
+static enum step_result pause_for_a_while(struct step_env *env)
+{
+    if ((uint32_t)operand_read(env, 0) >> 1 || (env->cpu->cpl && (env->cpu->cr4 & CR4_TSD)))
+        return env_gp(env);
+    flags_set(env, FLAGS_STATUS, 0);
+    return STEP_DONE;
+}
+
+/* MONITOR and MWAIT, and their relatives for applications: a wake-up that comes at once is one of the allowed
+ * ones. The monitored line is read. */
 enum step_result emulate_monitor(struct step_env *env)
 {
-    if (env->cpu->cpl)
-        return env_raise(env, VECTOR_UD);
+    bool is_waitpkg = env->insn.isa == INSN_ISA_WAITPKG;
     if (env->insn.op == INSN_OP_MWAIT)
-        return STEP_DONE;
-    if ((uint32_t)env->cpu->gpr[CPU_RCX])
+        return is_waitpkg ? pause_for_a_while(env) : STEP_DONE;
+    if (!is_waitpkg && (uint32_t)env->cpu->gpr[CPU_RCX])
         return env_gp(env);
+    uint64_t address = is_waitpkg ? operand_read(env, 0) : env->cpu->gpr[CPU_RAX];
     struct access line = {.segment = env->insn.segment,
-                          .offset = gpr_read(env, CPU_RAX, env->insn.address_size),
+                          .offset = address & size_mask(env->insn.address_size),
                           .len = 1,
                           .flags = ACCESS_READ};
     return access_prepare(env, &line);
+}
+
+/* PTWRITE, where nothing is traced: the operand is read. */
+enum step_result emulate_ptwrite(struct step_env *env)
+{
+    operand_read(env, 0);
+    return STEP_DONE;
 }
 
 /* CLFLUSH, CLFLUSHOPT, CLWB: checked as a load of one byte; the caches are the host's. */
@@ -67,18 +83,22 @@ enum step_result emulate_user_interrupt_flag(struct step_env *env)
     return env->cpu->cr4 & CR4_UINTR ? env_unsupported(env, "user interrupts") : env_raise(env, VECTOR_UD);
 }
 
-/* The extensions that CPUID does not tell alone, and those that KVM gives to no guest. */
+/* The extensions that CPUID does not tell alone, and those that no guest has: CPUID hides them
+ * (features_mask_impossible), and KVM switches them on for nobody. */
 bool emulate_is_switched_on(struct step_env *env)
 {
+    if (insn_class(&env->insn) == INSN_CLASS_AMX)
+        return false;
     switch (env->insn.isa) {
     case INSN_ISA_VMX:
         return env->cpu->cr4 & CR4_VMXE;
     case INSN_ISA_SVM:
         return env->cpu->efer & EFER_SVME;
+    case INSN_ISA_UINTR:
+        return env->cpu->cr4 & CR4_UINTR;
     case INSN_ISA_SMX:
-        return env->cpu->cr4 & CR4_SMXE;
     case INSN_ISA_SGX:
-        return env_has_feature(env, 7, CPUID_EBX, 2);
+    case INSN_ISA_BASE: /* RSM outside SMM */
     case INSN_ISA_TDX:
     case INSN_ISA_SEAM:
     case INSN_ISA_PBNDKB:
@@ -86,6 +106,15 @@ bool emulate_is_switched_on(struct step_env *env)
     case INSN_ISA_INVLPGB:
     case INSN_ISA_MCOMMIT:
     case INSN_ISA_USER_MSR:
+    case INSN_ISA_MSRLIST:
+    case INSN_ISA_ENQCMD:
+    case INSN_ISA_KEYLOCKER:
+    case INSN_ISA_KEYLOCKER_WIDE:
+    case INSN_ISA_FRED:
+    case INSN_ISA_PCONFIG:
+    case INSN_ISA_HRESET:
+    case INSN_ISA_RDPRU:
+    case INSN_ISA_LWP:
         return false;
     }
     return true;

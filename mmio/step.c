@@ -207,6 +207,8 @@ static emulate_fn *const operations[INSN_OP_COUNT] = {
     [INSN_OP_SYSENTER] = emulate_sysenter,
     [INSN_OP_SYSEXIT] = emulate_sysexit,
     [INSN_OP_SWAPGS] = emulate_swapgs,
+    [INSN_OP_LKGS] = emulate_lkgs,
+    [INSN_OP_PTWRITE] = emulate_ptwrite,
     [INSN_OP_MONITOR] = emulate_monitor,
     [INSN_OP_MWAIT] = emulate_monitor,
     [INSN_OP_XBEGIN] = emulate_transaction,
@@ -366,7 +368,7 @@ static enum step_result prepare_operands(struct step_env *env)
 }
 
 /* What is #UD before anything else is looked at: no such extension in the guest's CPUID, not switched on, or
- * the two privileged instructions that answer so. */
+ * the privileged instructions that answer so. */
 static bool is_enabled(struct step_env *env)
 {
     switch (env->insn.op) {
@@ -381,6 +383,12 @@ static bool is_enabled(struct step_env *env)
     case INSN_OP_WRSS:
     case INSN_OP_WRUSS:
         return env->cpu->cr4 & CR4_CET;
+    case INSN_OP_MONITOR:
+    case INSN_OP_MWAIT:
+        return !(env->cpu->cpl && (env->insn.attributes & INSN_PRIVILEGED)) && emulate_has_isa(env);
+    case INSN_OP_ENQCMD:
+    case INSN_OP_ENQCMDS:
+    case INSN_OP_RDPRU:
     case INSN_OP_NONE:
         return emulate_has_isa(env) && emulate_is_switched_on(env);
     }

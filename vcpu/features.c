@@ -214,30 +214,80 @@ int features_mask(struct cpuid_table *table, const char *text, struct vmm_error 
     return 0;
 }
 
-/* Components of XSAVE: CET, user interrupts, tiles, APX. */
-#define IMPOSSIBLE_STATES (1u << 11 | 1u << 12 | 1u << 14 | 1u << 17 | 1u << 18 | 1u << 19)
+/* Components of XSAVE: MPX, CET, user interrupts, tiles, APX. No supervisor component is left. */
+#define IMPOSSIBLE_STATES \
+    (1u << 3 | 1u << 4 | 1u << 11 | 1u << 12 | 1u << 14 | 1u << 17 | 1u << 18 | 1u << 19)
+
+/* What would change the meaning of instructions that are executed in software, what the emulator knows
+ * nothing of, and what KVM gives to nobody but by a request for permission (tiles). */
+static const struct feature impossible[] = {
+    {"vmx", "", 1, 0, ECX, 5},
+    {"smx", "", 1, 0, ECX, 6},
+    {"svm", "", 0x80000001, 0, ECX, 2},
+    {"lwp", "", 0x80000001, 0, ECX, 15},
+    {"invlpgb", "", 0x80000008, 0, EBX, 3},
+    {"rdpru", "", 0x80000008, 0, EBX, 4},
+    {"mcommit", "", 0x80000008, 0, EBX, 8},
+    {"sgx", "", 7, 0, EBX, 2},
+    {"mpx", "", 7, 0, EBX, 14},
+    {"shstk", "", 7, 0, ECX, 7},
+    {"kl", "", 7, 0, ECX, 23},
+    {"enqcmd", "", 7, 0, ECX, 29},
+    {"sgx_lc", "", 7, 0, ECX, 30},
+    {"uintr", "", 7, 0, EDX, 5},
+    {"pconfig", "", 7, 0, EDX, 18},
+    {"ibt", "", 7, 0, EDX, 20},
+    {"amx_bf16", "", 7, 0, EDX, 22},
+    {"amx_tile", "", 7, 0, EDX, 24},
+    {"amx_int8", "", 7, 0, EDX, 25},
+    {"fred", "", 7, 1, EAX, 17},
+    {"amx_fp16", "", 7, 1, EAX, 21},
+    {"hreset", "", 7, 1, EAX, 22},
+    {"msrlist", "", 7, 1, EAX, 27},
+    {"amx_complex", "", 7, 1, EDX, 8},
+    {"user_msr", "", 7, 1, EDX, 15},
+    {"apx", "", 7, 1, EDX, 21},
+};
+
+/* Leaves that describe them: SGX, tiles, TMUL, Key Locker, PCONFIG, HRESET; SVM, LWP. */
+static bool is_impossible_leaf(const struct kvm_cpuid_entry2 *entry)
+{
+    switch (entry->function) {
+    case 0xd:
+        return entry->index < 32 && (IMPOSSIBLE_STATES >> entry->index & 1);
+    case 0x12:
+    case 0x19:
+    case 0x1b:
+    case 0x1d:
+    case 0x1e:
+    case 0x20:
+    case 0x8000000a:
+    case 0x8000001c:
+        return true;
+    }
+    return false;
+}
+
+/* AVX10 beyond version 1, which is AVX-512 by another name, is not in the emulator. */
+static void limit_avx10(struct kvm_cpuid_entry2 *entry)
+{
+    if ((entry->ebx & 0xff) > 1)
+        entry->ebx = (entry->ebx & ~0xffu) | 1;
+}
 
 void features_mask_impossible(struct cpuid_table *table)
 {
-    static const struct feature impossible[] = {
-        {"vmx", "", 1, 0, ECX, 5},         {"svm", "", 0x80000001, 0, ECX, 2},
-        {"sgx", "", 7, 0, EBX, 2},         {"sgx_lc", "", 7, 0, ECX, 30},
-        {"amx_bf16", "", 7, 0, EDX, 22},   {"amx_tile", "", 7, 0, EDX, 24},
-        {"amx_int8", "", 7, 0, EDX, 25},   {"amx_fp16", "", 7, 1, EAX, 21},
-        {"xtilecfg", "", 0xd, 0, EAX, 17}, {"xtiledata", "", 0xd, 0, EAX, 18},
-        {"shstk", "", 7, 0, ECX, 7},       {"ibt", "", 7, 0, EDX, 20},
-        {"cet_u", "", 0xd, 1, ECX, 11},    {"cet_s", "", 0xd, 1, ECX, 12},
-        {"enqcmd", "", 7, 0, ECX, 29},     {"uintr", "", 7, 0, EDX, 5},
-        {"uintr", "", 0xd, 1, ECX, 14},    {"fred", "", 7, 1, EAX, 17},
-        {"apx", "", 7, 1, EDX, 21},        {"apx", "", 0xd, 0, EAX, 19}};
     for (size_t i = 0; i < ARRAY_COUNT(impossible); i++)
         take_out(table, &impossible[i]);
     for (uint32_t i = 0; i < table->count; i++) {
         struct kvm_cpuid_entry2 *entry = &table->entries[i];
-        bool is_state = entry->function == 0xd && entry->index < 32 &&
-                        (IMPOSSIBLE_STATES >> entry->index & 1);
-        if (is_state || entry->function == 0x12 || entry->function == 0x1d || entry->function == 0x1e ||
-            entry->function == 0x8000000a)
+        if (is_impossible_leaf(entry))
             entry->eax = entry->ebx = entry->ecx = entry->edx = 0;
+        if (entry->function == 0xd && entry->index == 0)
+            entry->eax &= ~IMPOSSIBLE_STATES;
+        if (entry->function == 0xd && entry->index == 1)
+            entry->ecx = entry->edx = 0;
+        if (entry->function == 0x24 && entry->index == 0)
+            limit_avx10(entry);
     }
 }

@@ -14,7 +14,8 @@ int features_mask(struct cpuid_table *table, const char *text, struct vmm_error 
 /* Takes out what a guest of ours cannot have whatever the host's KVM says: nested virtualization; SGX; AMX,
  * whose state KVM gives only to those who have asked the host for it; and what the emulator does not know and
  * instructions that it executes would have to heed: CET's shadow stacks and branch tracking, user interrupts,
- * ENQCMD's PASID, FRED, APX. */
+ * FRED, APX; and what the emulator cannot execute and hardly a guest has: Key Locker, ENQCMD, MPX, lists of
+ * MSRs, AVX10 beyond version 1, supervisor state of XSAVES. */
 void features_mask_impossible(struct cpuid_table *table);
 
 #endif

@@ -181,7 +181,7 @@ static bool is_later(const struct sample *sample)
         "LKGS",           "MOVRS",      "PBNDKB",      "AVX_VNNI_INT8", "AVX_VNNI_INT16", "AVX_IFMA",
         "AVX_NE_CONVERT", "AVX_SHA512", "AVX_SM3",     "AVX_SM4",       "AVX512_SM4",     "AVX512_MOVRS",
         "AVX10_2",        "AMX_FP16",   "AMX_COMPLEX", "AMX_FP8",       "AMX_TF32",       "AMX_TRANSPOSE",
-        "AMX_MOVRS",      "AMX_AVX512", "SNP",         "PREFETCHI"};
+        "AMX_MOVRS",      "AMX_AVX512", "SNP",         "PREFETCHI",     "WRMSRNS"};
     if (sample->ours.status != VIEW_OK)
         return false;
     for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)

@@ -148,6 +148,7 @@ static bool depends_on_mode(enum insn_isa isa)
     case INSN_ISA_SEAM:
     case INSN_ISA_PCONFIG:
     case INSN_ISA_PBNDKB:
+    case INSN_ISA_WRMSRNS:
     case INSN_ISA_MSRLIST:
     case INSN_ISA_MSR_IMM:
     case INSN_ISA_MPX:

@@ -367,8 +367,30 @@ START_TEST(no_page_is_writable_and_executable)
 }
 END_TEST
 
+/* No guest has tiles: their state is KVM's to give only after a request for permission, which nobody makes.
+ */
+START_TEST(tiles_are_not_there)
+{
+    static const char *const codes[] = {"\xc4\xe2\x78\x49\x03",     /* ldtilecfg [rbx] */
+                                        "\xc4\xe2\x79\x49\x03",     /* sttilecfg [rbx] */
+                                        "\xc4\xe2\x7b\x4b\x04\x0b", /* tileloadd tmm0, [rbx+rcx] */
+                                        "\xc4\xe2\x7a\x4b\x04\x0b", /* tilestored [rbx+rcx], tmm0 */
+                                        "\xc4\xe2\x7b\x49\xc0",     /* tilezero tmm0 */
+                                        "\xc4\xe2\x78\x49\xc0",     /* tilerelease */
+                                        "\xc4\xe2\x73\x5e\xc2"};    /* tdpbssd tmm0, tmm2, tmm1 */
+    for (size_t i = 0; i < ARRAY_COUNT(codes); i++) {
+        set_up(TEST_64);
+        test_apply("rbx=50000 rcx=40");
+        expect_exception(test_step(codes[i], (unsigned)strlen(codes[i])), VECTOR_UD);
+        ck_assert_str_eq(test_seen, "");
+        test_tear_down();
+    }
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, tiles_are_not_there);
     test_add(suite, a_device_sees_a_wide_move_once);
     test_add(suite, a_device_sees_only_the_elements_of_a_mask);
     test_add(suite, masked_and_scattered_elements_go_one_by_one);

@@ -32,9 +32,12 @@ static void fill(void)
     for (uint32_t i = 0; i < 20; i++)
         put(0xd, i, true);
     put(0x12, 0, true);
+    put(0x19, 0, false);
     put(0x1d, 0, true);
+    put(0x24, 0, true);
     put(0x80000001, 0, false);
     put(0x80000007, 0, false);
+    put(0x80000008, 0, false);
     put(0x8000000a, 0, false);
     put(0x40000001, 0, false);
 }
@@ -112,18 +115,22 @@ START_TEST(what_a_guest_cannot_have_is_never_there)
 {
     fill();
     features_mask_impossible(&table);
-    ck_assert_uint_eq(entry(1, 0)->ecx, ~(1u << 5));
-    ck_assert_uint_eq(entry(0x80000001, 0)->ecx, ~(1u << 2));
-    ck_assert_uint_eq(entry(7, 0)->ebx, ~(1u << 2));
-    ck_assert_uint_eq(entry(7, 0)->ecx, ~(1u << 7 | 1u << 29 | 1u << 30));
-    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 5 | 1u << 20 | 1u << 22 | 3u << 24));
-    ck_assert_uint_eq(entry(7, 1)->eax, ~(1u << 17 | 1u << 21));
-    ck_assert_uint_eq(entry(7, 1)->edx, ~(1u << 21));
-    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(7u << 17));
-    ck_assert_uint_eq(entry(0xd, 1)->ecx, ~(3u << 11 | 1u << 14));
+    ck_assert_uint_eq(entry(1, 0)->ecx, ~(3u << 5));
+    ck_assert_uint_eq(entry(0x80000001, 0)->ecx, ~(1u << 2 | 1u << 15));
+    ck_assert_uint_eq(entry(0x80000008, 0)->ebx, ~(1u << 3 | 1u << 4 | 1u << 8));
+    ck_assert_uint_eq(entry(7, 0)->ebx, ~(1u << 2 | 1u << 14));
+    ck_assert_uint_eq(entry(7, 0)->ecx, ~(1u << 7 | 1u << 23 | 1u << 29 | 1u << 30));
+    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 5 | 1u << 18 | 1u << 20 | 1u << 22 | 3u << 24));
+    ck_assert_uint_eq(entry(7, 1)->eax, ~(1u << 17 | 3u << 21 | 1u << 27));
+    ck_assert_uint_eq(entry(7, 1)->edx, ~(1u << 8 | 1u << 15 | 1u << 21));
+    ck_assert_uint_eq(entry(0x24, 0)->ebx, 0xffffff01);
+    ck_assert_uint_eq(entry(0xd, 0)->eax, ~(7u << 17 | 3u << 3 | 3u << 11 | 1u << 14));
+    ck_assert_uint_eq(entry(0xd, 1)->ecx, 0);
     for (uint32_t i = 11; i < 20; i++)
         ck_assert_uint_eq(entry(0xd, i)->eax, i == 13 || i == 15 || i == 16 ? ~0u : 0);
-    ck_assert_uint_eq(entry(0xd, 17)->eax | entry(0x12, 0)->eax | entry(0x1d, 0)->eax, 0);
+    ck_assert_uint_eq(entry(0xd, 3)->eax | entry(0xd, 4)->eax, 0);
+    ck_assert_uint_eq(entry(0xd, 17)->eax | entry(0x12, 0)->eax | entry(0x19, 0)->eax | entry(0x1d, 0)->eax,
+                      0);
     ck_assert_uint_eq(entry(0x8000000a, 0)->edx, 0);
 }
 END_TEST
