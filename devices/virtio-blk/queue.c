@@ -273,13 +273,13 @@ int queues_hold(struct virtio_blk *blk)
 {
     struct timespec until;
     int result = 0;
-    clock_gettime(CLOCK_REALTIME, &until);
+    clock_gettime(CLOCK_MONOTONIC, &until);
     until.tv_sec += HOLD_S;
     pthread_mutex_lock(&blk->lock);
     blk->is_held = true;
     for (unsigned q = 0; q < blk->config.queue_count && !result; q++)
         while (blk->queues[q].in_flight && !result)
-            result = pthread_cond_timedwait(&blk->idle, &blk->lock, &until);
+            result = pthread_cond_clockwait(&blk->idle, &blk->lock, CLOCK_MONOTONIC, &until);
     pthread_mutex_unlock(&blk->lock);
     return result ? -EBUSY : 0;
 }

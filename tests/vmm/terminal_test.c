@@ -63,6 +63,9 @@ static void start(struct session *session, const char *line)
         close(session->fd);
         if (login_tty(kept_open))
             _exit(127);
+        for (int number = 1; number < SIGRTMIN; number++)
+            signal(number,
+                   SIG_DFL); /* a shell's background job ignores SIGINT and SIGQUIT, and so would vmm */
         program_exec(line);
     }
     wait_for_raw(session);
