@@ -17,17 +17,21 @@
 #define RAM_BYTES   (128 * MIB)
 #define TRAPPED_GPA 0xd0000000u
 
+#define ALL_REGISTERS (VCPU_REGS | VCPU_SREGS | VCPU_EVENTS)
+
 struct calls {
     struct host host;
     int vm_fd;
     struct vcpu_machine machine;
     struct vcpu *vcpu;
+    struct cpu_state cpu;
+    struct kvm_sregs loaded; /* the segments that `cpu` has */
 };
 
 static const char *const names[CALL_COUNT] = {
     [CALL_REENTRY] = "re-entry with immediate_exit",
     [CALL_REGS_IOCTL] = "registers by system call",
-    [CALL_REGS_SHARED] = "registers by shared page, and entry",
+    [CALL_REGS_SHARED] = "all registers by shared page, and entry",
     [CALL_VM] = "VM with 128 MiB: create, destroy",
     [CALL_VCPU] = "VM with a vCPU",
     [CALL_IRQCHIP] = "VM with interrupt controllers",
@@ -45,6 +49,7 @@ int calls_create(struct calls **out)
     if (!calls)
         return -ENOMEM;
     calls->vm_fd = -1;
+    calls->loaded.efer = SREGS_UNKNOWN;
     int result = host_open(&calls->host, NULL);
     if (!result) {
         calls->vm_fd = ioctl(calls->host.kvm_fd, KVM_CREATE_VM, 0);
@@ -109,19 +114,22 @@ static bool ours_slot(struct calls *calls)
     return done;
 }
 
-static bool ours_registers(struct vcpu *vcpu, bool is_shared)
+static bool ours_registers(struct calls *calls)
 {
-    struct cpu_state cpu;
-    vcpu_sync_registers(vcpu, is_shared);
-    if (!is_shared)
-        vcpu->synced_fields = vcpu->run->kvm_valid_regs = vcpu->run->kvm_dirty_regs = 0;
-    if (is_shared) {
-        vcpu_kick(vcpu);
-        if (vcpu_run(vcpu) != VCPU_KICKED)
-            return false;
-        vcpu_clear_kick(vcpu);
-    }
-    return vcpu_load_state(vcpu, &cpu, VCPU_REGS) == 0 && vcpu_store_state(vcpu, &cpu, VCPU_REGS) == 0;
+    struct vcpu *vcpu = calls->vcpu;
+    vcpu->synced_fields = vcpu->run->kvm_valid_regs = vcpu->run->kvm_dirty_regs = 0;
+    return vcpu_reload_state(vcpu, &calls->cpu, VCPU_REGS, NULL) == 0 &&
+           vcpu_store_state(vcpu, &calls->cpu, VCPU_REGS) == 0;
+}
+
+/* As for an instruction that is executed in software: out with the exit, in with the next entry. */
+static bool ours_registers_shared(struct calls *calls)
+{
+    struct vcpu *vcpu = calls->vcpu;
+    vcpu_sync_registers(vcpu, 1);
+    vcpu_complete_io(vcpu);
+    return vcpu_reload_state(vcpu, &calls->cpu, ALL_REGISTERS, &calls->loaded) == 0 &&
+           vcpu_store_state(vcpu, &calls->cpu, VCPU_REGS) == 0;
 }
 
 static bool ours(struct calls *calls, enum call_operation operation)
@@ -131,9 +139,9 @@ static bool ours(struct calls *calls, enum call_operation operation)
         vcpu_complete_io(calls->vcpu);
         return true;
     case CALL_REGS_IOCTL:
-        return ours_registers(calls->vcpu, false);
+        return ours_registers(calls);
     case CALL_REGS_SHARED:
-        return ours_registers(calls->vcpu, true);
+        return ours_registers_shared(calls);
     case CALL_VM:
         return ours_vm(VMM_IRQCHIP_NONE);
     case CALL_VCPU:
@@ -200,7 +208,7 @@ static bool bare_reentry(struct calls *calls, uint64_t fields)
     run->kvm_valid_regs = fields;
     ioctl(calls->vcpu->fd, KVM_RUN, 0);
     run->immediate_exit = 0;
-    run->kvm_dirty_regs = fields;
+    run->kvm_dirty_regs = fields & KVM_SYNC_X86_REGS;
     return true;
 }
 
@@ -219,7 +227,7 @@ static bool bare(struct calls *calls, enum call_operation operation)
     case CALL_REGS_IOCTL:
         return bare_registers(calls);
     case CALL_REGS_SHARED:
-        return bare_reentry(calls, KVM_SYNC_X86_REGS);
+        return bare_reentry(calls, calls->machine.sync_fields);
     case CALL_VM:
         return bare_vm(false);
     case CALL_VCPU:
