@@ -61,43 +61,47 @@ static const struct operation {
     uint64_t target_gpa;
     unsigned port;
     bool no_floor; /* the bare loop cannot do what the emulator does */
+    enum rival_target qemu;
 } operations[] = {
-    {"empty loop", MMIO_OP_NOTHING, KIND_PLAIN, BOTH},
-    {"CPUID", MMIO_OP_CPUID, KIND_PLAIN, BOTH},
-    {"hypercall", HYPERCALL, KIND_PLAIN, RING_0},
-    {"RDMSR in the kernel", MMIO_OP_RDMSR, KIND_PLAIN, RING_0},
-    {"WRMSR in the kernel", MMIO_OP_WRMSR, KIND_PLAIN, RING_0},
+    {"empty loop", MMIO_OP_NOTHING, KIND_PLAIN, BOTH, .qemu = RIVAL_KVM},
+    {"CPUID", MMIO_OP_CPUID, KIND_PLAIN, BOTH, .qemu = RIVAL_KVM},
+    {"hypercall", HYPERCALL, KIND_PLAIN, RING_0, .qemu = RIVAL_KVM},
+    {"RDMSR in the kernel", MMIO_OP_RDMSR, KIND_PLAIN, RING_0, .qemu = RIVAL_KVM},
+    {"WRMSR in the kernel", MMIO_OP_WRMSR, KIND_PLAIN, RING_0, .qemu = RIVAL_KVM},
     {"RDMSR in user space", MMIO_OP_RDMSR_USER, KIND_MSR, RING_0},
     {"WRMSR in user space", MMIO_OP_WRMSR_USER, KIND_MSR, RING_0},
-    {"port write, 1 byte", MMIO_OP_OUT8, KIND_PLAIN, BOTH},
-    {"port write, 2 bytes", MMIO_OP_OUT16, KIND_PLAIN, BOTH},
-    {"port write, 4 bytes", MMIO_OP_OUT32, KIND_PLAIN, BOTH},
-    {"port read, 1 byte", MMIO_OP_IN8, KIND_PLAIN, BOTH},
-    {"port read, 2 bytes", MMIO_OP_IN16, KIND_PLAIN, BOTH},
-    {"port read, 4 bytes", MMIO_OP_IN32, KIND_PLAIN, BOTH},
-    {"REP OUTSB of 4 KiB", MMIO_OP_REP_OUTSB, KIND_PLAIN, BOTH},
+    {"port write, 1 byte", MMIO_OP_OUT8, KIND_PLAIN, BOTH, .qemu = RIVAL_POST},
+    {"port write, 2 bytes", MMIO_OP_OUT16, KIND_PLAIN, BOTH, .qemu = RIVAL_REGISTER},
+    {"port write, 4 bytes", MMIO_OP_OUT32, KIND_PLAIN, BOTH, .qemu = RIVAL_PCI},
+    {"port read, 1 byte", MMIO_OP_IN8, KIND_PLAIN, BOTH, .qemu = RIVAL_POST},
+    {"port read, 2 bytes", MMIO_OP_IN16, KIND_PLAIN, BOTH, .qemu = RIVAL_REGISTER},
+    {"port read, 4 bytes", MMIO_OP_IN32, KIND_PLAIN, BOTH, .qemu = RIVAL_PCI},
+    {"REP OUTSB of 4 KiB", MMIO_OP_REP_OUTSB, KIND_PLAIN, BOTH, .qemu = RIVAL_POST},
     {"port write, coalesced", MMIO_OP_OUT8, KIND_COALESCED, BOTH, .no_floor = true},
-    {"MMIO write, engine kvm", MMIO_OP_STORE, KIND_PLAIN, BOTH},
-    {"MMIO read, engine kvm", MMIO_OP_LOAD, KIND_PLAIN, BOTH},
-    {"MMIO add, engine kvm", MMIO_OP_ADD, KIND_PLAIN, BOTH},
+    {"MMIO write, engine kvm", MMIO_OP_STORE, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
+    {"MMIO read, engine kvm", MMIO_OP_LOAD, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
+    {"MMIO add, engine kvm", MMIO_OP_ADD, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
     {"MMIO write, engine trap", MMIO_OP_STORE, KIND_TRAP, BOTH},
     {"MMIO read, engine trap", MMIO_OP_LOAD, KIND_TRAP, BOTH},
     {"MMIO add, engine trap", MMIO_OP_ADD, KIND_TRAP, BOTH},
-    {"MMIO write, coalesced", MMIO_OP_STORE, KIND_COALESCED, BOTH, .no_floor = true},
+    {"MMIO write, coalesced", MMIO_OP_STORE, KIND_COALESCED, BOTH, .no_floor = true, .qemu = RIVAL_COALESCED},
     {"MMIO write, direct", MMIO_OP_STORE, KIND_DIRECT, BOTH},
-    {"ioeventfd on a port", MMIO_OP_OUT8, KIND_EVENTFD, BOTH, .port = BENCH_EVENT_PORT},
-    {"ioeventfd on MMIO", MMIO_OP_STORE, KIND_EVENTFD, BOTH, .target_gpa = BENCH_EVENT_GPA},
+    {"ioeventfd on a port", MMIO_OP_OUT8, KIND_EVENTFD, BOTH, .port = BENCH_EVENT_PORT,
+     .qemu = RIVAL_EVENT_PORT},
+    {"ioeventfd on MMIO", MMIO_OP_STORE, KIND_EVENTFD, BOTH, .target_gpa = BENCH_EVENT_GPA,
+     .qemu = RIVAL_EVENT_MEMORY},
     {"ioeventfd on a port, thread waits", MMIO_OP_OUT8, KIND_WAITER, BOTH, .port = BENCH_EVENT_PORT},
     {"ioeventfd on MMIO, thread waits", MMIO_OP_STORE, KIND_WAITER, BOTH, .target_gpa = BENCH_EVENT_GPA},
-    {"first touch of a 4 KiB page", MMIO_OP_TOUCH, KIND_PLAIN, BOTH},
+    {"first touch of a 4 KiB page", MMIO_OP_TOUCH, KIND_PLAIN, BOTH, .qemu = RIVAL_FRESH},
     {"first touch, 2 MiB pages, each 4 KiB", MMIO_OP_TOUCH, KIND_HUGE, BOTH},
     {"first write under dirty logging", MMIO_OP_TOUCH, KIND_DIRECT, BOTH, .target_gpa = BENCH_DEVICE_GPA},
-    {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0},
-    {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0},
-    {"IPI to a vCPU that spins, to its word", MMIO_OP_IPI, KIND_TWO_CPUS, RING_0},
-    {"IPI to a vCPU that spins, and back", MMIO_OP_IPI_BACK, KIND_TWO_CPUS, RING_0},
-    {"HLT, woken by another vCPU's IPI, to its word", MMIO_OP_IPI_HLT, KIND_TWO_CPUS, RING_0},
-    {"HLT, woken by the APIC's timer", MMIO_OP_HLT_TIMER, KIND_IRQCHIP, RING_0},
+    {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0, .qemu = RIVAL_KVM},
+    {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0, .qemu = RIVAL_KVM},
+    {"IPI to a vCPU that spins, to its word", MMIO_OP_IPI, KIND_TWO_CPUS, RING_0, .qemu = RIVAL_KVM},
+    {"IPI to a vCPU that spins, and back", MMIO_OP_IPI_BACK, KIND_TWO_CPUS, RING_0, .qemu = RIVAL_KVM},
+    {"HLT, woken by another vCPU's IPI, to its word", MMIO_OP_IPI_HLT, KIND_TWO_CPUS, RING_0,
+     .qemu = RIVAL_KVM},
+    {"HLT, woken by the APIC's timer", MMIO_OP_HLT_TIMER, KIND_IRQCHIP, RING_0, .qemu = RIVAL_KVM},
     {"HLT, woken by an irqfd of a thread that is told", MMIO_OP_HLT_IRQFD, KIND_IRQFD, RING_0,
      .port = BENCH_EVENT_PORT},
 };
@@ -155,8 +159,10 @@ static int measure_operation(struct bench_report *report, const struct bench_opt
         ways[count++] = (struct bench_way){"floor", bench_guest_floor, guest};
     ways[count++] = (struct bench_way){"vmm", bench_guest_batch, guest};
     struct rival *rival = options->against_qemu ? get_rival(cast, ring) : NULL;
-    if (rival && operation->kind == KIND_PLAIN && rival_knows(op))
+    if (rival && operation->qemu) {
+        rival_aim(rival, operation->qemu);
         ways[count++] = (struct bench_way){"qemu", rival_batch, rival};
+    }
     bench_measure(report, &options->limits, operation->name, ring, op, ways, count);
     return 0;
 }

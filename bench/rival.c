@@ -1,42 +1,61 @@
 /* SPDX-License-Identifier: MIT
  *
- * QEMU as a rival. See rival.h.
+ * QEMU as a rival. See rival.h. Its first 16 MiB of RAM are the file with the mailbox; the others are of a
+ * node of their own, as QEMU makes RAM by itself, for first touches. Devices that have to be found and told
+ * what to do are so by the guest, which is ordered to for a batch each.
  */
 #include "bench/rival.h"
 
 #include <errno.h>
-#include <signal.h>
-#include <spawn.h>
-#include <stdio.h>
 #include <stdlib.h>
-#include <string.h>
-#include <sys/mman.h>
-#include <sys/wait.h>
-#include <time.h>
-#include <unistd.h>
+#include <sys/prctl.h>
 
 #include "base/types.h"
 #include "bench/guest.h"
 #include "bench/payload.h"
+#include "bench/qemu.h"
 #include "guest/flat/mmio.h"
 
-extern char **environ;
+#define SHARED_BYTES  (16 * MIB)
+#define FRESH_GPA     SHARED_BYTES
+#define FRESH_BYTES   (31 * MIB) /* of 32: firmware has been at the end */
+#define START_SECONDS 60         /* its firmware is slow where ring 0 is interpreted */
+#define BATCH_SECONDS 10
 
-#define RAM_BYTES     (48 * MIB)
 #define HPET_GPA      0xfed00000u
 #define POST_PORT     0x80u
-#define PCI_PORT      0xcf8u
-#define START_SECONDS 60 /* its firmware is slow where ring 0 is interpreted */
-#define BATCH_SECONDS 10
+#define REGISTER_PORT 0xe0u
+
+/* PCI configuration mechanism #1 (PCI Local Bus 3.0, 3.2.2.3.2). */
+#define CONFIG_ADDRESS 0xcf8u
+#define CONFIG_DATA    0xcfcu
+#define CONFIG_ENABLE  0x80000000u
+#define BAR0           0x10u
+#define BAR1           0x14u
+#define BAR_IO         1u
+
+/* pci-testdev: a write of 1 to the first byte of a BAR arms its wildcard eventfd, which is behind half of it.
+ */
+#define TESTDEV             4u /* the device's number on the bus */
+#define TESTDEV_PORT        0xa00u
+#define TESTDEV_WILDCARD    1u
+#define TESTDEV_MEMORY_TEST (2048u + 1)
+#define TESTDEV_PORT_TEST   (128u + 4)
+
+#define E1000       5u
+#define E1000_RDBAL 0x2800u
 
 struct rival {
     int ring;
-    int ram_fd, image_fd;
-    uint8_t *ram;
-    pid_t pid; /* 0: not started */
-    bool gave_up;
-    uint64_t batches; /* done */
-    char reason[120];
+    struct qemu qemu;
+    uint64_t batches; /* ordered */
+    bool was_running;
+    bool has_no_devices;       /* this QEMU does not know them */
+    enum rival_target target;  /* of the batches */
+    enum rival_target ready;   /* what has been set up in this process, */
+    uint64_t target_gpa, port; /* and where it is */
+    uint64_t fresh_pages;      /* that were touched */
+    unsigned operation;        /* the last one; where it failed, the next gets a new process */
 };
 
 int rival_create(int ring, struct rival **out)
@@ -44,168 +63,234 @@ int rival_create(int ring, struct rival **out)
     struct rival *rival = calloc(1, sizeof(*rival));
     if (!rival)
         return -ENOMEM;
-    *rival = (struct rival){.ring = ring, .ram_fd = -1, .image_fd = -1, .ram = MAP_FAILED};
+    *rival = (struct rival){.ring = ring, .qemu = qemu_nothing};
     *out = rival;
     return 0;
-}
-
-static void end_process(struct rival *rival)
-{
-    if (!rival->pid)
-        return;
-    kill(rival->pid, SIGKILL);
-    waitpid(rival->pid, NULL, 0);
-    rival->pid = 0;
 }
 
 void rival_destroy(struct rival *rival)
 {
     if (!rival)
         return;
-    end_process(rival);
-    if (rival->ram != MAP_FAILED)
-        munmap(rival->ram, RAM_BYTES);
-    if (rival->ram_fd >= 0)
-        close(rival->ram_fd);
-    if (rival->image_fd >= 0)
-        close(rival->image_fd);
+    qemu_clear(&rival->qemu);
     free(rival);
 }
 
-bool rival_knows(unsigned operation)
+void rival_aim(struct rival *rival, enum rival_target target)
 {
-    switch (operation) {
-    case MMIO_OP_NOTHING:
-    case MMIO_OP_CPUID:
-    case MMIO_OP_RDMSR:
-    case MMIO_OP_WRMSR:
-    case MMIO_OP_OUT8:
-    case MMIO_OP_OUT32:
-    case MMIO_OP_IN8:
-    case MMIO_OP_IN32:
-    case MMIO_OP_STORE:
-    case MMIO_OP_LOAD:
-    case MMIO_OP_ADD:
-        return true;
-    default:
-        return false;
-    }
+    rival->target = target;
 }
 
 static volatile uint64_t *field(struct rival *rival, unsigned offset)
 {
-    return (volatile uint64_t *)(rival->ram + MMIO_MAILBOX + offset);
+    return (volatile uint64_t *)(rival->qemu.ram + MMIO_MAILBOX + offset);
 }
 
-static int make_files(struct rival *rival)
-{
-    size_t len = (size_t)(payload_mmio_end - payload_mmio);
-    rival->ram_fd = memfd_create("qemu-ram", 0);
-    rival->image_fd = memfd_create("qemu-image", 0);
-    if (rival->ram_fd < 0 || rival->image_fd < 0 || ftruncate(rival->ram_fd, RAM_BYTES) ||
-        write(rival->image_fd, payload_mmio, len) != (ssize_t)len)
-        return -errno;
-    rival->ram = mmap(NULL, RAM_BYTES, PROT_READ | PROT_WRITE, MAP_SHARED, rival->ram_fd, 0);
-    return rival->ram == MAP_FAILED ? -errno : 0;
-}
+/* ---- The process ---- */
 
 static int spawn(struct rival *rival)
 {
-    char memory[120], image[40];
-    snprintf(memory, sizeof(memory),
-             "memory-backend-file,id=ram,share=on,size=%lluM,mem-path=/proc/self/fd/%d",
-             (unsigned long long)(RAM_BYTES / MIB), rival->ram_fd);
-    snprintf(image, sizeof(image), "/proc/self/fd/%d", rival->image_fd);
-    /* Some hosts' KVM reports ARCH_CAPABILITIES and then refuses them. */
-    char *argv[] = {"qemu-system-x86_64",
-                    "-accel",
-                    "kvm",
-                    "-cpu",
-                    "host,arch-capabilities=off",
-                    "-m",
-                    "48",
-                    "-machine",
-                    "pc,memory-backend=ram",
-                    "-object",
-                    memory,
-                    "-nodefaults",
-                    "-display",
-                    "none",
-                    "-no-reboot",
-                    "-kernel",
-                    image,
-                    NULL};
-    posix_spawn_file_actions_t actions;
-    posix_spawn_file_actions_init(&actions);
-    posix_spawn_file_actions_addopen(&actions, 0, "/dev/null", 0, 0);
-    posix_spawn_file_actions_addopen(&actions, 1, "/dev/null", 1, 0);
-    posix_spawn_file_actions_addopen(&actions, 2, "/dev/null", 1, 0);
-    int result = -posix_spawnp(&rival->pid, argv[0], &actions, NULL, argv, environ);
-    posix_spawn_file_actions_destroy(&actions);
-    if (result)
-        rival->pid = 0;
+    /* clang-format off */
+    static const char *const plain[] = {
+        "-m", "48", "-machine", "pc", "-smp", "2",
+        "-object", "memory-backend-ram,id=fresh,size=32M",
+        "-numa", "node,cpus=0-1,memdev=ram", "-numa", "node,memdev=fresh",
+        NULL};
+    static const char *const with_devices[] = {
+        "-m", "48", "-machine", "pc", "-smp", "2",
+        "-object", "memory-backend-ram,id=fresh,size=32M",
+        "-numa", "node,cpus=0-1,memdev=ram", "-numa", "node,memdev=fresh",
+        "-device", "pc-testdev", "-device", "pci-testdev,addr=4", "-device", "e1000,addr=5,romfile=",
+        NULL};
+    /* clang-format on */
+    /* QEMU asks for huge pages; what a process is told here, it keeps over exec (prctl(2)). */
+    prctl(PR_SET_THP_DISABLE, 1, 0, 0, 0);
+    int result = qemu_start(&rival->qemu, MMIO_NEXT_PORT, rival->has_no_devices ? plain : with_devices);
+    prctl(PR_SET_THP_DISABLE, 0, 0, 0, 0);
     return result;
-}
-
-/* Until the guest has done one batch more, looking now and then. */
-static bool wait_for_batch(struct rival *rival, unsigned seconds)
-{
-    const struct timespec pause = {.tv_nsec = 300000};
-    uint64_t until_ns = bench_now_ns() + seconds * 1000000000ull;
-    while (*field(rival, MMIO_BATCHES) == rival->batches) {
-        if (bench_now_ns() > until_ns || waitpid(rival->pid, NULL, WNOHANG) == rival->pid ||
-            bench_is_interrupted())
-            return false;
-        nanosleep(&pause, NULL);
-    }
-    rival->batches++;
-    kill(rival->pid, SIGSTOP);
-    return true;
-}
-
-static bool give_up(struct rival *rival, const char **reason, const char *text)
-{
-    snprintf(rival->reason, sizeof(rival->reason), "%s", text);
-    rival->gave_up = true;
-    end_process(rival);
-    *reason = rival->reason;
-    return false;
 }
 
 static bool start(struct rival *rival, const char **reason)
 {
-    if (rival->gave_up) {
-        *reason = rival->reason;
-        return false;
-    }
-    if (make_files(rival))
-        return give_up(rival, reason, "no memory for QEMU's guest");
+    if (qemu_make_files(&rival->qemu, SHARED_BYTES, payload_mmio, (size_t)(payload_mmio_end - payload_mmio)))
+        return qemu_give_up(&rival->qemu, "no memory for QEMU's guest", reason);
     *field(rival, MMIO_RING) = (uint64_t)rival->ring;
     *field(rival, MMIO_COUNT) = 1;
     *field(rival, MMIO_MORE) = 2;
     *field(rival, MMIO_ORDERS) = 1;
+    rival->batches = 1;
+    rival->fresh_pages = 0;
+    rival->ready = RIVAL_NONE;
     if (spawn(rival))
-        return give_up(rival, reason, "qemu-system-x86_64 is not installed");
-    if (!wait_for_batch(rival, START_SECONDS))
-        return give_up(rival, reason, "QEMU does not start this guest here");
+        return qemu_give_up(&rival->qemu, "qemu-system-x86_64 is not installed", reason);
+    rival->was_running = qemu_wait(&rival->qemu, START_SECONDS, reason);
+    return rival->was_running;
+}
+
+/* A distribution's QEMU may lack the test devices. */
+static bool start_anyhow(struct rival *rival, const char **reason)
+{
+    if (start(rival, reason))
+        return true;
+    if (rival->has_no_devices || bench_is_interrupted())
+        return false;
+    rival->has_no_devices = true;
+    qemu_clear(&rival->qemu);
+    return start(rival, reason);
+}
+
+static bool is_running(struct rival *rival, unsigned operation, const char **reason)
+{
+    bool fails_again = !rival->was_running || rival->operation == operation;
+    *reason = rival->qemu.reason;
+    rival->operation = operation;
+    if (rival->qemu.has_failed && fails_again)
+        return false;
+    if (rival->qemu.has_failed)
+        qemu_clear(&rival->qemu);
+    return rival->qemu.pid || start_anyhow(rival, reason);
+}
+
+/* One batch of what the mailbox says. */
+static bool order(struct rival *rival, unsigned operation, unsigned count, const char **reason)
+{
+    *field(rival, MMIO_OP) = operation;
+    *field(rival, MMIO_COUNT) = count;
+    /* Partner: the guest, which reads the orders behind this. */
+    __atomic_store_n(field(rival, MMIO_ORDERS), ++rival->batches, __ATOMIC_RELEASE);
+    qemu_go_on(&rival->qemu);
+    return qemu_wait(&rival->qemu, BATCH_SECONDS, reason);
+}
+
+/* ---- Its devices ---- */
+
+static bool write_port(struct rival *rival, unsigned port, uint32_t value, const char **reason)
+{
+    *field(rival, MMIO_IO_PORT) = port;
+    *field(rival, MMIO_VALUE) = value;
+    return order(rival, MMIO_OP_OUT_VALUE, 1, reason);
+}
+
+static bool select_config(struct rival *rival, unsigned device, unsigned reg, const char **reason)
+{
+    return write_port(rival, CONFIG_ADDRESS, CONFIG_ENABLE | device << 11 | reg, reason);
+}
+
+/* The address of its memory BAR, which the firmware has given to it. */
+static bool read_bar0(struct rival *rival, unsigned device, uint64_t *gpa, const char **reason)
+{
+    if (!select_config(rival, device, BAR0, reason))
+        return false;
+    *field(rival, MMIO_IO_PORT) = CONFIG_DATA;
+    if (!order(rival, MMIO_OP_IN_VALUE, 1, reason))
+        return false;
+    *gpa = *field(rival, MMIO_VALUE) & 0xfffffff0u;
+    return true;
+}
+
+static bool arm_memory(struct rival *rival, const char **reason)
+{
+    uint64_t gpa;
+    if (!read_bar0(rival, TESTDEV, &gpa, reason))
+        return false;
+    *field(rival, MMIO_TARGET) = gpa;
+    *field(rival, MMIO_VALUE) = TESTDEV_WILDCARD;
+    rival->target_gpa = gpa + TESTDEV_MEMORY_TEST;
+    return order(rival, MMIO_OP_STORE_VALUE, 1, reason);
+}
+
+/* Its ports are moved to where ring 3 may use them, too. */
+static bool arm_port(struct rival *rival, const char **reason)
+{
+    rival->port = TESTDEV_PORT + TESTDEV_PORT_TEST;
+    return select_config(rival, TESTDEV, BAR1, reason) &&
+           write_port(rival, CONFIG_DATA, TESTDEV_PORT | BAR_IO, reason) &&
+           write_port(rival, TESTDEV_PORT, TESTDEV_WILDCARD, reason);
+}
+
+static bool find_coalesced(struct rival *rival, const char **reason)
+{
+    bool is_found = read_bar0(rival, E1000, &rival->target_gpa, reason);
+    rival->target_gpa += E1000_RDBAL;
+    return is_found;
+}
+
+static bool set_up(struct rival *rival, const char **reason)
+{
+    switch (rival->target) {
+    case RIVAL_NONE:
+    case RIVAL_KVM:
+    case RIVAL_FRESH:
+        return true;
+    case RIVAL_POST:
+        rival->port = POST_PORT;
+        return true;
+    case RIVAL_PCI:
+        rival->port = CONFIG_ADDRESS;
+        return true;
+    case RIVAL_REGISTER:
+        rival->port = REGISTER_PORT;
+        return true;
+    case RIVAL_HPET:
+        rival->target_gpa = HPET_GPA;
+        return true;
+    case RIVAL_EVENT_PORT:
+        return arm_port(rival, reason);
+    case RIVAL_EVENT_MEMORY:
+        return arm_memory(rival, reason);
+    case RIVAL_COALESCED:
+        return find_coalesced(rival, reason);
+    }
+    return false;
+}
+
+static bool needs_device(enum rival_target target)
+{
+    return target == RIVAL_REGISTER || target >= RIVAL_EVENT_PORT;
+}
+
+static bool is_ready(struct rival *rival, const char **reason)
+{
+    if (rival->has_no_devices && needs_device(rival->target)) {
+        *reason = "this QEMU has no test devices";
+        return false;
+    }
+    if (rival->ready == rival->target)
+        return true;
+    if (!set_up(rival, reason))
+        return false;
+    rival->ready = rival->target;
+    return true;
+}
+
+/* So many pages that nobody has touched: where there are no more, of a new process. */
+static bool find_fresh(struct rival *rival, unsigned count, const char **reason)
+{
+    const uint64_t pages = FRESH_BYTES / PAGE_BYTES;
+    if (count > pages) {
+        *reason = "QEMU's guest has not as many pages";
+        return false;
+    }
+    if (count > pages - rival->fresh_pages) {
+        qemu_clear(&rival->qemu);
+        if (!start(rival, reason))
+            return false;
+    }
+    rival->target_gpa = FRESH_GPA + rival->fresh_pages * PAGE_BYTES;
+    rival->fresh_pages += count;
     return true;
 }
 
 bool rival_batch(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason)
 {
     struct rival *rival = context;
-    bool is_wide = operation == MMIO_OP_OUT32 || operation == MMIO_OP_IN32;
-    if (!rival->pid && !start(rival, reason))
+    if (!is_running(rival, operation, reason) || !is_ready(rival, reason) ||
+        (rival->target == RIVAL_FRESH && !find_fresh(rival, count, reason)))
         return false;
-    *field(rival, MMIO_OP) = operation;
-    *field(rival, MMIO_COUNT) = count;
-    *field(rival, MMIO_TARGET) = HPET_GPA;
-    *field(rival, MMIO_IO_PORT) = is_wide ? PCI_PORT : POST_PORT;
-    /* Partner: the guest, which reads the orders behind this. */
-    __atomic_store_n(field(rival, MMIO_ORDERS), rival->batches + 1, __ATOMIC_RELEASE);
-    kill(rival->pid, SIGCONT);
-    if (!wait_for_batch(rival, BATCH_SECONDS))
-        return give_up(rival, reason, "QEMU's guest does not come back");
+    *field(rival, MMIO_TARGET) = rival->target_gpa;
+    *field(rival, MMIO_IO_PORT) = rival->port;
+    if (!order(rival, operation, count, reason))
+        return false;
     batch->ns = (double)(*field(rival, MMIO_END) - *field(rival, MMIO_BEGIN)) / bench_tsc_per_ns();
     return true;
 }

@@ -394,6 +394,19 @@ hlt_irqfd:
     cli
     AGAIN
 
+out_value:
+    mov MAILBOX(MMIO_VALUE), %eax
+    out %eax, (%dx)
+    AGAIN
+in_value:
+    in (%dx), %eax
+    mov %rax, MAILBOX(MMIO_VALUE)
+    AGAIN
+store_value:
+    mov MAILBOX(MMIO_VALUE), %eax
+    mov %eax, (%rbx)
+    AGAIN
+
 .macro SEND_IPI vector, cpu
     mov $X2APIC_ICR, %ecx
     mov $\vector, %eax
@@ -564,7 +577,7 @@ operations:
     .quad loop_of_stores, burst, crossing, movsb_back, masked, cmpxchg16b, x87
     .quad cpuid, out8, out16, out32, in8, in16, in32, rep_outsb, read_msr, write_msr, vmcall, vmmcall, touch
     .quad eoi, self_ipi, hlt_timer, out8_burst, read_user_msr, write_user_msr, hlt_irqfd
-    .quad ipi_to_second, ipi_back, ipi_to_second
+    .quad ipi_to_second, ipi_back, ipi_to_second, out_value, in_value, store_value
 preparations:
     .quad 0, 0, 0, 0, 0, prepare16, prepare32, prepare64, prepare_nothing, prepare_nothing, prepare_nothing
     .quad prepare_nothing, prepare_nothing, prepare_nothing, prepare_nothing, prepare_masked, prepare_nothing
@@ -573,7 +586,7 @@ preparations:
     .quad prepare_nothing
     .endr
     .quad prepare_apic, prepare_apic, prepare_apic, prepare_nothing, prepare_nothing, prepare_nothing
-    .quad prepare_irqfd, prepare_ipi, prepare_ipi, prepare_ipi
+    .quad prepare_irqfd, prepare_ipi, prepare_ipi, prepare_ipi, prepare_nothing, prepare_nothing, prepare_nothing
 ap_count:
     .quad 0 /* IPIs that it has got, and one for its start */
 reply_count:

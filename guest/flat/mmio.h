@@ -17,9 +17,10 @@
 #define MMIO_MORE    0x38     /* not 0: another operation stands in the mailbox when the port was written */
 #define MMIO_IO_PORT 0x40     /* of the operations with ports */
 #define MMIO_BATCHES 0x48     /* how often the guest has come to the port */
-#define MMIO_ORDERS                                                                          \
-    0x50 /* with MMIO_MORE 2, under a VMM that cannot be made to wait at the port: the guest \
-            waits until this is not MMIO_BATCHES */
+#define MMIO_ORDERS                                                                                         \
+    0x50                /* with MMIO_MORE 2, under a VMM that cannot be made to wait at the port: the guest \
+                           waits until this is not MMIO_BATCHES */
+#define MMIO_VALUE 0x58 /* of the operations that say so */
 
 /* Written behind each operation; whoever runs the guest may then look, and change the mailbox. */
 #define MMIO_NEXT_PORT 0xf0
@@ -72,10 +73,14 @@
 #define MMIO_OP_WRMSR_USER 36
 #define MMIO_OP_HLT_IRQFD \
     37 /* a byte to the port, whose listener raises IOAPIC pin MMIO_IRQFD_PIN; HLT until then */
-#define MMIO_OP_IPI      38 /* to the second CPU, which spins, until its handler has said so in memory */
-#define MMIO_OP_IPI_BACK 39 /* the same, answered by an IPI, until our handler has run */
-#define MMIO_OP_IPI_HLT  40 /* as MMIO_OP_IPI, with the second CPU in HLT */
-#define MMIO_OP_LIMIT    41
+#define MMIO_OP_IPI         38 /* to the second CPU, which spins, until its handler has said so in memory */
+#define MMIO_OP_IPI_BACK    39 /* the same, answered by an IPI, until our handler has run */
+#define MMIO_OP_IPI_HLT     40 /* as MMIO_OP_IPI, with the second CPU in HLT */
+/* What somebody needs to set a device up by a batch of one. */
+#define MMIO_OP_OUT_VALUE   41 /* the value, 4 bytes, to the port */
+#define MMIO_OP_IN_VALUE    42 /* and from it */
+#define MMIO_OP_STORE_VALUE 43 /* mov [target], value: 4 bytes */
+#define MMIO_OP_LIMIT       44
 
 #define MMIO_USER_MSR  0x1a0 /* IA32_MISC_ENABLE: every KVM knows it, unless it is filtered */
 #define MMIO_IRQFD_PIN 5
