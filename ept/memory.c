@@ -16,12 +16,11 @@
 struct guest_memory {
     size_t range_count;
     struct memory_range ranges[RANGE_LIMIT]; /* sorted by gpa */
-    uint8_t *mapping;                        /* of guest_memory_create */
+    uint8_t *mapping, *ram;                  /* of guest_memory_create: what was mapped, and RAM in it */
+    uint64_t mapping_bytes;
     uint64_t ram_bytes;
     int fd;
 };
-
-#define HUGE_PAGE_BYTES (2 * MIB)
 
 static int create_shared_file(struct guest_memory *memory, struct vmm_error *error)
 {
@@ -32,6 +31,23 @@ static int create_shared_file(struct guest_memory *memory, struct vmm_error *err
         return error_set_errno(error, -errno, "memory: cannot give %llu bytes to the shared memory file",
                                (unsigned long long)memory->ram_bytes);
     return 0;
+}
+
+/* Only what lies in a huge page of the guest's and of the host's can KVM map as one, so RAM begins with one.
+ * Up to this much of its mapping stays unused for that. */
+static uint64_t slack_bytes(uint64_t ram_bytes, enum memory_backing backing)
+{
+    return backing == MEMORY_ANONYMOUS && ram_bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 0;
+}
+
+static void align_ram(struct guest_memory *memory)
+{
+    memory->ram = memory->mapping;
+    if (memory->mapping_bytes == memory->ram_bytes)
+        return;
+    memory->ram = (uint8_t *)align_up((uintptr_t)memory->mapping, HUGE_PAGE_BYTES);
+    /* Small guests touch little but the first pages: none of them is to cost the clearing of 2 MiB. */
+    madvise(memory->ram, HUGE_PAGE_BYTES, MADV_NOHUGEPAGE);
 }
 
 /* Huge pages are reserved now, so that a pool that is too small shows here and not as a SIGBUS at the guest's
@@ -47,7 +63,8 @@ static int map_ram(struct guest_memory *memory, enum memory_backing backing, str
     int result = backing == MEMORY_SHARED ? create_shared_file(memory, error) : 0;
     if (result)
         return result;
-    void *mapping = mmap(NULL, memory->ram_bytes, PROT_READ | PROT_WRITE, flags[backing], memory->fd, 0);
+    memory->mapping_bytes = memory->ram_bytes + slack_bytes(memory->ram_bytes, backing);
+    void *mapping = mmap(NULL, memory->mapping_bytes, PROT_READ | PROT_WRITE, flags[backing], memory->fd, 0);
     if (mapping == MAP_FAILED && backing == MEMORY_HUGE)
         return error_set_errno(
             error, -errno,
@@ -58,7 +75,8 @@ static int map_ram(struct guest_memory *memory, enum memory_backing backing, str
         return error_set_errno(error, -errno, "memory: cannot map %llu bytes of guest RAM",
                                (unsigned long long)memory->ram_bytes);
     memory->mapping = mapping;
-    madvise(mapping, memory->ram_bytes, MADV_DONTDUMP);
+    madvise(mapping, memory->mapping_bytes, MADV_DONTDUMP);
+    align_ram(memory);
     return 0;
 }
 
@@ -77,10 +95,9 @@ int guest_memory_create(uint64_t ram_bytes, enum memory_backing backing, struct 
     int result = map_ram(memory, backing, error);
     uint64_t low = ram_bytes < PCI_HOLE_GPA ? ram_bytes : PCI_HOLE_GPA;
     if (!result)
-        result = guest_memory_add(memory, 0, memory->mapping, low, false, error);
+        result = guest_memory_add(memory, 0, memory->ram, low, false, error);
     if (!result && ram_bytes > low)
-        result = guest_memory_add(memory, PCI_HOLE_END_GPA, memory->mapping + low, ram_bytes - low, false,
-                                  error);
+        result = guest_memory_add(memory, PCI_HOLE_END_GPA, memory->ram + low, ram_bytes - low, false, error);
     if (result) {
         guest_memory_destroy(memory);
         return result;
@@ -94,7 +111,7 @@ void guest_memory_destroy(struct guest_memory *memory)
     if (!memory)
         return;
     if (memory->mapping)
-        munmap(memory->mapping, memory->ram_bytes);
+        munmap(memory->mapping, memory->mapping_bytes);
     if (memory->fd >= 0)
         close(memory->fd);
     free(memory);

@@ -37,6 +37,21 @@ START_TEST(ram_goes_on_above_the_hole)
 }
 END_TEST
 
+/* Otherwise neither the host nor KVM could use huge pages. */
+START_TEST(ram_lies_as_huge_pages_do)
+{
+    static const uint64_t sizes[] = {2 * MIB, 3 * MIB, 128 * MIB + PAGE_BYTES, 5 * GIB};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct guest_memory *memory = create(sizes[i]);
+        size_t count;
+        const struct memory_range *ranges = guest_memory_ranges(memory, &count);
+        for (size_t r = 0; r < count; r++)
+            ck_assert_uint_eq((uintptr_t)ranges[r].hva % (2 * MIB), ranges[r].gpa % (2 * MIB));
+        guest_memory_destroy(memory);
+    }
+}
+END_TEST
+
 START_TEST(a_copy_that_leaves_ram_copies_nothing)
 {
     struct guest_memory *memory = create(64 * KIB);
@@ -170,6 +185,7 @@ void test_suite(Suite *suite)
 {
     test_add(suite, a_pool_that_is_too_small_is_said_at_once);
     test_add(suite, ram_goes_on_above_the_hole);
+    test_add(suite, ram_lies_as_huge_pages_do);
     test_add(suite, a_copy_that_leaves_ram_copies_nothing);
     test_add(suite, adjoining_ranges_are_copied_across);
     test_add(suite, read_only_ranges_take_loads_but_no_writes);
