@@ -19,6 +19,7 @@
 #include "mmio/simd_code.h"
 #include "mmio/step.h"
 #include "vcpu/cpuid.h"
+#include "vcpu/event.h"
 #include "vcpu/exit.h"
 #include "vcpu/exit_trace.h"
 #include "vcpu/run_ahead.h"
@@ -45,7 +46,8 @@ struct emulation {
         uint64_t rip, exit;
     } noted;
     bool tlb_stale;
-    bool is_plain; /* since the registers were loaded, only what mmio/run.h calls plain was executed */
+    bool event_taken; /* out of KVM's hands, since the registers were loaded */
+    bool is_plain;    /* since then, only what mmio/run.h calls plain was executed */
     uint32_t xsave_bytes;
     uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
 };
@@ -263,7 +265,7 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
     } else {
         debug->refresh_in--;
     }
-    emulation->tlb_stale = false;
+    emulation->tlb_stale = emulation->event_taken = false;
     emulation->is_plain = !cpu->interrupt_shadow;
     return 0;
 }
@@ -295,7 +297,8 @@ static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool 
         parts |= VCPU_SREGS;
         emulation->loaded.efer = SREGS_UNKNOWN;
     }
-    if (cpu->interrupt_shadow != events->interrupt.shadow || cpu->nmi_masked != events->nmi.masked)
+    if (emulation->event_taken || cpu->interrupt_shadow != events->interrupt.shadow ||
+        cpu->nmi_masked != events->nmi.masked)
         parts |= VCPU_EVENTS;
     bool changed_debug = cpu->dr6 != debug->dr6 || cpu->dr7 != debug->dr7 ||
                          memcmp(cpu->dr, debug->dr, sizeof(debug->dr)) != 0;
@@ -343,6 +346,14 @@ static enum step_result step_plain(struct emulation *emulation, const struct ste
     return result;
 }
 
+static enum step_result deliver(struct emulation *emulation, struct step_event event,
+                                struct step_outcome *outcome)
+{
+    enum step_result result = deliver_event(&emulation->step, &emulation->cpu, &event, outcome);
+    outcome->changed_system = true;
+    return result;
+}
+
 /* One instruction and the exception that it may raise. DONE and AGAIN: the registers are where the guest goes
  * on. EXCEPTION: a triple fault. UNSUPPORTED: nothing has happened. */
 static enum step_result execute(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
@@ -352,10 +363,7 @@ static enum step_result execute(struct emulation *emulation, const uint8_t *hint
     enum step_result result = step(emulation, hint, hint_len, outcome);
     if (result != STEP_EXCEPTION)
         return result;
-    struct step_event event = outcome->event;
-    result = deliver_event(&emulation->step, &emulation->cpu, &event, outcome);
-    outcome->changed_system = true;
-    return result;
+    return deliver(emulation, outcome->event, outcome);
 }
 
 /* One plain instruction of the run that has begun. */
@@ -540,17 +548,31 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
     return failure ? fail(vcpu, failure, end) : true;
 }
 
-bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
+/* A violation: of the instruction at rip, or of the delivery of an event that KVM has. */
+static enum step_result execute_violation(struct vcpu *vcpu, struct step_outcome *outcome)
 {
-    struct step_outcome outcome;
-    struct emulation *emulation = get_emulation(vcpu);
-    int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
-    if (failure)
-        return fail(vcpu, failure, end);
-    switch (execute_all(vcpu, hint, hint_len, &outcome)) {
+    struct emulation *emulation = vcpu->emulation;
+    struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    struct step_event event;
+    if (!(events->exception.injected | events->interrupt.injected | events->nmi.injected))
+        return execute_all(vcpu, NULL, 0, outcome);
+    emulation->event_taken = true;
+    emulation->is_plain = false;
+    load_debug(vcpu, &emulation->cpu);
+    return event_take(events, &emulation->cpu, &event) ? deliver(emulation, event, outcome)
+                                                       : execute(emulation, NULL, 0, outcome);
+}
+
+/* What comes of it for the guest. */
+static bool go_on(struct vcpu *vcpu, enum step_result result, const struct step_outcome *outcome,
+                  enum vcpu_end *end)
+{
+    struct emulation *emulation = vcpu->emulation;
+    int failure;
+    switch (result) {
     case STEP_DONE:
     case STEP_AGAIN:
-        failure = store_registers(vcpu, emulation, outcome.changed_system);
+        failure = store_registers(vcpu, emulation, outcome->changed_system);
         if (failure)
             return fail(vcpu, failure, end);
         vcpu_sync_registers(vcpu, SYNC_EXITS);
@@ -560,9 +582,29 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
         *end = VCPU_SHUTDOWN;
         return false;
     case STEP_UNSUPPORTED:
-        vcpu->unsupported = outcome.reason;
+        vcpu->unsupported = outcome->reason;
         *end = VCPU_NOT_EXECUTED;
         return false;
     }
     return false;
+}
+
+bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
+{
+    struct step_outcome outcome;
+    struct emulation *emulation = get_emulation(vcpu);
+    int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
+    if (failure)
+        return fail(vcpu, failure, end);
+    return go_on(vcpu, execute_all(vcpu, hint, hint_len, &outcome), &outcome, end);
+}
+
+bool vcpu_emulate_violation(struct vcpu *vcpu, enum vcpu_end *end)
+{
+    struct step_outcome outcome;
+    struct emulation *emulation = get_emulation(vcpu);
+    int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
+    if (failure)
+        return fail(vcpu, failure, end);
+    return go_on(vcpu, execute_violation(vcpu, &outcome), &outcome, end);
 }

@@ -71,10 +71,10 @@ static void show_main(const char *next)
 static void show_worker(void)
 {
     print(" | worker");
-    print_field("link", worker_tss.link);
-    print_field("eip", worker_tss.eip - (uint32_t)worker);
-    print_field("eflags", worker_tss.eflags);
-    print_field("eax", worker_tss.gpr[0]);
+    print_field("link", worker_tss->link);
+    print_field("eip", worker_tss->eip - (uint32_t)worker);
+    print_field("eflags", worker_tss->eflags);
+    print_field("eax", worker_tss->gpr[0]);
     print_field("type", descriptor_type(WORKER));
 }
 
@@ -144,7 +144,7 @@ static void all_ways_there_and_back(void)
     show_worker();
     end();
     begin("iret");
-    descriptor_set(WORKER, (uint32_t)&worker_tss, 0x67, TSS_TYPE | BUSY);
+    descriptor_set(WORKER, (uint32_t)worker_tss, 0x67, TSS_TYPE | BUSY);
     main_tss.link = WORKER;
     worker_jumps = 1;
     go_iret();
@@ -221,9 +221,9 @@ static void sixteen_bits(void)
 static void more_state(void)
 {
     begin("ldt");
-    worker_tss.ldt = LDT;
-    worker_tss.segments[1] = 0x04;
-    worker_tss.segments[3] = worker_tss.segments[4] = 0x0c;
+    worker_tss->ldt = LDT;
+    worker_tss->segments[1] = 0x04;
+    worker_tss->segments[3] = worker_tss->segments[4] = 0x0c;
     go_call(WORKER);
     show_seen(~0u, worker_stack_end);
     end();
@@ -234,13 +234,13 @@ static void more_state(void)
     show_seen(~0u, worker_stack_end);
     end();
     begin("flags");
-    worker_tss.eflags = 0x2430d7; /* ID, AC, IOPL 3 and no IF */
+    worker_tss->eflags = 0x2430d7; /* ID, AC, IOPL 3 and no IF */
     go_call(WORKER);
     show_seen(~0u, worker_stack_end);
     show_worker();
     end();
     begin("conforming");
-    worker_tss.segments[1] = CONFORMING;
+    worker_tss->segments[1] = CONFORMING;
     go_call(WORKER);
     show_seen(~0u, worker_stack_end);
     end();
@@ -249,7 +249,7 @@ static void more_state(void)
 static void trap_bit(void)
 {
     begin("trap bit");
-    worker_tss.trap = 1;
+    worker_tss->trap = 1;
     recover_fixed = 1;
     recover = (uint32_t)fault_back;
     go_jmp(WORKER);
@@ -261,9 +261,9 @@ static void trap_bit(void)
 
 static void set_user_task(void)
 {
-    worker_tss.eip = (uint32_t)user_worker;
-    worker_tss.segments[1] = USER_CODE;
-    worker_tss.segments[0] = worker_tss.segments[2] = worker_tss.segments[3] = USER_DATA;
+    worker_tss->eip = (uint32_t)user_worker;
+    worker_tss->segments[1] = USER_CODE;
+    worker_tss->segments[0] = worker_tss->segments[2] = worker_tss->segments[3] = USER_DATA;
 }
 
 static void user_tasks(void)
@@ -303,20 +303,20 @@ static void v86_task(void)
     begin("virtual-8086 task");
     for (const char *from = v86_code; from < v86_code_end; from++)
         *to++ = (uint8_t)*from;
-    worker_tss.eflags = 0x23002;
-    worker_tss.eip = 0;
-    worker_tss.segments[1] = 0x500;
-    worker_tss.segments[2] = 0x600;
-    worker_tss.gpr[4] = 0x100;
+    worker_tss->eflags = 0x23002;
+    worker_tss->eip = 0;
+    worker_tss->segments[1] = 0x500;
+    worker_tss->segments[2] = 0x600;
+    worker_tss->gpr[4] = 0x100;
     task_gate_set(0x30, MAIN, TASK_GATE | 0x60);
     go_jmp(WORKER);
-    print_field("ip", worker_tss.eip);
-    print_field("eflags", worker_tss.eflags);
-    print_field("eax", worker_tss.gpr[0]);
-    print_field("esp", worker_tss.gpr[4]);
-    print_field("cs", worker_tss.segments[1]);
-    print_field("ss", worker_tss.segments[2]);
-    print_field("ds", worker_tss.segments[3]);
+    print_field("ip", worker_tss->eip);
+    print_field("eflags", worker_tss->eflags);
+    print_field("eax", worker_tss->gpr[0]);
+    print_field("esp", worker_tss->gpr[4]);
+    print_field("cs", worker_tss->segments[1]);
+    print_field("ss", worker_tss->segments[2]);
+    print_field("ds", worker_tss->segments[3]);
     print_field("pushed", *(volatile uint16_t *)0x60fe);
     show_main(jmp_end);
     end();
@@ -334,7 +334,7 @@ static void paging(void)
     __asm__ volatile("mov %%cr0, %0; or %1, %0; mov %0, %%cr0" : "=&r"(cr0) : "r"(CR0_PG));
     begin("cr3");
     main_tss.cr3 = (uint32_t)directories[0];
-    worker_tss.cr3 = (uint32_t)directories[1];
+    worker_tss->cr3 = (uint32_t)directories[1];
     go_call(WORKER);
     show_cr3("cr3", seen.cr3);
     __asm__ volatile("mov %%cr3, %0" : "=r"(cr3));
@@ -374,7 +374,7 @@ static void refused(enum way way, uint32_t selector)
     show_fault();
     print_field("entered", seen.entered);
     print_field("main", descriptor_type(MAIN));
-    print_field("link", worker_tss.link);
+    print_field("link", worker_tss->link);
     end();
 }
 
@@ -402,7 +402,7 @@ static void refuse_link(const char *name, uint32_t link, uint64_t spare)
 
 static uint64_t spare_tss(uint32_t limit, uint32_t access)
 {
-    descriptor_set(SPARE, (uint32_t)&worker_tss, limit, access);
+    descriptor_set(SPARE, (uint32_t)worker_tss, limit, access);
     return gdt[SPARE / 8];
 }
 
@@ -448,18 +448,18 @@ static void late(const char *name, uint32_t at, uint32_t selector)
     for (uint32_t i = 0; i < 6; i++)
         task_gate_set(vectors[i], FAULT_FIRST + 8 * i, TASK_GATE);
     if (at == 6)
-        worker_tss.ldt = selector;
+        worker_tss->ldt = selector;
     else
-        worker_tss.segments[at] = selector;
+        worker_tss->segments[at] = selector;
     go_jmp(WORKER);
     show_fault();
     print_field("entered", seen.entered);
     print_field("of", fault_tss[(fault.task - FAULT_FIRST) / 8].link);
-    print_field("late_eip", worker_tss.eip - (uint32_t)worker);
-    print_field("eflags", worker_tss.eflags & 0xffff);
-    print_field("eax", worker_tss.gpr[0]);
+    print_field("late_eip", worker_tss->eip - (uint32_t)worker);
+    print_field("eflags", worker_tss->eflags & 0xffff);
+    print_field("eax", worker_tss->gpr[0]);
     for (uint32_t i = 0; i < 6; i++)
-        print_field("seg", worker_tss.segments[i]);
+        print_field("seg", worker_tss->segments[i]);
     show_main(jmp_end);
     end();
 }
@@ -489,16 +489,16 @@ static void late_faults(void)
     late("gs absent", 5, ABSENT_DATA);
     begin("eip beyond cs");
     task_gate_set(13, FAULT_FIRST + 32, TASK_GATE);
-    worker_tss.segments[1] = CODE16;
+    worker_tss->segments[1] = CODE16;
     go_jmp(WORKER);
     show_fault();
     print_field("of", fault_tss[4].link);
-    print_field("late_eip", worker_tss.eip - (uint32_t)worker);
+    print_field("late_eip", worker_tss->eip - (uint32_t)worker);
     end();
     begin("gs absent, by a handler");
     recover_fixed = 1;
     recover = (uint32_t)fault_back;
-    worker_tss.segments[5] = ABSENT_DATA;
+    worker_tss->segments[5] = ABSENT_DATA;
     go_jmp(WORKER);
     show_fault();
     print_field("late_eip", fault.eip - (uint32_t)worker);

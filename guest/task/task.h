@@ -94,7 +94,9 @@ extern char worker_stack_end[], fault_stack_end[], stack16[], inner_stack_end[];
 extern uint64_t gdt[], idt[];
 
 /* world.c: everything as it was, but for what a case then changes. */
-extern struct tss main_tss, worker_tss, fault_tss[6];
+extern struct tss main_tss, fault_tss[6];
+extern struct tss *worker_tss; /* on a device, if there is one here that remembers what was written */
+#define TSS_DEVICE 0xd0002000u
 extern struct tss16 worker_tss16;
 extern uint64_t ldt[];
 void world_reset(void);

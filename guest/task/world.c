@@ -11,7 +11,8 @@ uint64_t idt[64];
 uint64_t ldt[2];
 uint32_t far_place;
 static uint64_t far_pointer;
-struct tss main_tss, worker_tss, fault_tss[6];
+struct tss main_tss, fault_tss[6], *worker_tss;
+static struct tss worker_in_ram;
 struct tss16 worker_tss16;
 
 static void clear(void *at, uint32_t bytes)
@@ -83,7 +84,7 @@ static void set_gdt(void)
     gdt[CONFORMING / 8] = 0x00cf9f000000ffff;
     gdt[EXECUTE_ONLY / 8] = 0x00cf99000000ffff;
     descriptor_set(MAIN, (uint32_t)&main_tss, 0x67, TSS_TYPE | BUSY);
-    descriptor_set(WORKER, (uint32_t)&worker_tss, 0x67, TSS_TYPE);
+    descriptor_set(WORKER, (uint32_t)worker_tss, 0x67, TSS_TYPE);
     descriptor_set(WORKER16, (uint32_t)&worker_tss16, 0x2b, TSS16_TYPE);
     descriptor_set(GATE, WORKER, 0, TASK_GATE);
     descriptor_set(LDT, (uint32_t)ldt, sizeof(ldt) - 1, 0x82);
@@ -123,10 +124,12 @@ void world_reset(void)
         far_place = remembers(FAR_DEVICE) ? FAR_DEVICE : (uint32_t)&far_pointer;
     clear((void *)&seen, sizeof(seen));
     clear((void *)&fault, sizeof(fault));
+    if (!worker_tss)
+        worker_tss = remembers(TSS_DEVICE) ? (struct tss *)TSS_DEVICE : &worker_in_ram;
     worker_jumps = recover_fixed = resume = 0;
     main_tss.link = 0;
     main_tss.trap = 0;
-    set_tss(&worker_tss, worker, worker_stack_end);
+    set_tss(worker_tss, worker, worker_stack_end);
     set_tss16();
     for (uint32_t i = 0; i < 6; i++)
         set_tss(&fault_tss[i], fault_entry, fault_stack_end);

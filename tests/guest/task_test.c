@@ -97,8 +97,18 @@ START_TEST(so_does_the_emulator_for_kvm)
 }
 END_TEST
 
+/* The task that is entered has its TSS in the region: what enters it in any way, or leaves it, ends in a
+ * violation, in the middle of the delivery of INT n and of exceptions too. */
+START_TEST(a_tss_may_lie_in_a_trapped_region)
+{
+    run_task(&(struct vmm_scratch_config){.base = 0xd0001000, .len = 8192, .engine = VMM_MMIO_TRAP});
+    compare(true);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, the_processor_of_the_lane_switches_tasks_as_the_emulator, 60);
     test_add_slow(suite, so_does_the_emulator_for_kvm, 60);
+    test_add_slow(suite, a_tss_may_lie_in_a_trapped_region, 60);
 }
