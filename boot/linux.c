@@ -261,12 +261,27 @@ static int put_tables(struct loader *loader, const struct linux_kernel *kernel)
     return 0;
 }
 
+/* Linux and what it runs touch most of their RAM soon. By pages of 4 KiB each of them is a fault, and an
+ * exit. The first 2 MiB are full of holes. */
+static void expect_ram(const struct loader *loader)
+{
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(loader->memory, &count);
+    for (size_t i = 0; i < count; i++) {
+        gpa_t skipped = ranges[i].gpa ? 0 : 2 * MIB;
+        if (ranges[i].len > skipped)
+            guest_mem_expect(loader->memory, ranges[i].gpa + skipped, ranges[i].len - skipped);
+    }
+}
+
 int linux_load(struct loader *loader)
 {
     struct linux_kernel kernel;
     int result = read_header(loader, &kernel);
     if (!result)
         result = check_config(loader, &kernel);
+    if (!result)
+        expect_ram(loader);
     if (!result)
         result = put_kernel(loader, &kernel);
     if (!result)
@@ -295,6 +310,8 @@ int linux_load_vmlinux(struct loader *loader, const struct elf_file *file)
                                         .cmdline_limit = LINUX_CMDLINE_MAX,
                                         .initrd_limit = 0x80000000};
     int result = check_config(loader, &kernel);
+    if (!result)
+        expect_ram(loader);
     if (!result)
         result = loader_put_elf(loader, file);
     if (!result)
