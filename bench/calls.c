@@ -17,8 +17,6 @@
 #define RAM_BYTES   (128 * MIB)
 #define TRAPPED_GPA 0xd0000000u
 
-#define ALL_REGISTERS (VCPU_REGS | VCPU_SREGS | VCPU_EVENTS)
-
 struct calls {
     struct host host;
     int vm_fd;
@@ -118,8 +116,7 @@ static bool ours_registers(struct calls *calls)
 {
     struct vcpu *vcpu = calls->vcpu;
     vcpu->synced_fields = vcpu->run->kvm_valid_regs = vcpu->run->kvm_dirty_regs = 0;
-    return vcpu_reload_state(vcpu, &calls->cpu, VCPU_REGS, NULL) == 0 &&
-           vcpu_store_state(vcpu, &calls->cpu, VCPU_REGS) == 0;
+    return vcpu_load_regs(vcpu, &calls->cpu) == 0 && vcpu_store_regs(vcpu, &calls->cpu) == 0;
 }
 
 /* As for an instruction that is executed in software: out with the exit, in with the next entry. */
@@ -128,8 +125,8 @@ static bool ours_registers_shared(struct calls *calls)
     struct vcpu *vcpu = calls->vcpu;
     vcpu_sync_registers(vcpu, 1);
     vcpu_complete_io(vcpu);
-    return vcpu_reload_state(vcpu, &calls->cpu, ALL_REGISTERS, &calls->loaded) == 0 &&
-           vcpu_store_state(vcpu, &calls->cpu, VCPU_REGS) == 0;
+    return vcpu_reload_state(vcpu, &calls->cpu, &calls->loaded) == 0 &&
+           vcpu_store_regs(vcpu, &calls->cpu) == 0;
 }
 
 static bool ours(struct calls *calls, enum call_operation operation)

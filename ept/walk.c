@@ -307,6 +307,10 @@ static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned a
     result->gpa = (entry & ENTRY_GPA & ~low) | (gva & low);
     result->page_bytes = low + 1;
     trail->count = level + 1;
+    while (++level < WALK_LEVELS) {
+        trail->entries[level] = trail->entries[level - 1];
+        trail->values[level] = entry;
+    }
     return true;
 }
 

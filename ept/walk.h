@@ -48,17 +48,21 @@ struct walk_context {
  * hold these values, and the registers theirs, the same walk ends the same way. */
 #define WALK_LEVELS 5
 struct walk_trail {
-    unsigned count; /* 0: not known */
+    unsigned count; /* 0: not known; the last is repeated up to WALK_LEVELS */
     const uint64_t *entries[WALK_LEVELS];
     uint64_t values[WALK_LEVELS];
 };
 
+static inline uint64_t walk_trail_difference(const struct walk_trail *trail, unsigned i)
+{
+    return __atomic_load_n(trail->entries[i], __ATOMIC_ACQUIRE) ^ trail->values[i];
+}
+
 static inline bool walk_trail_holds(const struct walk_trail *trail)
 {
-    for (unsigned i = 0; i < trail->count; i++)
-        if (__atomic_load_n(trail->entries[i], __ATOMIC_ACQUIRE) != trail->values[i])
-            return false;
-    return trail->count > 0;
+    return trail->count && !(walk_trail_difference(trail, 0) | walk_trail_difference(trail, 1) |
+                             walk_trail_difference(trail, 2) | walk_trail_difference(trail, 3) |
+                             walk_trail_difference(trail, 4));
 }
 
 struct walk_result {

@@ -107,11 +107,12 @@ static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, cons
     if ((flags & ACCESS_SYSTEM) ||
         (!piece->to && ops->is_kernel_device && ops->is_kernel_device(env->machine->owner, page, PAGE_BYTES)))
         return;
-    struct tlb_entry *entry = tlb_place(env->tlb, gva);
+    unsigned index = tlb_index(gva);
+    struct tlb_entry *entry = &env->tlb->entries[index];
+    struct walk_trail *kept = &env->tlb->trails[index];
     /* what was allowed by other entries is not allowed by these */
     bool is_same = entry->page == gva >> 12 && entry->session == env->tlb->session &&
-                   entry->generation == env->tlb->generation &&
-                   tlb_same_trail(tlb_trail(env->tlb, entry), trail);
+                   entry->generation == env->tlb->generation && tlb_same_trail(kept, trail);
     uint8_t allowed = is_same ? entry->allowed : 0;
     *entry = (struct tlb_entry){.page = gva >> 12,
                                 .gpa = page,
@@ -120,7 +121,8 @@ static void tlb_fill(const struct step_env *env, gva_t gva, unsigned flags, cons
                                 .session = env->tlb->session,
                                 .generation = env->tlb->generation,
                                 .allowed = (uint8_t)(allowed | tlb_need(flags))};
-    *tlb_trail(env->tlb, entry) = *trail;
+    *kept = *trail;
+    tlb_expect(env->tlb, index, flags);
 }
 
 static bool is_kernel_device(const struct step_env *env, const struct access_piece *piece)

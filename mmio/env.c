@@ -27,7 +27,6 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
 {
     env->machine = machine;
     env->cpu = cpu;
-    env->outcome = outcome;
     env->walk = (struct walk_context){
         .memory = machine->memory,
         .cr0 = cpu->cr0,
@@ -41,20 +40,9 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
         .owner = env,
     };
     env->tlb = NULL;
-    env->next_rip = cpu->rip;
-    env->dr6 = 0;
-    env->shadow = 0;
     env->is_64bit = cpu_is_64bit(cpu);
     env->bus_locked = false;
-    env->keep_rf = false;
-    env->trap_lost = false;
-    env->operand.piece_count = 0;
-    outcome->event = (struct step_event){.kind = EVENT_EXCEPTION};
-    outcome->byte_count = 0;
-    outcome->kernel_device = outcome->changed_system = outcome->task_switched = false;
-    outcome->reason = NULL;
-    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
-    outcome->device_gpa = 0;
+    env_renew(env, outcome);
 }
 
 void env_end(struct step_env *env)

@@ -63,6 +63,25 @@ void env_begin(struct step_env *env, const struct step_machine *machine, struct 
                struct step_outcome *outcome);
 void env_end(struct step_env *env);
 
+/* The same where machine and CPU are those of the last time, and only general registers, flags and rip have
+ * changed. */
+static inline void env_renew(struct step_env *env, struct step_outcome *outcome)
+{
+    env->outcome = outcome;
+    env->next_rip = env->cpu->rip;
+    env->dr6 = 0;
+    env->shadow = 0;
+    env->keep_rf = false;
+    env->trap_lost = false;
+    env->operand.piece_count = 0;
+    outcome->event = (struct step_event){.kind = EVENT_EXCEPTION};
+    outcome->byte_count = 0;
+    outcome->kernel_device = outcome->changed_system = outcome->task_switched = false;
+    outcome->reason = NULL;
+    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
+    outcome->device_gpa = 0;
+}
+
 /* The registers go back to `before`; what was loaded of the vector state and the debug registers stays
  * loaded. */
 void env_undo(struct cpu_state *cpu, const struct cpu_state *before);

@@ -33,10 +33,14 @@ struct step_run {
     struct step_env env;
     struct tlb tlb;
     struct insn_mode mode;
+    uint64_t generation;    /* of the translations, that env is of */
+    uint16_t cs_attributes; /* likewise */
+    bool is_quick;          /* the CPU is one for blocks (quick_may) */
+    bool may_repeat;        /* and in 64-bit mode, where that depends on no segment but CS */
     /* Of blocks: the page of code that is executed, as long as its translation holds. */
-    gva_t code_page; /* its address, or NO_ADDRESS */
+    gva_t code_page;
     const uint8_t *code;
-    bool is_quick; /* the CPU is one for blocks (quick_may) */
+    unsigned code_begins; /* so many places of it may a block begin in; 0: there is no page */
     struct decoded decoded[DECODED_ENTRIES];
     struct block_cache blocks;
 };
@@ -140,7 +144,7 @@ enum step_result run_fetch(struct step_run *run, struct step_env *env, bool *is_
     const struct decoded *decoded;
     struct insn_mode mode = execute_mode(env);
     env->tlb = &run->tlb;
-    tlb_begin(env->tlb, env);
+    tlb_begin(env->tlb, env->cpu);
     TRY(find(run, env, &mode, &decoded));
     *is_plain = decoded->is_plain;
     if (!*is_plain)
@@ -157,30 +161,62 @@ void step_run_forget(struct step_run *run)
 
 static void allow_quick(struct step_run *run)
 {
-    run->code_page = NO_ADDRESS;
+    run->code_begins = 0;
     run->is_quick = quick_may(&run->env);
+    run->may_repeat = run->is_quick && run->env.is_64bit;
+    run->generation = run->tlb.generation;
+    run->cs_attributes = run->env.cpu->segments[CPU_CS].attributes;
+}
+
+/* Whether it begins as the last run did: the same CPU, which has quick instructions, in the same 64-bit mode.
+ */
+static bool begins_alike(const struct step_run *run, const struct step_machine *machine,
+                         const struct cpu_state *cpu)
+{
+    return run->env.machine == machine && run->env.cpu == cpu && run->generation == run->tlb.generation &&
+           run->cs_attributes == cpu->segments[CPU_CS].attributes && run->may_repeat &&
+           !(cpu->dr7 & DR7_ACTIVE);
+}
+
+/* Whether the page of code is still there: then it is the first to have been renewed. */
+static void check_code_page(struct step_run *run)
+{
+    const struct tlb *tlb = &run->tlb;
+    const struct tlb_entry *entry = &tlb->entries[tlb->expected[TLB_CODE]];
+    if (entry->session != tlb->session || entry->page != run->code_page / PAGE_BYTES ||
+        entry->from != run->code || !(entry->allowed & ACCESS_FETCH))
+        run->code_begins = 0;
 }
 
 void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
                     struct step_outcome *outcome)
 {
+    tlb_begin(&run->tlb, cpu);
+    if (begins_alike(run, machine, cpu)) {
+        env_renew(&run->env, outcome);
+        check_code_page(run);
+        return;
+    }
     env_begin(&run->env, machine, cpu, outcome);
     run->env.tlb = &run->tlb;
-    tlb_begin(&run->tlb, &run->env);
     run->mode = execute_mode(&run->env);
     block_cache_begin(&run->blocks, cpu, run->mode);
     allow_quick(run);
 }
 
+static void outcome_again(struct step_outcome *outcome)
+{
+    outcome->kernel_device = outcome->changed_system = false;
+    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
+}
+
 static void env_again(struct step_env *env)
 {
-    struct step_outcome *outcome = env->outcome;
     env->dr6 = 0;
     env->shadow = 0;
     env->keep_rf = env->trap_lost = false;
     env->operand.piece_count = 0;
-    outcome->kernel_device = outcome->changed_system = false;
-    outcome->device_reads = outcome->device_writes = outcome->elements = 0;
+    outcome_again(env->outcome);
 }
 
 /* SMAP looks at AC, so what was allowed may be so no more. */
@@ -190,7 +226,7 @@ static void check_ac(struct step_run *run)
     if (ac == run->env.walk.flags_ac)
         return;
     run->env.walk.flags_ac = ac;
-    tlb_begin(&run->tlb, &run->env);
+    tlb_begin(&run->tlb, run->env.cpu);
     allow_quick(run);
 }
 
@@ -220,9 +256,6 @@ enum step_result step_run_insn(struct step_run *run)
     return result;
 }
 
-/* What is left of a page that a comparison may begin in. */
-#define COMPARED_LAST (PAGE_BYTES - BLOCK_BYTES)
-
 /* The page at rip becomes the one that is executed; false where its end is too near, or it is none. */
 __attribute__((noinline)) static bool change_page(struct step_run *run, uint64_t rip)
 {
@@ -233,7 +266,8 @@ __attribute__((noinline)) static bool change_page(struct step_run *run, uint64_t
         return false;
     run->code_page = rip - offset;
     run->code = code - offset;
-    return offset <= COMPARED_LAST;
+    run->code_begins = PAGE_BYTES - BLOCK_BYTES + 1;
+    return true;
 }
 
 /* An instruction of a block. Without a block there is none, and env->cpu->rip says where the guest goes on.
@@ -243,15 +277,31 @@ struct cursor {
     const struct quick *quick;
 };
 
-__attribute__((noinline)) static struct cursor look_up(struct step_run *run, uint64_t rip)
+static inline struct block *find_block(struct step_run *run, uint64_t rip)
 {
-    if (rip - run->code_page > COMPARED_LAST && !change_page(run, rip))
-        return (struct cursor){NULL, NULL};
     struct block *block = block_place(&run->blocks, rip);
     block->code = run->code + (rip - run->code_page);
+    return block;
+}
+
+__attribute__((noinline)) static struct cursor learn_block(struct step_run *run, uint64_t rip)
+{
+    if (rip - run->code_page >= run->code_begins && !change_page(run, rip))
+        return (struct cursor){NULL, NULL};
+    struct block *block = find_block(run, rip);
     if (block->rip != rip || !block_holds(block))
         block_learn(&run->blocks, block, rip);
     return (struct cursor){block, block->insns};
+}
+
+/* To the block at rip. */
+__attribute__((noinline)) static struct cursor look_up(struct step_run *run, uint64_t rip)
+{
+    if (rip - run->code_page >= run->code_begins)
+        return learn_block(run, rip);
+    const struct block *block = find_block(run, rip);
+    return block->rip == rip && block_holds(block) ? (struct cursor){block, block->insns}
+                                                   : learn_block(run, rip);
 }
 
 /* To rip, which often is where the block began. */
@@ -326,10 +376,9 @@ static unsigned execute_all(struct step_run *run, struct step_budget *budget)
 unsigned step_run_quick(struct step_run *run, struct step_budget *budget)
 {
     struct cpu_state *cpu = run->env.cpu;
-    env_again(&run->env);
+    outcome_again(run->env.outcome);
     check_ac(run);
-    bool may_begin = run->is_quick && cpu->rip != NO_ADDRESS;
-    unsigned count = may_begin ? execute_all(run, budget) : 0;
+    unsigned count = run->is_quick ? execute_all(run, budget) : 0;
     if (count) {
         cpu->rflags &= ~(uint64_t)FLAG_RF;
         cpu->interrupt_shadow = 0;

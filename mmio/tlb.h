@@ -26,9 +26,13 @@ struct tlb_entry {
     uint8_t allowed;     /* enum access_flags: READ, WRITE, FETCH */
 };
 
+/* The pages that a session is expected to begin with, because the last one did. */
+enum tlb_expected { TLB_CODE, TLB_DATA, TLB_EXPECTED_COUNT };
+
 struct tlb {
     uint64_t session, generation;         /* never 0 */
     uint64_t cr0, cr3, cr4, efer, rights; /* of the generation */
+    uint8_t expected[TLB_EXPECTED_COUNT]; /* their entries */
     struct tlb_entry entries[TLB_ENTRIES];
     struct walk_trail trails[TLB_ENTRIES]; /* of each */
 };
@@ -40,15 +44,27 @@ static inline void tlb_forget(struct tlb *tlb)
     tlb->generation++;
 }
 
-/* A new session, for the registers as they are now. */
-static inline void tlb_begin(struct tlb *tlb, const struct step_env *env)
+/* Makes an entry of an earlier session one of this, if it still holds. */
+static inline bool tlb_renew(struct tlb *tlb, unsigned index)
 {
-    const struct cpu_state *cpu = env->cpu;
-    uint64_t rights = cpu->cpl | (env->walk.flags_ac ? 4u : 0);
+    struct tlb_entry *entry = &tlb->entries[index];
+    if (entry->generation != tlb->generation || !walk_trail_holds(&tlb->trails[index]))
+        return false;
+    entry->session = tlb->session;
+    return true;
+}
+
+/* A new session, for the registers as they are now. */
+static inline void tlb_begin(struct tlb *tlb, const struct cpu_state *cpu)
+{
+    uint64_t rights = cpu->cpl | (cpu->rflags & FLAG_AC);
     tlb->session++;
     if (tlb->cr0 == cpu->cr0 && tlb->cr3 == cpu->cr3 && tlb->cr4 == cpu->cr4 && tlb->efer == cpu->efer &&
-        tlb->rights == rights)
+        tlb->rights == rights) {
+        for (unsigned i = 0; i < TLB_EXPECTED_COUNT; i++)
+            tlb_renew(tlb, tlb->expected[i]);
         return;
+    }
     tlb->generation++;
     tlb->cr0 = cpu->cr0;
     tlb->cr3 = cpu->cr3;
@@ -57,14 +73,15 @@ static inline void tlb_begin(struct tlb *tlb, const struct step_env *env)
     tlb->rights = rights;
 }
 
-static inline struct tlb_entry *tlb_place(struct tlb *tlb, gva_t gva)
+static inline unsigned tlb_index(gva_t gva)
 {
-    return &tlb->entries[(gva >> 12 ^ gva >> 18) & (TLB_ENTRIES - 1)];
+    return (gva >> 12 ^ gva >> 18) & (TLB_ENTRIES - 1);
 }
 
-static inline struct walk_trail *tlb_trail(struct tlb *tlb, const struct tlb_entry *entry)
+/* The entry is one of this session now. */
+static inline void tlb_expect(struct tlb *tlb, unsigned index, unsigned flags)
 {
-    return &tlb->trails[entry - tlb->entries];
+    tlb->expected[flags & ACCESS_FETCH ? TLB_CODE : TLB_DATA] = (uint8_t)index;
 }
 
 /* The one right that covers the access: a write includes the read. */
@@ -87,23 +104,24 @@ static inline bool tlb_is(const struct tlb_entry *entry, gva_t gva, unsigned fla
 }
 
 /* The translation of the page for such an access, where it is known to hold; else NULL. */
-static inline const struct tlb_entry *tlb_known(struct tlb *tlb, gva_t gva, unsigned flags)
+static inline const struct tlb_entry *tlb_known(const struct tlb *tlb, gva_t gva, unsigned flags)
 {
-    const struct tlb_entry *entry = tlb_place(tlb, gva);
+    const struct tlb_entry *entry = &tlb->entries[tlb_index(gva)];
     return tlb_is(entry, gva, flags) && entry->session == tlb->session ? entry : NULL;
 }
 
 /* The same, where it holds. */
 static inline const struct tlb_entry *tlb_check(struct tlb *tlb, gva_t gva, unsigned flags)
 {
-    struct tlb_entry *entry = tlb_place(tlb, gva);
+    unsigned index = tlb_index(gva);
+    const struct tlb_entry *entry = &tlb->entries[index];
     if (!tlb_is(entry, gva, flags))
         return NULL;
-    if (entry->session != tlb->session) {
-        if (entry->generation != tlb->generation || !walk_trail_holds(tlb_trail(tlb, entry)))
-            return NULL;
-        entry->session = tlb->session;
-    }
+    if (entry->session == tlb->session)
+        return entry;
+    if (!tlb_renew(tlb, index))
+        return NULL;
+    tlb_expect(tlb, index, flags);
     return entry;
 }
 

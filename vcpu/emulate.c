@@ -38,7 +38,7 @@ struct emulation {
         unsigned refresh_in; /* emulated instructions; 0: now */
         bool is_current;     /* read since the exit */
     } debug;
-    struct kvm_sregs loaded; /* whose segments are in cpu */
+    struct kvm_sregs loaded; /* which are in cpu */
     struct run_ahead run_ahead;
     /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
     struct noted_reads {
@@ -254,8 +254,9 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
     struct cpu_debug *debug = &emulation->debug;
     struct cpu_state *cpu = &emulation->cpu;
     bool refresh = !debug->refresh_in;
-    unsigned parts = VCPU_REGS | VCPU_SREGS | VCPU_EVENTS | (refresh ? VCPU_DEBUG : 0);
-    int result = vcpu_reload_state(vcpu, cpu, parts, &emulation->loaded);
+    int result = vcpu_reload_state(vcpu, cpu, &emulation->loaded);
+    if (!result && refresh)
+        result = vcpu_load_debug(vcpu, cpu);
     if (result)
         return result;
     debug->is_current = refresh;
@@ -285,14 +286,13 @@ static int flush_kvm_tlb(struct vcpu *vcpu, struct cpu_state *cpu)
     return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
 }
 
-static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool changed_system)
+__attribute__((noinline)) static int store_all(struct vcpu *vcpu, struct emulation *emulation,
+                                               bool changed_system)
 {
     struct cpu_state *cpu = &emulation->cpu;
     const struct cpu_debug *debug = &emulation->debug;
     const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     unsigned parts = VCPU_REGS;
-    if (emulation->is_plain && !cpu->vector.loaded)
-        return vcpu_store_state(vcpu, cpu, parts);
     if (changed_system || emulation->tlb_stale) {
         parts |= VCPU_SREGS;
         emulation->loaded.efer = SREGS_UNKNOWN;
@@ -310,6 +310,13 @@ static int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool 
     if (!result)
         result = vcpu_store_state(vcpu, cpu, parts);
     return result ? result : store_vector(vcpu, cpu);
+}
+
+static inline int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool changed_system)
+{
+    if (__builtin_expect(emulation->is_plain && !emulation->cpu.vector.loaded, 1))
+        return vcpu_store_regs(vcpu, &emulation->cpu);
+    return store_all(vcpu, emulation, changed_system);
 }
 
 /* ---- Execution ---- */

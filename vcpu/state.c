@@ -48,36 +48,40 @@ static struct kvm_segment *kvm_segment_of(struct kvm_sregs *sregs, enum cpu_segm
     return segments[name];
 }
 
-/* KVM names the general registers; the processor numbers them. */
-#define EACH_GPR(DO) \
-    DO(0, rax)       \
-    DO(1, rcx)       \
-    DO(2, rdx)       \
-    DO(3, rbx)       \
-    DO(4, rsp)       \
-    DO(5, rbp)       \
-    DO(6, rsi)       \
-    DO(7, rdi) DO(8, r8) DO(9, r9) DO(10, r10) DO(11, r11) DO(12, r12) DO(13, r13) DO(14, r14) DO(15, r15)
+/* KVM names the general registers; the processor numbers them. From R8 on both have the same order. */
+#define EACH_OLD_GPR(DO) \
+    DO(0, rax)           \
+    DO(1, rcx)           \
+    DO(2, rdx)           \
+    DO(3, rbx)           \
+    DO(4, rsp)           \
+    DO(5, rbp)           \
+    DO(6, rsi)           \
+    DO(7, rdi)
+
+#define FROM_R8_BYTES (10 * sizeof(uint64_t)) /* R8 to R15, RIP, RFLAGS */
+_Static_assert(offsetof(struct kvm_regs, r8) + FROM_R8_BYTES == sizeof(struct kvm_regs), "the order");
+_Static_assert(offsetof(struct cpu_state, rip) == 16 * sizeof(uint64_t), "the order");
+_Static_assert(offsetof(struct cpu_state, rflags) == 17 * sizeof(uint64_t), "the order");
 
 static void regs_from_kvm(struct cpu_state *cpu, const struct kvm_regs *regs)
 {
 #define FROM(number, name) cpu->gpr[number] = regs->name;
-    EACH_GPR(FROM)
+    EACH_OLD_GPR(FROM)
 #undef FROM
-    cpu->rip = regs->rip;
-    cpu->rflags = regs->rflags;
+    memcpy((uint8_t *)cpu + 8 * sizeof(uint64_t), &regs->r8, FROM_R8_BYTES);
 }
 
 static void regs_to_kvm(struct kvm_regs *regs, const struct cpu_state *cpu)
 {
 #define TO(number, name) regs->name = cpu->gpr[number];
-    EACH_GPR(TO)
+    EACH_OLD_GPR(TO)
 #undef TO
-    regs->rip = cpu->rip;
-    regs->rflags = cpu->rflags | FLAG_FIXED;
+    memcpy(&regs->r8, (const uint8_t *)cpu + 8 * sizeof(uint64_t), FROM_R8_BYTES);
+    regs->rflags |= FLAG_FIXED;
 }
 
-static void segments_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
+__attribute__((noinline)) static void segments_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
 {
     for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
         segment_from_kvm(&cpu->segments[name], kvm_segment_of(sregs, name));
@@ -85,18 +89,12 @@ static void segments_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
     segment_from_kvm(&cpu->tr, &sregs->tr);
 }
 
-/* All segments stand in front of the descriptor tables. */
-#define SEGMENTS_BYTES offsetof(struct kvm_sregs, gdt)
+/* All segments stand in front of the descriptor tables, and all that is converted in front of apic_base. */
+#define SEGMENTS_BYTES  offsetof(struct kvm_sregs, gdt)
+#define CONVERTED_BYTES offsetof(struct kvm_sregs, apic_base)
 
-static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs, struct kvm_sregs *last)
+static void tables_from_kvm(struct cpu_state *cpu, const struct kvm_sregs *sregs)
 {
-    if (!last || last->efer == SREGS_UNKNOWN || memcmp(last, sregs, SEGMENTS_BYTES)) {
-        segments_from_kvm(cpu, sregs);
-        if (last) {
-            memcpy(last, sregs, SEGMENTS_BYTES);
-            last->efer = 0;
-        }
-    }
     cpu->gdt = (struct cpu_table){.base = sregs->gdt.base, .limit = sregs->gdt.limit};
     cpu->idt = (struct cpu_table){.base = sregs->idt.base, .limit = sregs->idt.limit};
     cpu->cr0 = sregs->cr0;
@@ -105,6 +103,28 @@ static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs, struc
     cpu->cr4 = sregs->cr4;
     cpu->cr8 = sregs->cr8;
     cpu->efer = sregs->efer;
+}
+
+static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
+{
+    segments_from_kvm(cpu, sregs);
+    tables_from_kvm(cpu, sregs);
+}
+
+/* Where they are not those of *last, which they become. */
+__attribute__((noinline)) static void update_sregs(struct cpu_state *cpu, struct kvm_sregs *sregs,
+                                                   struct kvm_sregs *last)
+{
+    if (last->efer == SREGS_UNKNOWN || memcmp(last, sregs, SEGMENTS_BYTES))
+        segments_from_kvm(cpu, sregs);
+    tables_from_kvm(cpu, sregs);
+    memcpy(last, sregs, CONVERTED_BYTES);
+}
+
+static void events_from_kvm(struct cpu_state *cpu, const struct kvm_vcpu_events *events)
+{
+    cpu->interrupt_shadow = events->interrupt.shadow;
+    cpu->nmi_masked = events->nmi.masked;
 }
 
 /* apic_base and interrupt_bitmap stay what KVM said. */
@@ -134,33 +154,18 @@ static int fetch_part(struct vcpu *vcpu, uint64_t field, unsigned long request, 
     return ioctl(vcpu->fd, request, to) ? -errno : 0;
 }
 
-static int load_regs(struct vcpu *vcpu, struct cpu_state *cpu)
+/* All of them but the debug registers. */
+static int fetch_parts(struct vcpu *vcpu, unsigned parts)
 {
-    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
-    int result = fetch_part(vcpu, KVM_SYNC_X86_REGS, KVM_GET_REGS, regs);
-    if (!result)
-        regs_from_kvm(cpu, regs);
+    struct kvm_sync_regs *page = &vcpu->run->s.regs;
+    int result = 0;
+    if (parts & VCPU_REGS)
+        result = fetch_part(vcpu, KVM_SYNC_X86_REGS, KVM_GET_REGS, &page->regs);
+    if (!result && (parts & VCPU_SREGS))
+        result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, &page->sregs);
+    if (!result && (parts & VCPU_EVENTS))
+        result = fetch_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, &page->events);
     return result;
-}
-
-static int load_sregs(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last)
-{
-    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs;
-    int result = fetch_part(vcpu, KVM_SYNC_X86_SREGS, KVM_GET_SREGS, sregs);
-    if (!result)
-        sregs_from_kvm(cpu, sregs, last);
-    return result;
-}
-
-static int load_events(struct vcpu *vcpu, struct cpu_state *cpu)
-{
-    struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
-    int result = fetch_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_GET_VCPU_EVENTS, events);
-    if (result)
-        return result;
-    cpu->interrupt_shadow = events->interrupt.shadow;
-    cpu->nmi_masked = events->nmi.masked;
-    return 0;
 }
 
 int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu)
@@ -185,27 +190,50 @@ static uint8_t find_cpl(const struct cpu_state *cpu)
     return (cpu->segments[CPU_SS].attributes & SEGMENT_DPL) >> SEGMENT_DPL_SHIFT;
 }
 
-int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, struct kvm_sregs *last)
+int vcpu_load_regs(struct vcpu *vcpu, struct cpu_state *cpu)
 {
-    int result = 0;
+    int result = fetch_parts(vcpu, VCPU_REGS);
+    if (!result)
+        regs_from_kvm(cpu, &vcpu->run->s.regs.regs);
+    return result;
+}
+
+#define SYNC_ALL (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+
+int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last)
+{
+    struct kvm_sync_regs *page = &vcpu->run->s.regs;
+    bool are_there = (vcpu->synced_fields & SYNC_ALL) == SYNC_ALL;
+    int result = are_there ? 0 : fetch_parts(vcpu, VCPU_REGS | VCPU_SREGS | VCPU_EVENTS);
+    if (result)
+        return result;
+    regs_from_kvm(cpu, &page->regs);
+    if (last->efer == SREGS_UNKNOWN || memcmp(last, &page->sregs, CONVERTED_BYTES))
+        update_sregs(cpu, &page->sregs, last);
+    events_from_kvm(cpu, &page->events);
+    cpu->cpl = find_cpl(cpu);
     cpu->halted = false;
     cpu->vector = (struct cpu_vector){.loaded = false};
-    if (parts & VCPU_REGS)
-        result = load_regs(vcpu, cpu);
-    if (!result && (parts & VCPU_SREGS))
-        result = load_sregs(vcpu, cpu, last);
-    if (!result && (parts & VCPU_EVENTS))
-        result = load_events(vcpu, cpu);
-    if (!result && (parts & VCPU_DEBUG))
-        result = vcpu_load_debug(vcpu, cpu);
-    cpu->cpl = find_cpl(cpu);
-    return result;
+    return 0;
 }
 
 int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts)
 {
+    struct kvm_sync_regs *page = &vcpu->run->s.regs;
+    int result = fetch_parts(vcpu, parts);
     *cpu = (struct cpu_state){0};
-    return vcpu_reload_state(vcpu, cpu, parts, NULL);
+    if (!result && (parts & VCPU_DEBUG))
+        result = vcpu_load_debug(vcpu, cpu);
+    if (result)
+        return result;
+    if (parts & VCPU_REGS)
+        regs_from_kvm(cpu, &page->regs);
+    if (parts & VCPU_SREGS)
+        sregs_from_kvm(cpu, &page->sregs);
+    if (parts & VCPU_EVENTS)
+        events_from_kvm(cpu, &page->events);
+    cpu->cpl = find_cpl(cpu);
+    return 0;
 }
 
 /* Leaves the part in the shared page for the next entry, or writes it at once. */
@@ -226,14 +254,17 @@ static int put_debug(struct vcpu *vcpu, const struct cpu_state *cpu)
     return ioctl(vcpu->fd, KVM_SET_DEBUGREGS, &debug) ? -errno : 0;
 }
 
+int vcpu_store_regs(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    regs_to_kvm(regs, cpu);
+    return put_part(vcpu, KVM_SYNC_X86_REGS, KVM_SET_REGS, regs);
+}
+
 int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned parts)
 {
     struct kvm_sync_regs *page = &vcpu->run->s.regs;
-    int result = 0;
-    if (parts & VCPU_REGS) {
-        regs_to_kvm(&page->regs, cpu);
-        result = put_part(vcpu, KVM_SYNC_X86_REGS, KVM_SET_REGS, &page->regs);
-    }
+    int result = parts & VCPU_REGS ? vcpu_store_regs(vcpu, cpu) : 0;
     if (!result && (parts & VCPU_SREGS)) {
         sregs_to_kvm(&page->sregs, cpu);
         result = put_part(vcpu, KVM_SYNC_X86_SREGS, KVM_SET_SREGS, &page->sregs);

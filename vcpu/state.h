@@ -21,10 +21,11 @@ enum vcpu_parts {
  * vcpu_complete_io. 0 or a negative errno. */
 int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts);
 
-/* The same, faster, into what an earlier call has filled: segments are converted where they are not those of
- * *last, KVM's of that call. last->efer ~0: there was none, or *cpu has changed since. */
+/* The same of all but the debug registers, faster, into what an earlier call has filled: what is not in
+ * VCPU_REGS is converted where it is not that of *last, KVM's of that call. last->efer ~0: there was none, or
+ * *cpu has changed since. */
 #define SREGS_UNKNOWN ~0ull
-int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts, struct kvm_sregs *last);
+int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last);
 
 /* VCPU_DEBUG alone. */
 int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
@@ -33,5 +34,9 @@ int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
  * entry, which fails with -EINVAL for values that no processor can have. vcpu_load_state must have read
  * them since the last entry, but for VCPU_REGS, which is written whole. 0 or a negative errno. */
 int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned parts);
+
+/* VCPU_REGS alone; of *cpu, the rest stays. */
+int vcpu_load_regs(struct vcpu *vcpu, struct cpu_state *cpu);
+int vcpu_store_regs(struct vcpu *vcpu, const struct cpu_state *cpu);
 
 #endif

@@ -88,6 +88,10 @@ void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits)
  * last exits had a use for them. */
 static void choose_sync(struct vcpu *vcpu)
 {
+    if (vcpu->sync_exits > 1 && vcpu->synced_fields == vcpu->machine->sync_fields) {
+        vcpu->sync_exits--; /* mostly */
+        return;
+    }
     uint64_t wanted = vcpu->sync_exits ? vcpu->machine->sync_fields : vcpu->traced_fields;
     vcpu->sync_exits -= vcpu->sync_exits > 0;
     if (vcpu->synced_fields != wanted)

@@ -294,6 +294,23 @@ static bool same_registers(const struct cpu_state *a, const struct cpu_state *b)
     return !memcmp(&copy, b, sizeof(copy));
 }
 
+/* By what the input's length says; each is filled once, as a vCPU's is. */
+static const struct step_machine *get_machine(size_t len)
+{
+    static struct step_machine machines[4];
+    struct step_machine *machine = &machines[len & 3];
+    *machine = (struct step_machine){.memory = memory,
+                                     .bus = bus,
+                                     .ports = ports,
+                                     .ops = &ops,
+                                     .simd = simd,
+                                     .run = len & 2 ? run : NULL,
+                                     .physical_address_bits = 40,
+                                     .vendor_amd = len & 1,
+                                     .rep_limit = 1000};
+    return machine;
+}
+
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
     struct input input = {data, len};
@@ -311,27 +328,19 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
     memset(area, 0, 16384);
     store_le16(area, 0x37f);
     store_le32(area + 24, 0x1f80);
-    struct step_machine machine = {.memory = memory,
-                                   .bus = bus,
-                                   .ports = ports,
-                                   .ops = &ops,
-                                   .simd = simd,
-                                   .run = len & 2 ? run : NULL,
-                                   .physical_address_bits = 40,
-                                   .vendor_amd = len & 1,
-                                   .rep_limit = 1000};
+    const struct step_machine *machine = get_machine(len);
     for (unsigned i = 0; i < STEPS; i++) {
         before = cpu;
         bool is_odd = (cpu.rflags & FLAG_TF) || (cpu.dr7 & DR7_ACTIVE);
-        bool in_run = machine.run && (len & 4) && !is_odd;
+        bool in_run = machine->run && (len & 4) && !is_odd;
         if (in_run)
-            step_run_begin(run, &machine, &cpu, &outcome);
+            step_run_begin(run, machine, &cpu, &outcome);
         struct step_budget budget = {.left = 3, .window_left = 3, .window = 3, .stop = &never};
         if (in_run && (len & 8) && step_run_quick(run, &budget))
             continue;
         if (in_run && !same_registers(&before, &cpu))
             abort();
-        enum step_result result = in_run ? step_run_insn(run) : step_insn(&machine, &cpu, NULL, 0, &outcome);
+        enum step_result result = in_run ? step_run_insn(run) : step_insn(machine, &cpu, NULL, 0, &outcome);
         bool is_trap = result == STEP_EXCEPTION && outcome.event.is_trap;
         bool is_late = is_trap || (result == STEP_EXCEPTION && !in_run && outcome.task_switched);
         if ((result == STEP_EXCEPTION || result == STEP_UNSUPPORTED) && !is_late &&
@@ -342,7 +351,7 @@ int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
         if (result == STEP_UNSUPPORTED || cpu.cpl > 3)
             return 0;
         struct step_event event = outcome.event;
-        if (result == STEP_EXCEPTION && deliver_event(&machine, &cpu, &event, &outcome) != STEP_DONE)
+        if (result == STEP_EXCEPTION && deliver_event(machine, &cpu, &event, &outcome) != STEP_DONE)
             return 0;
     }
     return 0;
