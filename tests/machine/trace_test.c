@@ -57,7 +57,7 @@ START_TEST(the_report_of_a_boot_names_the_serial_ports_instruction)
     check_says("the run ended by: debug exit");
     check_says("  IO  ");
     check_says("  serial  ");
-    check_says("IO serial\n");
+    check_says("IO serial 0x3f8\n");
     check_says("in put+0x");
     check_says("% of the exit time");
     check_says("would help: fewer writes: a quiet console");

@@ -378,6 +378,7 @@ START_TEST(the_report_names_who_causes_exits)
         "  serial                     101 ",
         "2 instructions cause 100 % of the exit time and 100 % of the exits\n",
         "  0x1000                     100 ",
+        " IO serial 0x3f8\n",
         "would help: fewer writes: a quiet console",
         "would help: ioeventfd",
         "requests of virtio-blk0",

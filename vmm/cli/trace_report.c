@@ -102,13 +102,15 @@ static const char *row_region_name(const struct row *row)
     return row->region ? row->region->name : NULL;
 }
 
-#define OFTEN 8 /* what happens less is not worth a change */
+/* What happens less, or takes less of the exit time, is not worth a change. */
+#define OFTEN         8
+#define WORTH_PERCENT 1
 
 /* The first advice that fits; NULL where there is none. */
 static const char *advice(const struct tally *tally, const struct row *row)
 {
     bool is_write_only = row->region && tally_only_writes(tally, row->region->name);
-    if (row->cost.count < OFTEN)
+    if (row->cost.count < OFTEN || share(row->cost.ns, tally->exits.ns) < WORTH_PERCENT)
         return NULL;
     if (row->kicks * 2 > row->cost.count)
         return "ioeventfd: a kick need not come to the vCPU's thread at all";
@@ -134,7 +136,7 @@ static void print_insn(const struct trace_view *view, const struct tally *tally,
     fprintf(out, "  %s", trace_reason_name(&view->file->names, row->reason, number));
     if (row->region)
         fprintf(out, " %s", row_region_name(row));
-    else if (row->address)
+    if (row->address && !row->address_varies)
         fprintf(out, " %#" PRIx64, row->address);
     fputc('\n', out);
     symbols_name(view->symbols, row->key, symbol, sizeof(symbol));

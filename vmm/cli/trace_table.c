@@ -85,6 +85,7 @@ static void tally_exit(const struct trace_file *file, struct tally *tally, struc
         tally->guest_ns += trace_file_span_ns(file, record->time - progress->resumed);
     progress->resumed = progress->exit_end = record->time + record->duration;
     progress->last_rip = record->rip;
+    row->address_varies |= row->accesses && row->address != record->address;
     row->reason = record->index;
     row->address = record->address;
     row->accesses += record->size != 0;

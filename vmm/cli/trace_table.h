@@ -23,6 +23,7 @@ struct row {
     uint64_t near;     /* exits that the next exit followed soon, from an instruction nearby */
     uint32_t reason;   /* of the last exit */
     uint64_t address;
+    bool address_varies; /* it is not that of all exits */
     const struct trace_region *region;
     const struct trace_record *insn; /* executed in software */
 };
