@@ -17,10 +17,10 @@
 #define MMIO_MORE    0x38     /* not 0: another operation stands in the mailbox when the port was written */
 #define MMIO_IO_PORT 0x40     /* of the operations with ports */
 #define MMIO_BATCHES 0x48     /* how often the guest has come to the port */
-#define MMIO_ORDERS                                                                                         \
-    0x50                /* with MMIO_MORE 2, under a VMM that cannot be made to wait at the port: the guest \
-                           waits until this is not MMIO_BATCHES */
-#define MMIO_VALUE 0x58 /* of the operations that say so */
+/* With MMIO_MORE 2, under a VMM that cannot be made to wait at the port: the guest waits until this is not
+ * MMIO_BATCHES. */
+#define MMIO_ORDERS  0x50
+#define MMIO_VALUE   0x58 /* of the operations that say so */
 
 /* Written behind each operation; whoever runs the guest may then look, and change the mailbox. */
 #define MMIO_NEXT_PORT 0xf0
