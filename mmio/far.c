@@ -20,14 +20,15 @@ bool far_is_code(const struct step_env *env, const struct descriptor *descriptor
 enum step_result far_enter(struct step_env *env, struct descriptor *descriptor, unsigned cpl, uint64_t rip)
 {
     struct cpu_state *cpu = env->cpu;
-    TRY(descriptor_mark(env, descriptor, SEGMENT_ACCESSED));
     struct cpu_segment cs = descriptor_segment(descriptor);
+    cs.attributes |= SEGMENT_ACCESSED;
     cs.selector = (uint16_t)((cs.selector & ~SELECTOR_RPL) | cpl);
     cpu->segments[CPU_CS] = cs;
     cpu->cpl = (uint8_t)cpl;
     env->is_64bit = cpu_is_64bit(cpu);
     env->outcome->changed_system = true;
-    return branch_to(env, rip, env->is_64bit ? 8 : 4);
+    TRY(branch_to(env, rip, env->is_64bit ? 8 : 4));
+    return descriptor_mark(env, descriptor, SEGMENT_ACCESSED);
 }
 
 struct cpu_segment far_null_stack(unsigned cpl)

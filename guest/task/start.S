@@ -5,6 +5,7 @@
 #define SEL_CODE      0x08 /* as in task.h */
 #define SEL_DATA      0x10
 #define SEL_MAIN      0x28
+#define SEL_FAULT     0x58
 #define SEL_FAR       0xc0
 #define SEL_GDT_LIMIT 0xc7
 
@@ -101,7 +102,8 @@ user_worker:
 1:  ljmp *main_pointer
     ud2
 
-/* A task that an exception enters. */
+/* A task that an exception enters. If main() is what it has interrupted, that goes on behind the instruction; else its
+ * TSS may be in use, by the task that it has entered. */
     .globl fault_entry, fault_back
 fault_entry:
     str %eax
@@ -110,7 +112,14 @@ fault_entry:
     je fault_back
     popl fault + 4
     movl $1, fault + 24
+    sub $SEL_FAULT, %eax
+    imul $104 / 8, %eax
+    cmpw $SEL_MAIN, fault_tss(%eax)
+    jne fault_back
+    mov recover, %eax
+    mov %eax, main_tss + 0x20
 fault_back:
+    andb $~0x02, gdt + SEL_MAIN + 5
     ljmp *main_pointer
     ud2
 

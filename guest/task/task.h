@@ -105,6 +105,19 @@ uint32_t descriptor_type(uint32_t selector);
 void gate_set(uint32_t vector, const void *handler, uint32_t access);
 void task_gate_set(uint32_t vector, uint32_t selector, uint32_t access);
 
+/* show.c: a case's line from its name, with the world as it was, to its end; and between them what was seen.
+ * `mask` is for the upper halves that a 16-bit TSS does not define; `stack` and `next` are where ESP and EIP
+ * are counted from. */
+void begin(const char *name);
+void show_seen(uint32_t mask, const char *stack);
+void show_main(const char *next);
+void show_worker(void);
+void show_fault(void);
+void end(void);
+
+/* random.c */
+void random_cases(void);
+
 /* console.c */
 void print(const char *text);
 void print_field(const char *name, uint32_t value);

@@ -490,8 +490,23 @@ START_TEST(long_mode_has_no_tasks)
 }
 END_TEST
 
+/* Not a task, but of the same kind: nothing is written before the last check. */
+START_TEST(a_far_jump_beyond_its_segment_leaves_it_unaccessed)
+{
+    set_up();
+    test_apply("[703d]1=9a");
+    ck_assert_int_eq(test_step("\xea\x00\x00\x01\x00\x38\x00", 7), STEP_EXCEPTION);
+    ck_assert(test_outcome.event.vector == VECTOR_GP && test_outcome.event.error_code == 0);
+    test_expect("beyond", "cs=18 [703d]1=9a");
+    ck_assert_int_eq(test_step("\xea\x34\x12\x00\x00\x38\x00", 7), STEP_DONE);
+    test_expect("inside", "cs=38 rip=1234 [703d]1=9b");
+    ck_assert_uint_eq(test_cpu.segments[CPU_CS].attributes, 0x9b);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_far_jump_beyond_its_segment_leaves_it_unaccessed);
     test_add(suite, jmp_leaves_the_old_task_available);
     test_add(suite, call_nests_and_iret_comes_back);
     test_add(suite, a_16_bit_tss);
