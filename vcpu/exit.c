@@ -118,7 +118,7 @@ static void exit_memory_trapped(struct vcpu *vcpu)
 
 /* ---- Accesses that are recorded with their exit ---- */
 
-static void exit_port_traced(struct vcpu *vcpu)
+__attribute__((always_inline)) static inline void exit_port_traced(struct vcpu *vcpu)
 {
     struct exit_access access;
     struct exit_note *note = exit_note_port(vcpu, &access);
@@ -136,7 +136,7 @@ static void exit_port_traced(struct vcpu *vcpu)
     }
 }
 
-static void exit_memory_traced(struct vcpu *vcpu)
+__attribute__((always_inline)) static inline void exit_memory_traced(struct vcpu *vcpu)
 {
     struct exit_access access;
     struct exit_note *note = exit_note_memory(vcpu, &access);
