@@ -25,8 +25,9 @@ static void set_raw(void)
     struct termios raw = saved;
     cfmakeraw(&raw);
     raw.c_oflag |= OPOST | ONLCR; /* our own messages come here too */
-    if (tcsetattr(raw_fd, TCSANOW, &raw) == 0)
-        is_raw = 1;
+    is_raw = 1;                   /* first: a signal in between would leave it raw */
+    if (tcsetattr(raw_fd, TCSANOW, &raw))
+        is_raw = 0;
 }
 
 static void die(int number)
