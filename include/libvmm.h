@@ -102,11 +102,20 @@ enum vmm_serial_kind {
     VMM_SERIAL_SOCKET,      /* listens on the Unix socket `path`; one client at a time */
 };
 
+/* What is to outlive a machine, for the next one to go on with: the same pseudo-terminal, a socket's client,
+ * and input that the guest has not taken. For one port at a time. */
+struct vmm_serial_peer;
+
+int vmm_serial_peer_create(struct vmm_serial_peer **peer, struct vmm_error *error);
+/* Ends what is kept, after the last machine that used it was destroyed. NULL is fine. */
+void vmm_serial_peer_destroy(struct vmm_serial_peer *peer);
+
 struct vmm_serial_config {
     enum vmm_serial_kind kind;
     int in_fd, out_fd;
     const char *path;
-    bool append; /* VMM_SERIAL_FILE: keep what the file has */
+    bool append;                  /* VMM_SERIAL_FILE: keep what the file has */
+    struct vmm_serial_peer *peer; /* a borrow, of the machine's too; NULL: everything ends with the machine */
     /* With VMM_SERIAL_DESCRIPTORS: Ctrl-A is an escape key. Ctrl-A x calls on_escape, from a thread of the
      * library; it may call vmm_stop. NULL: every byte goes to the guest. */
     void (*on_escape)(void *context);

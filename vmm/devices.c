@@ -55,6 +55,23 @@ static void press_power_button(void *machine)
     vmm_press_power_button(machine);
 }
 
+struct vmm_serial_peer {
+    struct char_peer peer;
+};
+
+int vmm_serial_peer_create(struct vmm_serial_peer **peer, struct vmm_error *error)
+{
+    *peer = calloc(1, sizeof(**peer));
+    return *peer ? 0 : error_set(error, -ENOMEM, "serial: out of memory");
+}
+
+void vmm_serial_peer_destroy(struct vmm_serial_peer *peer)
+{
+    if (peer)
+        char_peer_fini(&peer->peer);
+    free(peer);
+}
+
 int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,
                              struct char_backend **backend, struct vmm_error *error)
 {
@@ -68,6 +85,7 @@ int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config
                                             .out_fd = config->out_fd,
                                             .path = config->path,
                                             .append = config->append,
+                                            .peer = config->peer ? &config->peer->peer : NULL,
                                             .escape = config->on_escape != NULL,
                                             .on_power_key = press_power_button,
                                             .on_first_output = machine_mark_serial,

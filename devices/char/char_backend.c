@@ -19,6 +19,7 @@ static int char_backend_init(struct char_backend *backend, const struct char_con
     backend->on_first_output = config->on_first_output;
     backend->machine = config->machine;
     backend->context = config->context;
+    backend->peer = config->peer;
     backend->input.fd = backend->output.fd = -1;
     backend->own_fd = backend->terminal_fd = backend->listen_fd = -1;
     pthread_mutex_init(&backend->input.lock, NULL);
@@ -63,6 +64,8 @@ void char_backend_destroy(struct char_backend *backend)
         event_timer_fini(&backend->flush_timer);
     }
     char_backend_flush(backend);
+    if (backend->peer)
+        char_peer_keep(backend->peer, backend);
     char_close(backend);
     pthread_mutex_destroy(&backend->frontend_lock);
     pthread_mutex_destroy(&backend->output.lock);

@@ -36,12 +36,26 @@ enum char_kind {
     CHAR_SOCKET,      /* listens on a unix socket; one client at a time, the next one waits for it to leave */
 };
 
+/* What is left of a backend for the next one like it: a pseudo-terminal, or a socket with its client, and
+ * input that nobody has taken, whatever kind it was. All 0: nothing. */
+struct char_peer {
+    bool is_open; /* the descriptors, of which some may be -1, and the name are there */
+    int own_fd, terminal_fd, listen_fd;
+    char *name;
+    uint8_t *input;
+    size_t input_len;
+};
+
+/* Closes and removes what was kept. */
+void char_peer_fini(struct char_peer *peer);
+
 struct char_config {
     enum char_kind kind;
     struct event_loop *loop; /* a borrow. NULL: no input, and every byte is written at once */
     int in_fd, out_fd;       /* CHAR_DESCRIPTORS, borrowed; -1: none. They stay blocking */
     const char *path;        /* CHAR_FILE, CHAR_SOCKET */
     bool append;             /* CHAR_FILE: it keeps what it has */
+    struct char_peer *peer;  /* what create goes on with, and destroy leaves there; NULL: nothing is kept */
 
     /* CHAR_DESCRIPTORS: Ctrl-A is a key of its own. Ctrl-A x calls on_escape (on the loop's thread, no lock
      * held), Ctrl-A b sends a break, Ctrl-A p calls on_power_key, Ctrl-A Ctrl-A is one Ctrl-A, Ctrl-A h or ?

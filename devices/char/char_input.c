@@ -192,7 +192,7 @@ size_t char_backend_read(struct char_backend *backend, void *bytes, size_t len)
     return taken;
 }
 
-static void client_arrive(struct char_backend *backend, int fd)
+void char_client_arrive(struct char_backend *backend, int fd)
 {
     struct char_input *input = &backend->input;
     event_loop_set(backend->loop, &backend->listen_source, 0);
@@ -215,7 +215,7 @@ static void listen_source_ready(void *owner, uint32_t events)
     (void)events;
     int fd = accept4(backend->listen_fd, NULL, NULL, SOCK_CLOEXEC | SOCK_NONBLOCK);
     if (fd >= 0) {
-        client_arrive(backend, fd);
+        char_client_arrive(backend, fd);
     } else if (errno != EAGAIN && errno != EINTR && errno != ECONNABORTED) {
         event_loop_set(backend->loop, &backend->listen_source, 0);
         event_timer_set(&backend->flush_timer, CHAR_STALL_MS * 1000000ull);
@@ -224,8 +224,10 @@ static void listen_source_ready(void *owner, uint32_t events)
 
 int char_listen_start(struct char_backend *backend, struct vmm_error *error)
 {
-    backend->listen_source = (struct event_source){
-        .fd = backend->listen_fd, .events = EPOLLIN, .ready = listen_source_ready, .owner = backend};
+    backend->listen_source = (struct event_source){.fd = backend->listen_fd,
+                                                   .events = backend->own_fd < 0 ? EPOLLIN : 0,
+                                                   .ready = listen_source_ready,
+                                                   .owner = backend};
     return event_loop_add(backend->loop, &backend->listen_source, error);
 }
 

@@ -63,6 +63,8 @@ struct char_backend {
     pthread_mutex_t frontend_lock; /* held while the front end is called; comes before all others */
     const struct char_frontend *frontend;
 
+    struct char_peer *peer; /* of the configuration */
+
     /* what create opened */
     int own_fd;      /* the file, the pseudo-terminal's master, the client, or out_fd's terminal again */
     int terminal_fd; /* CHAR_PTY: the other end, so that a reader may come and go; or in_fd's terminal again
@@ -79,6 +81,11 @@ struct char_backend {
 int char_open(struct char_backend *backend, const struct char_config *config, struct vmm_error *error);
 void char_close(struct char_backend *backend);
 
+/* char_peer.c: *peer, which is empty, gets what outlives the backend; the backend, which has nothing yet,
+ * gets what is there. */
+void char_peer_keep(struct char_peer *peer, struct char_backend *backend);
+int char_peer_take(struct char_peer *peer, struct char_backend *backend, struct vmm_error *error);
+
 /* char_output.c */
 /* Says where output goes from now on (-1: nowhere) and writes what has waited for that. */
 void char_output_set_fd(struct char_backend *backend, int fd);
@@ -87,8 +94,10 @@ void char_output_flush_expired(void *backend);
 /* char_input.c */
 /* Starts to look for input. With the input's lock held. */
 int char_input_start(struct char_backend *backend, struct vmm_error *error);
-/* CHAR_SOCKET: waits for a client. */
+/* CHAR_SOCKET: waits for a client, unless there is one. */
 int char_listen_start(struct char_backend *backend, struct vmm_error *error);
+/* A socket has this client now. */
+void char_client_arrive(struct char_backend *backend, int fd);
 void char_listen_resume(struct char_backend *backend);
 
 #endif

@@ -130,6 +130,10 @@ static int char_open_socket(struct char_backend *backend, const char *path, stru
 
 int char_open(struct char_backend *backend, const struct char_config *config, struct vmm_error *error)
 {
+    bool goes_on = config->peer && config->peer->is_open;
+    int result = config->peer ? char_peer_take(config->peer, backend, error) : 0;
+    if (result || goes_on)
+        return result;
     switch (config->kind) {
     case CHAR_NONE:
         return 0;

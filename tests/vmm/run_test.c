@@ -229,6 +229,35 @@ START_TEST(serial_on_a_socket)
 }
 END_TEST
 
+static void read_byte(int fd, char wanted)
+{
+    char byte = 0;
+    ck_assert_int_eq(read(fd, &byte, 1), 1);
+    ck_assert_int_eq(byte, wanted);
+}
+
+START_TEST(a_client_stays_when_the_guest_starts_again)
+{
+    test_need_kvm();
+    char path[60], line[200];
+    snprintf(path, sizeof(path), "/tmp/vmm-socket-%d", (int)getpid());
+    snprintf(line, sizeof(line),
+             "run --on-reboot restart --serial unix:%s --flat real16 " FLAT("real16-again"), path);
+    pid_t pid = program_start(line, STDERR_FILENO);
+    int fd = connect_when_there(path);
+    for (int i = 0; i < 3; i++) {
+        read_byte(fd, '>');
+        ck_assert_int_eq(write(fd, "r", 1), 1);
+        read_byte(fd, 'r');
+    }
+    read_byte(fd, '>');
+    talk(fd);
+    ck_assert_int_eq(program_wait(pid), 1);
+    close(fd);
+    ck_assert_int_ne(access(path, F_OK), 0);
+}
+END_TEST
+
 START_TEST(serial_on_a_pty_whose_name_is_said)
 {
     test_need_kvm();
@@ -340,6 +369,7 @@ void test_suite(Suite *suite)
     test_add(suite, doctor_speaks_json);
     test_add(suite, serial_output_into_a_file);
     test_add(suite, serial_on_a_socket);
+    test_add(suite, a_client_stays_when_the_guest_starts_again);
     test_add(suite, serial_on_a_pty_whose_name_is_said);
     test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
     test_add(suite, what_nobody_can_execute_has_its_status);

@@ -139,6 +139,15 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
     return result;
 }
 
+/* A guest that is started again finds its terminals and sockets as they were. */
+static int keep_peers(struct run_options *options, struct vmm_error *error)
+{
+    if (!options->restarts)
+        return 0;
+    int result = vmm_serial_peer_create(&options->serial_config.peer, error);
+    return result ? result : run_consoles_keep(&options->devices.consoles, error);
+}
+
 static uint64_t now_ms(void)
 {
     return (uint64_t)clock_read_ns(CLOCK_MONOTONIC) / 1000000;
@@ -170,7 +179,6 @@ static int run_machine(struct run_options *options)
     struct vmm_error error;
     struct vmm_end end;
     uint64_t since_ms = options->timeout ? now_ms() : 0;
-    int result;
     if (wants_stats(options) && !stats) {
         cli_message("statistics: out of memory");
         return CLI_HOST;
@@ -178,9 +186,9 @@ static int run_machine(struct run_options *options)
     options->timeout_ms = options->config.timeout_ms;
     /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
     signal(SIGPIPE, SIG_IGN);
-    do
+    int result = keep_peers(options, &error);
+    for (bool starts = !result; starts; starts = !result && starts_again(options, &end, since_ms))
         result = run_once(options, stats, &end, &error);
-    while (!result && starts_again(options, &end, since_ms));
     int status = CLI_HOST;
     if (result)
         cli_message("%s", error.message);

@@ -143,6 +143,15 @@ void run_consoles_append(struct run_consoles *consoles)
             consoles->consoles[i].ports[j].where.append = true;
 }
 
+int run_consoles_keep(struct run_consoles *consoles, struct vmm_error *error)
+{
+    int result = 0;
+    for (unsigned i = 0; i < consoles->console_count; i++)
+        for (size_t j = 0; !result && j < consoles->consoles[i].config.port_count; j++)
+            result = vmm_serial_peer_create(&consoles->consoles[i].ports[j].where.peer, error);
+    return result;
+}
+
 int run_consoles_add(struct run_consoles *consoles, struct vmm *machine, struct vmm_error *error)
 {
     int result = 0;
@@ -158,6 +167,9 @@ int run_consoles_add(struct run_consoles *consoles, struct vmm *machine, struct 
 
 void run_consoles_fini(struct run_consoles *consoles)
 {
-    for (unsigned i = 0; i < consoles->console_count; i++)
+    for (unsigned i = 0; i < consoles->console_count; i++) {
+        for (size_t j = 0; j < consoles->consoles[i].config.port_count; j++)
+            vmm_serial_peer_destroy(consoles->consoles[i].ports[j].where.peer);
         free(consoles->consoles[i].argument);
+    }
 }

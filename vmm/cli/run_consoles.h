@@ -43,6 +43,9 @@ void run_consoles_set_escape(struct run_consoles *consoles, void (*on_escape)(vo
 /* At the guest's next start its output goes on behind what files have of the one before. */
 void run_consoles_append(struct run_consoles *consoles);
 
+/* What their ports are connected to stays from one start of the guest to the next. */
+int run_consoles_keep(struct run_consoles *consoles, struct vmm_error *error);
+
 int run_consoles_add(struct run_consoles *consoles, struct vmm *machine, struct vmm_error *error);
 void run_consoles_fini(struct run_consoles *consoles);
 

@@ -297,6 +297,7 @@ void run_options_fini(struct run_options *out)
 {
     for (size_t i = 0; i < out->image.module_count; i++)
         free((void *)out->modules[i].path);
+    vmm_serial_peer_destroy(out->serial_config.peer);
     run_disks_fini(&out->disks);
     run_devices_fini(&out->devices);
     trace_options_fini(&out->trace);
