@@ -18,7 +18,8 @@ int step_run_create(struct step_run **run, struct vmm_error *error);
 void step_run_destroy(struct step_run *run);
 
 /* The CPU as it stands now; nobody else may change it, but for its general registers and flags, until the
- * last step_run_insn. All is borrowed. */
+ * last step_run_insn. All is borrowed. Where *machine is not as it was in the last run, call step_run_forget
+ * first. */
 void step_run_begin(struct step_run *run, const struct step_machine *machine, struct cpu_state *cpu,
                     struct step_outcome *outcome);
 

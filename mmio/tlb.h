@@ -14,8 +14,8 @@
 
 #define TLB_ENTRIES 64u /* a power of two */
 
-/* One page, at the privilege and flags of the session; `allowed` are the accesses that have succeeded. A
- * cache line, and its trail is kept apart. */
+/* One page, at the privilege and flags of the session; `allowed` are the accesses that have succeeded. Its
+ * trail is kept apart. */
 struct tlb_entry {
     uint64_t page; /* gva >> 12 */
     gpa_t gpa;
@@ -78,7 +78,7 @@ static inline unsigned tlb_index(gva_t gva)
     return (gva >> 12 ^ gva >> 18) & (TLB_ENTRIES - 1);
 }
 
-/* The entry is one of this session now. */
+/* A session has come to the entry, and so will the next. */
 static inline void tlb_expect(struct tlb *tlb, unsigned index, unsigned flags)
 {
     tlb->expected[flags & ACCESS_FETCH ? TLB_CODE : TLB_DATA] = (uint8_t)index;

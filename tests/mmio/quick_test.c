@@ -13,176 +13,26 @@
 #include "tests/harness.h"
 #include "tests/mmio/machine.h"
 #include "tests/mmio/oracle.h"
+#include "tests/mmio/quick_program.h"
 
 #define PROGRAMS_USUAL 2000
-#define PROGRAM_INSNS  40
 #define STEPS_MAX      60
 #define CODE_PAGE      0x10000u
 
 static struct step_run *run;
 static const uint8_t never;
 
-static unsigned below(unsigned limit)
-{
-    return (unsigned)(oracle_random() >> 32) % limit;
-}
-
 /* ---- Random programs ---- */
-
-struct program {
-    uint8_t bytes[PROGRAM_INSNS * 16];
-    unsigned len;
-    bool is_64bit, has_logic; /* AF is undefined behind AND, OR, XOR and TEST */
-};
-
-static void put(struct program *program, unsigned byte)
-{
-    program->bytes[program->len++] = (uint8_t)byte;
-}
-
-static void put_random(struct program *program, unsigned count)
-{
-    while (count--)
-        put(program, below(256));
-}
-
-/* ModRM with what belongs to it; `reg` 8: any. What is far away is mostly a fault, so displacements are
- * small. */
-static void put_modrm(struct program *program, unsigned reg, bool memory)
-{
-    unsigned mod = memory ? below(2) : below(4), rm = below(8);
-    if (mod == 2)
-        mod = 3;
-    put(program, mod << 6 | (reg < 8 ? reg : below(8)) << 3 | rm);
-    unsigned sib = below(256);
-    if (mod != 3 && rm == 4)
-        put(program, sib);
-    if (mod == 1)
-        put_random(program, 1);
-    if (mod == 0 && (rm == 5 || (rm == 4 && (sib & 7) == 5))) {
-        put(program, below(256)); /* around rip: into the code; absolute: into nothing */
-        put(program, 0), put(program, 0), put(program, 0);
-    }
-}
-
-/* ADD, SUB, CMP and, where they may be, OR, AND, XOR. */
-static unsigned pick_alu(const struct program *program)
-{
-    static const uint8_t numbers[] = {0, 5, 7, 1, 4, 6};
-    return numbers[below(program->has_logic ? 6 : 3)];
-}
-
-/* Of operand size 1, 2, 4 or 8: `is_wide` is the lowest bit of the opcode. */
-struct size {
-    bool is_wide, is_word, is_quad;
-};
-
-static void put_immediate(struct program *program, struct size size)
-{
-    put_random(program, !size.is_wide ? 1 : size.is_word ? 2 : 4);
-}
-
-static struct size put_prefixes(struct program *program)
-{
-    struct size size = {.is_wide = below(4) > 0, .is_word = !below(6)};
-    bool has_rex = program->is_64bit && !below(3);
-    unsigned rex = 0x40 | below(16);
-    if (!below(16))
-        put(program, 0x64); /* FS */
-    if (!below(24))
-        put(program, 0x67);
-    if (size.is_word)
-        put(program, 0x66);
-    if (has_rex)
-        put(program, rex);
-    size.is_quad = has_rex && (rex & 8);
-    size.is_word = size.is_word && !size.is_quad;
-    return size;
-}
-
-static void put_alu(struct program *program, struct size size)
-{
-    unsigned number = pick_alu(program), is_short = size.is_wide && below(2);
-    if (below(3)) {
-        put(program, number << 3 | below(2) << 1 | size.is_wide);
-        put_modrm(program, 8, false);
-        return;
-    }
-    put(program, is_short ? 0x83 : 0x80 | size.is_wide);
-    put_modrm(program, number, false);
-    put_immediate(program, is_short ? (struct size){0} : size);
-}
-
-static void put_mov(struct program *program, struct size size)
-{
-    switch (below(4)) {
-    case 0:
-        put(program, 0xc6 | size.is_wide);
-        put_modrm(program, 0, false);
-        put_immediate(program, size);
-        break;
-    case 1:
-        put(program, (size.is_wide ? 0xb8 : 0xb0) | below(8));
-        put_random(program, size.is_wide && size.is_quad ? 4 : 0);
-        put_immediate(program, size);
-        break;
-    default:
-        put(program, 0x88 | below(2) << 1 | size.is_wide);
-        put_modrm(program, 8, false);
-    }
-}
-
-static void put_insn(struct program *program)
-{
-    struct size size = put_prefixes(program);
-    switch (below(9)) {
-    case 0:
-    case 1:
-        put_alu(program, size);
-        break;
-    case 2:
-    case 3:
-        put_mov(program, size);
-        break;
-    case 4:
-        put(program, 0x0f);
-        put(program, 0xb6 | below(2) << 3 | size.is_wide);
-        put_modrm(program, 8, false);
-        break;
-    case 5: /* TEST, LEA */
-        put(program, program->has_logic && below(2) ? 0x84 | size.is_wide : 0x8d);
-        put_modrm(program, 8, true);
-        break;
-    case 6:
-        put(program, 0xfe | size.is_wide);
-        put_modrm(program, below(2), false);
-        break;
-    case 7:
-        put(program, 0x70 | below(16));
-        put(program, below(64) - 24);
-        break;
-    default:
-        put(program, below(2) ? 0xe2 : 0xeb); /* LOOP, JMP */
-        put(program, below(64) - 24);
-    }
-}
-
-static void make_program(struct program *program, bool is_64bit)
-{
-    *program = (struct program){.is_64bit = is_64bit, .has_logic = below(2)};
-    while (program->len < sizeof(program->bytes) - 16)
-        put_insn(program);
-}
 
 /* RAM, its end, the code, devices, read-only memory, nothing, and numbers. */
 static uint64_t pick_register(void)
 {
     static const uint32_t pages[] = {0x20000, 0x20000, 0x3f000, 0x50000,
                                      0x51000, 0x60000, 0x40000, CODE_PAGE};
-    unsigned page = below(12);
+    unsigned page = random_below(12);
     if (page < 8)
-        return pages[page] + (below(4) ? below(256) : PAGE_BYTES - 1 - below(16));
-    return page == 8 ? oracle_random() : below(16);
+        return pages[page] + (random_below(4) ? random_below(256) : PAGE_BYTES - 1 - random_below(16));
+    return page == 8 ? oracle_random() : random_below(16);
 }
 
 /* Pages of RAM: the tables, which are not mapped, since a run does not notice when they change; and the
@@ -228,9 +78,9 @@ static void set_up(const struct program *program, enum test_mode mode)
     map_only_used();
     for (unsigned i = 0; i < 16; i++)
         test_cpu.gpr[i] = pick_register();
-    test_cpu.segments[CPU_FS].base = program->is_64bit ? below(64) : 0;
+    test_cpu.segments[CPU_FS].base = program->is_64bit ? random_below(64) : 0;
     test_cpu.rflags |= oracle_random() & (FLAGS_STATUS | FLAG_DF | FLAG_RF);
-    unsigned offset = below(8) ? below(2048) : PAGE_BYTES - below(128);
+    unsigned offset = random_below(8) ? random_below(2048) : PAGE_BYTES - random_below(128);
     test_cpu.rip = CODE_PAGE + offset;
     memcpy(test_ram(test_cpu.rip), program->bytes, program->len);
     for (unsigned i = 0; i < 512; i++)
@@ -256,9 +106,11 @@ static void go_the_short_way(void)
     enum step_result result = STEP_DONE;
     unsigned count, done = 0;
     for (record_count = 0; result == STEP_DONE && done < STEPS_MAX; done += count) {
-        struct step_budget budget = {
-            .left = 1 + below(12), .window_left = 1 + below(12), .window = 1 + below(12), .stop = &never};
-        if (!done || !below(4))
+        struct step_budget budget = {.left = 1 + random_below(12),
+                                     .window_left = 1 + random_below(12),
+                                     .window = 1 + random_below(12),
+                                     .stop = &never};
+        if (!done || !random_below(4))
             step_run_begin(run, &test_machine, &test_cpu, &test_outcome);
         unsigned before = budget.left;
         count = step_run_quick(run, &budget);
@@ -341,7 +193,7 @@ START_TEST(random_programs_do_the_same_both_ways)
     oracle_seed(test_seed());
     ck_assert_int_eq(step_run_create(&run, NULL), 0);
     for (unsigned long i = 0; i < count; i++) {
-        enum test_mode mode = modes[below(3)];
+        enum test_mode mode = modes[random_below(3)];
         make_program(&program, mode != TEST_COMPAT);
         compare_ways(&program, mode);
     }
