@@ -555,45 +555,18 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
     return failure ? fail(vcpu, failure, end) : true;
 }
 
-/* A violation: of the instruction at rip, or of the delivery of an event that KVM has. */
-static enum step_result execute_violation(struct vcpu *vcpu, struct step_outcome *outcome)
+/* The delivery of an event that KVM has in hand has touched a trapped region. */
+static __attribute__((noinline)) enum step_result execute_delivery(struct vcpu *vcpu,
+                                                                   struct step_outcome *outcome)
 {
     struct emulation *emulation = vcpu->emulation;
     struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     struct step_event event;
-    if (!(events->exception.injected | events->interrupt.injected | events->nmi.injected))
-        return execute_all(vcpu, NULL, 0, outcome);
     emulation->event_taken = true;
     emulation->is_plain = false;
     load_debug(vcpu, &emulation->cpu);
     return event_take(events, &emulation->cpu, &event) ? deliver(emulation, event, outcome)
                                                        : execute(emulation, NULL, 0, outcome);
-}
-
-/* What comes of it for the guest. */
-static bool go_on(struct vcpu *vcpu, enum step_result result, const struct step_outcome *outcome,
-                  enum vcpu_end *end)
-{
-    struct emulation *emulation = vcpu->emulation;
-    int failure;
-    switch (result) {
-    case STEP_DONE:
-    case STEP_AGAIN:
-        failure = store_registers(vcpu, emulation, outcome->changed_system);
-        if (failure)
-            return fail(vcpu, failure, end);
-        vcpu_sync_registers(vcpu, SYNC_EXITS);
-        return !emulation->cpu.halted || wait_for_interrupt(vcpu, end);
-    case STEP_EXCEPTION:
-        store_registers(vcpu, emulation, true);
-        *end = VCPU_SHUTDOWN;
-        return false;
-    case STEP_UNSUPPORTED:
-        vcpu->unsupported = outcome->reason;
-        *end = VCPU_NOT_EXECUTED;
-        return false;
-    }
-    return false;
 }
 
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
@@ -603,15 +576,23 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
     int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
     if (failure)
         return fail(vcpu, failure, end);
-    return go_on(vcpu, execute_all(vcpu, hint, hint_len, &outcome), &outcome, end);
-}
-
-bool vcpu_emulate_violation(struct vcpu *vcpu, enum vcpu_end *end)
-{
-    struct step_outcome outcome;
-    struct emulation *emulation = get_emulation(vcpu);
-    int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
-    if (failure)
-        return fail(vcpu, failure, end);
-    return go_on(vcpu, execute_violation(vcpu, &outcome), &outcome, end);
+    bool is_delivery = !hint && event_is_in_hand(&vcpu->run->s.regs.events);
+    switch (is_delivery ? execute_delivery(vcpu, &outcome) : execute_all(vcpu, hint, hint_len, &outcome)) {
+    case STEP_DONE:
+    case STEP_AGAIN:
+        failure = store_registers(vcpu, emulation, outcome.changed_system);
+        if (failure)
+            return fail(vcpu, failure, end);
+        vcpu_sync_registers(vcpu, SYNC_EXITS);
+        return !emulation->cpu.halted || wait_for_interrupt(vcpu, end);
+    case STEP_EXCEPTION:
+        store_registers(vcpu, emulation, true);
+        *end = VCPU_SHUTDOWN;
+        return false;
+    case STEP_UNSUPPORTED:
+        vcpu->unsupported = outcome.reason;
+        *end = VCPU_NOT_EXECUTED;
+        return false;
+    }
+    return false;
 }

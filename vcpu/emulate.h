@@ -12,12 +12,9 @@ struct emulation;
 
 /* Executes the instruction at rip in software, and after an access to a device the instructions behind it
  * too, while that saves exits. `hint` holds the instruction's first bytes where KVM gave them (hint_len > 0).
- * True: the guest goes on. False: it does not, and *end says why. */
+ * NULL: a trapped region was touched, perhaps by the delivery of an event, which is then finished in
+ * software. True: the guest goes on. False: it does not, and *end says why. */
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end);
-
-/* The same where a trapped region was touched: by the instruction at rip, or by the delivery of an event,
- * which is then finished in software. */
-bool vcpu_emulate_violation(struct vcpu *vcpu, enum vcpu_end *end);
 
 /* KVM has read from a trapped region by itself, in the middle of an instruction that it may yet give up on (a
  * LOCKed one, where ring 0 is interpreted). Remembers the value for vcpu_emulate, and takes the registers out

@@ -11,6 +11,12 @@
 
 #include "mmio/step.h"
 
+/* Whether there is one. */
+static inline bool event_is_in_hand(const struct kvm_vcpu_events *events)
+{
+    return events->exception.injected | events->interrupt.injected | events->nmi.injected;
+}
+
 /* Takes the event that KVM was delivering out of `events`, which is then to be stored. False: there was none,
  * or it was that of a software interrupt, whose instruction is still the next. CR2 and DR6 are in the CPU
  * already. */

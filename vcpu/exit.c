@@ -281,7 +281,7 @@ __attribute__((noinline)) static bool handle_rare(struct vcpu *vcpu, int result,
     /* A touch of a slot without access; with KVM_EXIT_MEMORY_FAULT on newer kernels, which says no more than
      * the page. */
     if (result == -EFAULT)
-        return vcpu_emulate_violation(vcpu, end);
+        return vcpu_emulate(vcpu, NULL, 0, end);
     if (result) {
         vcpu->error = -result;
         return end_with(end, VCPU_HOST_FAILED);
