@@ -25,7 +25,7 @@
 #include "vcpu/run_ahead.h"
 #include "vcpu/state.h"
 
-/* How many exits after an emulated instruction registers are still asked for in advance. */
+/* How many exits after an emulated instruction registers are still asked for in advance: at least a half. */
 #define SYNC_EXITS    64
 /* Debug registers are looked at again after so many emulated instructions, unless they are in use. */
 #define DEBUG_REFRESH 256
@@ -583,7 +583,8 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
         failure = store_registers(vcpu, emulation, outcome.changed_system);
         if (failure)
             return fail(vcpu, failure, end);
-        vcpu_sync_registers(vcpu, SYNC_EXITS);
+        if (vcpu->sync_exits < SYNC_EXITS / 2)
+            vcpu_sync_registers(vcpu, SYNC_EXITS);
         return !emulation->cpu.halted || wait_for_interrupt(vcpu, end);
     case STEP_EXCEPTION:
         store_registers(vcpu, emulation, true);
