@@ -16,13 +16,10 @@
 #include "base/trace.h"
 #include "mmio/deliver.h"
 #include "mmio/run.h"
-#include "mmio/simd_code.h"
-#include "mmio/step.h"
-#include "vcpu/cpuid.h"
+#include "vcpu/emulation.h"
 #include "vcpu/event.h"
 #include "vcpu/exit.h"
 #include "vcpu/exit_trace.h"
-#include "vcpu/run_ahead.h"
 #include "vcpu/state.h"
 
 /* How many exits after an emulated instruction registers are still asked for in advance: at least a half. */
@@ -30,224 +27,7 @@
 /* Debug registers are looked at again after so many emulated instructions, unless they are in use. */
 #define DEBUG_REFRESH 256
 
-struct emulation {
-    struct step_machine step;
-    struct cpu_state cpu;
-    struct cpu_debug {
-        uint64_t dr[4], dr6, dr7;
-        unsigned refresh_in; /* emulated instructions; 0: now */
-        bool is_current;     /* read since the exit */
-    } debug;
-    struct kvm_sregs loaded; /* which are in cpu */
-    struct run_ahead run_ahead;
-    /* Reads that KVM has made for the instruction at rip, the last of them at this exit. */
-    struct noted_reads {
-        struct step_replay replay;
-        uint64_t rip, exit;
-    } noted;
-    bool tlb_stale;
-    bool event_taken; /* out of KVM's hands, since the registers were loaded */
-    bool is_plain;    /* since then, only what mmio/run.h calls plain was executed */
-    uint32_t xsave_bytes;
-    uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
-};
-
-/* ---- What the emulator asks of the vCPU ---- */
-
-static int load_vector(void *owner, struct cpu_state *cpu)
-{
-    struct vcpu *vcpu = owner;
-    struct emulation *emulation = vcpu->emulation;
-    if (!emulation->xsave) {
-        int bytes = ioctl(vcpu->machine->vm_fd, KVM_CHECK_EXTENSION, KVM_CAP_XSAVE2);
-        emulation->xsave_bytes = bytes < (int)sizeof(struct kvm_xsave) ? sizeof(struct kvm_xsave)
-                                                                       : (uint32_t)bytes;
-        emulation->xsave = aligned_alloc(64, align_up(emulation->xsave_bytes, 64));
-        if (!emulation->xsave)
-            return -ENOMEM;
-    }
-    unsigned long request = emulation->xsave_bytes > sizeof(struct kvm_xsave) ? KVM_GET_XSAVE2
-                                                                              : KVM_GET_XSAVE;
-    if (ioctl(vcpu->fd, request, emulation->xsave))
-        return -errno;
-    cpu->vector.xsave = emulation->xsave;
-    cpu->vector.xsave_bytes = emulation->xsave_bytes;
-    return 0;
-}
-
-/* Only where an instruction depends on it: it takes a system call. */
-static uint64_t read_xcr0(void *owner)
-{
-    const struct vcpu *vcpu = owner;
-    struct kvm_xcrs xcrs = {0};
-    bool has_xcr0 = !ioctl(vcpu->fd, KVM_GET_XCRS, &xcrs) && xcrs.nr_xcrs;
-    return has_xcr0 ? xcrs.xcrs[0].value : 3;
-}
-
-static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
-{
-    const struct vcpu *vcpu = owner;
-    const struct kvm_cpuid_entry2 *entry = cpuid_find(vcpu->cpuid, leaf, subleaf);
-    regs[0] = entry ? entry->eax : 0;
-    regs[1] = entry ? entry->ebx : 0;
-    regs[2] = entry ? entry->ecx : 0;
-    regs[3] = entry ? entry->edx : 0;
-}
-
-/* One MSR, read or written. */
-static bool access_msr(struct vcpu *vcpu, unsigned long request, uint32_t index, uint64_t *value)
-{
-    _Alignas(struct kvm_msrs) uint8_t bytes[sizeof(struct kvm_msrs) + sizeof(struct kvm_msr_entry)] = {0};
-    struct kvm_msrs *msrs = (struct kvm_msrs *)bytes;
-    msrs->nmsrs = 1;
-    msrs->entries[0] = (struct kvm_msr_entry){.index = index, .data = *value};
-    if (ioctl(vcpu->fd, request, msrs) != 1)
-        return false;
-    *value = msrs->entries[0].data;
-    return true;
-}
-
-/* The machine's own come first, as in KVM's filter. */
-static enum vcpu_msr ask_machine(const struct vcpu *vcpu, uint32_t index, bool is_write, uint64_t *value)
-{
-    const struct vcpu_machine *machine = vcpu->machine;
-    return machine->msr ? machine->msr(machine->owner, index, is_write, value) : VCPU_MSR_UNKNOWN;
-}
-
-static bool read_msr(void *owner, uint32_t index, uint64_t *value)
-{
-    *value = 0;
-    enum vcpu_msr msr = ask_machine(owner, index, false, value);
-    return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_GET_MSRS, index, value) : msr == VCPU_MSR_DONE;
-}
-
-static bool write_msr(void *owner, uint32_t index, uint64_t value)
-{
-    enum vcpu_msr msr = ask_machine(owner, index, true, &value);
-    return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_SET_MSRS, index, &value) : msr == VCPU_MSR_DONE;
-}
-
-#define MSR_IA32_TSC 0x10u
-
-static uint64_t read_tsc(void *owner)
-{
-    uint64_t value = 0;
-    access_msr(owner, KVM_GET_MSRS, MSR_IA32_TSC, &value);
-    return value;
-}
-
-static bool write_xcr0(void *owner, uint64_t value)
-{
-    struct vcpu *vcpu = owner;
-    struct kvm_xcrs xcrs = {.nr_xcrs = 1, .xcrs = {{.xcr = 0, .value = value}}};
-    return ioctl(vcpu->fd, KVM_SET_XCRS, &xcrs) == 0;
-}
-
-/* What KVM has, to see later what has changed. */
-static void note_debug(struct emulation *emulation)
-{
-    struct cpu_debug *debug = &emulation->debug;
-    const struct cpu_state *cpu = &emulation->cpu;
-    memcpy(debug->dr, cpu->dr, sizeof(debug->dr));
-    debug->dr6 = cpu->dr6;
-    debug->dr7 = cpu->dr7;
-}
-
-static void load_debug(void *owner, struct cpu_state *cpu)
-{
-    struct vcpu *vcpu = owner;
-    struct emulation *emulation = vcpu->emulation;
-    if (emulation->debug.is_current || vcpu_load_debug(vcpu, cpu))
-        return;
-    emulation->debug.is_current = true;
-    note_debug(emulation);
-}
-
-static void flush_tlb(void *owner)
-{
-    struct vcpu *vcpu = owner;
-    vcpu->emulation->tlb_stale = true;
-}
-
-static bool is_kernel_device(void *owner, gpa_t gpa, uint64_t len)
-{
-    const struct vcpu *vcpu = owner;
-    return vcpu->machine->is_kernel_device && vcpu->machine->is_kernel_device(vcpu->machine->owner, gpa, len);
-}
-
-static bool is_kernel_port(void *owner, unsigned port, unsigned size)
-{
-    const struct vcpu *vcpu = owner;
-    return vcpu->machine->is_kernel_port && vcpu->machine->is_kernel_port(vcpu->machine->owner, port, size);
-}
-
-static void tell_ram_written(void *owner, gpa_t gpa, uint64_t len)
-{
-    const struct vcpu *vcpu = owner;
-    if (vcpu->machine->ram_written)
-        vcpu->machine->ram_written(vcpu->machine->owner, gpa, len);
-}
-
-static const struct step_ops vcpu_step_ops = {
-    .ram_written = tell_ram_written,
-    .load_vector = load_vector,
-    .cpuid = query_cpuid,
-    .msr_read = read_msr,
-    .msr_write = write_msr,
-    .tsc_read = read_tsc,
-    .xcr0_read = read_xcr0,
-    .xcr0_write = write_xcr0,
-    .load_debug = load_debug,
-    .tlb_flush = flush_tlb,
-    .is_kernel_device = is_kernel_device,
-    .is_kernel_port = is_kernel_port,
-};
-
 /* ---- Registers in and out ---- */
-
-#define AMD_EBX 0x68747541u /* "Auth" */
-
-static struct emulation *emulation_create(struct vcpu *vcpu)
-{
-    struct emulation *emulation = calloc(1, sizeof(*emulation));
-    const struct kvm_cpuid_entry2 *vendor = cpuid_find(vcpu->cpuid, 0, 0);
-    const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
-    struct simd_code *simd = NULL;
-    struct step_run *run = NULL;
-    if (!emulation || step_run_create(&run, NULL) || simd_code_create(&simd, NULL)) {
-        step_run_destroy(run);
-        free(emulation);
-        return NULL;
-    }
-    emulation->loaded.efer = SREGS_UNKNOWN;
-    emulation->step = (struct step_machine){.memory = vcpu->machine->memory,
-                                            .bus = vcpu->machine->memory_bus,
-                                            .ports = vcpu->machine->ports,
-                                            .bus_lock = vcpu->machine->bus_lock,
-                                            .simd = simd,
-                                            .run = run,
-                                            .ops = &vcpu_step_ops,
-                                            .owner = vcpu,
-                                            .physical_address_bits = widths ? widths->eax & 0xff : 0,
-                                            .vendor_amd = vendor && vendor->ebx == AMD_EBX};
-    return emulation;
-}
-
-void emulation_forget(struct emulation *emulation)
-{
-    if (emulation)
-        step_run_forget(emulation->step.run);
-}
-
-void emulation_destroy(struct emulation *emulation)
-{
-    if (!emulation)
-        return;
-    simd_code_destroy(emulation->step.simd);
-    step_run_destroy(emulation->step.run);
-    free(emulation->xsave);
-    free(emulation);
-}
 
 static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
 {
@@ -261,7 +41,7 @@ static int load_registers(struct vcpu *vcpu, struct emulation *emulation)
         return result;
     debug->is_current = refresh;
     if (refresh) { /* else cpu has them from the last time */
-        note_debug(emulation);
+        emulation_note_debug(emulation);
         debug->refresh_in = cpu->dr7 & DR7_ACTIVE ? 0 : DEBUG_REFRESH;
     } else {
         debug->refresh_in--;
@@ -564,7 +344,7 @@ static __attribute__((noinline)) enum step_result execute_delivery(struct vcpu *
     struct step_event event;
     emulation->event_taken = true;
     emulation->is_plain = false;
-    load_debug(vcpu, &emulation->cpu);
+    emulation_load_debug(vcpu, &emulation->cpu);
     return event_take(events, &emulation->cpu, &event) ? deliver(emulation, event, outcome)
                                                        : execute(emulation, NULL, 0, outcome);
 }
