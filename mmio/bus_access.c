@@ -75,11 +75,20 @@ static void bus_count_miss(struct bus *bus)
     __atomic_fetch_add(&bus->miss_count, 1, __ATOMIC_RELAXED);
 }
 
-/* An access that lies in its region; false where it does not. */
-__attribute__((noinline)) static bool read_whole(const struct bus *bus, uint64_t address, unsigned size,
-                                                 uint64_t *value)
+/* The region at the address. The next access to the page tries the short way to it, if it has one. */
+static struct bus_region *look_up(struct bus *bus, uint64_t address)
 {
     struct bus_region *region = bus_look_up(bus, address);
+    if (bus->kind == BUS_MEMORY && region && region->lock)
+        __atomic_store_n(bus_recent(bus, address), region, __ATOMIC_RELAXED);
+    return region;
+}
+
+/* An access that lies in its region; false where it does not. */
+__attribute__((noinline)) static bool read_whole(struct bus *bus, uint64_t address, unsigned size,
+                                                 uint64_t *value)
+{
+    struct bus_region *region = look_up(bus, address);
     if (!region || !access_is_whole(region, address, size))
         return false;
     region_lock(region);
@@ -89,10 +98,10 @@ __attribute__((noinline)) static bool read_whole(const struct bus *bus, uint64_t
     return true;
 }
 
-__attribute__((noinline)) static bool write_whole(const struct bus *bus, uint64_t address, unsigned size,
+__attribute__((noinline)) static bool write_whole(struct bus *bus, uint64_t address, unsigned size,
                                                   uint64_t value)
 {
-    struct bus_region *region = bus_look_up(bus, address);
+    struct bus_region *region = look_up(bus, address);
     if (!region || !access_is_whole(region, address, size))
         return false;
     region_lock(region);
@@ -131,24 +140,14 @@ __attribute__((noinline)) static void write_bytes(struct bus *bus, uint64_t addr
             bus_count_miss(bus);
 }
 
-/* The next access to the page tries the short way to this region. */
-static void remember(struct bus *bus, uint64_t address)
-{
-    struct bus_region *region = bus->kind == BUS_MEMORY ? bus_look_up(bus, address) : NULL;
-    if (region)
-        __atomic_store_n(bus_recent(bus, address), region, __ATOMIC_RELAXED);
-}
-
 uint64_t bus_read_untraced(struct bus *bus, uint64_t address, unsigned size)
 {
     uint64_t value;
-    remember(bus, address);
     return read_whole(bus, address, size, &value) ? value : read_bytes(bus, address, size);
 }
 
 void bus_write_untraced(struct bus *bus, uint64_t address, unsigned size, uint64_t value)
 {
-    remember(bus, address);
     if (!write_whole(bus, address, size, value))
         write_bytes(bus, address, size, value);
 }
