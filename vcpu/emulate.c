@@ -74,7 +74,9 @@ __attribute__((noinline)) static int store_all(struct vcpu *vcpu, struct emulati
     const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     unsigned parts = VCPU_REGS;
     if (changed_system || emulation->tlb_stale) {
-        parts |= VCPU_SREGS;
+        /* Perhaps by a software interrupt that KVM has in hand, too: it does not say so, but forgets it when
+         * events are written. */
+        parts |= VCPU_SREGS | VCPU_EVENTS;
         emulation->loaded.efer = SREGS_UNKNOWN;
     }
     if (emulation->event_taken || cpu->interrupt_shadow != events->interrupt.shadow ||

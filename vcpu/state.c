@@ -272,7 +272,8 @@ int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned pa
     if (!result && (parts & VCPU_EVENTS)) {
         page->events.interrupt.shadow = cpu->interrupt_shadow;
         page->events.nmi.masked = cpu->nmi_masked;
-        page->events.flags |= KVM_VCPUEVENT_VALID_SHADOW;
+        /* not what may come meanwhile from another vCPU, such as an NMI */
+        page->events.flags = (page->events.flags & KVM_VCPUEVENT_VALID_PAYLOAD) | KVM_VCPUEVENT_VALID_SHADOW;
         result = put_part(vcpu, KVM_SYNC_X86_EVENTS, KVM_SET_VCPU_EVENTS, &page->events);
     }
     if (!result && (parts & VCPU_DEBUG))
