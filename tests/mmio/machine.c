@@ -244,9 +244,9 @@ enum step_result test_step(const void *code, unsigned len)
 
 /* ---- states as text ---- */
 
-struct name {
-    const char *name;
-    uint64_t *place;
+/* Where a thing is; size 0: there is none of that name. */
+struct place {
+    void *at;
     unsigned size;
 };
 
@@ -260,88 +260,90 @@ static const struct {
                   {"OF", FLAG_OF}, {"DF", FLAG_DF}, {"IF", FLAG_IF}, {"TF", FLAG_TF},   {"AC", FLAG_AC},
                   {"NT", FLAG_NT}, {"RF", FLAG_RF}, {"VM", FLAG_VM}, {"VIF", FLAG_VIF}, {"VIP", FLAG_VIP}};
 
-static uint64_t *control_place(const char *name)
+static struct place gpr_place(const char *name)
 {
-    const struct name places[] = {
-        {"rip", &test_cpu.rip, 8}, {"rflags", &test_cpu.rflags, 8}, {"cr0", &test_cpu.cr0, 8},
-        {"cr2", &test_cpu.cr2, 8}, {"cr3", &test_cpu.cr3, 8},       {"cr4", &test_cpu.cr4, 8},
-        {"cr8", &test_cpu.cr8, 8}, {"efer", &test_cpu.efer, 8},     {"dr0", &test_cpu.dr[0], 8},
-        {"dr6", &test_cpu.dr6, 8}, {"dr7", &test_cpu.dr7, 8},
+    for (size_t i = 0; i < ARRAY_COUNT(gpr_names); i++)
+        if (!strcmp(gpr_names[i], name))
+            return (struct place){&test_cpu.gpr[i], 8};
+    return (struct place){NULL, 0};
+}
+
+static struct cpu_segment *segment_named(const char *name, size_t len)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(segment_names); i++)
+        if (len == 2 && !strncmp(segment_names[i], name, 2))
+            return &test_cpu.segments[i];
+    if (len == 2 && !strncmp(name, "tr", 2))
+        return &test_cpu.tr;
+    return len == 3 && !strncmp(name, "ldt", 3) ? &test_cpu.ldt : NULL;
+}
+
+/* A selector, or .base or .limit of what it has loaded. */
+static struct place segment_place(const char *name)
+{
+    size_t len = strcspn(name, ".");
+    struct cpu_segment *segment = segment_named(name, len);
+    if (segment && !name[len])
+        return (struct place){&segment->selector, sizeof(segment->selector)};
+    if (segment && !strcmp(name + len, ".base"))
+        return (struct place){&segment->base, sizeof(segment->base)};
+    if (segment && !strcmp(name + len, ".limit"))
+        return (struct place){&segment->limit, sizeof(segment->limit)};
+    return (struct place){NULL, 0};
+}
+
+static struct place control_place(const char *name)
+{
+    const struct {
+        const char *name;
+        struct place place;
+    } places[] = {
+        {"rip", {&test_cpu.rip, 8}}, {"rflags", {&test_cpu.rflags, 8}}, {"cr0", {&test_cpu.cr0, 8}},
+        {"cr2", {&test_cpu.cr2, 8}}, {"cr3", {&test_cpu.cr3, 8}},       {"cr4", {&test_cpu.cr4, 8}},
+        {"cr8", {&test_cpu.cr8, 8}}, {"efer", {&test_cpu.efer, 8}},     {"dr0", {&test_cpu.dr[0], 8}},
+        {"dr6", {&test_cpu.dr6, 8}}, {"dr7", {&test_cpu.dr7, 8}},       {"cpl", {&test_cpu.cpl, 1}},
     };
     for (size_t i = 0; i < ARRAY_COUNT(places); i++)
         if (!strcmp(places[i].name, name))
             return places[i].place;
-    return NULL;
+    return (struct place){NULL, 0};
+}
+
+/* [ADDRESS]SIZE */
+static struct place memory_place(const char *name)
+{
+    unsigned address, size;
+    int count = sscanf(name, "[%x]%u", &address, &size);
+    return count == 2 && size <= 8 ? (struct place){test_ram(address), size} : (struct place){NULL, 0};
+}
+
+static bool flag_access(const char *name, bool writes, uint64_t *value)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(flag_names); i++) {
+        uint64_t bit = flag_names[i].bit;
+        if (strcmp(flag_names[i].name, name))
+            continue;
+        if (writes)
+            test_cpu.rflags = *value ? test_cpu.rflags | bit : test_cpu.rflags & ~bit;
+        *value = (test_cpu.rflags & bit) != 0;
+        return true;
+    }
+    return false;
 }
 
 /* Reads or writes the thing called `name`. */
 static bool word_access(const char *name, bool writes, uint64_t *value)
 {
-    unsigned size = 8, address;
-    for (size_t i = 0; i < 16; i++)
-        if (!strcmp(gpr_names[i], name)) {
-            if (writes)
-                test_cpu.gpr[i] = *value;
-            *value = test_cpu.gpr[i];
-            return true;
-        }
-    for (size_t i = 0; i < 6; i++)
-        if (!strcmp(segment_names[i], name)) {
-            if (writes)
-                test_cpu.segments[i].selector = (uint16_t)*value;
-            *value = test_cpu.segments[i].selector;
-            return true;
-        } else if (!strncmp(segment_names[i], name, 2) && !strcmp(name + 2, ".base")) {
-            if (writes)
-                test_cpu.segments[i].base = *value;
-            *value = test_cpu.segments[i].base;
-            return true;
-        } else if (!strncmp(segment_names[i], name, 2) && !strcmp(name + 2, ".limit")) {
-            if (writes)
-                test_cpu.segments[i].limit = (uint32_t)*value;
-            *value = test_cpu.segments[i].limit;
-            return true;
-        }
-    for (size_t i = 0; i < ARRAY_COUNT(flag_names); i++)
-        if (!strcmp(flag_names[i].name, name)) {
-            if (writes)
-                test_cpu.rflags = *value ? test_cpu.rflags | flag_names[i].bit
-                                         : test_cpu.rflags & ~(uint64_t)flag_names[i].bit;
-            *value = (test_cpu.rflags & flag_names[i].bit) != 0;
-            return true;
-        }
-    if (!strcmp(name, "tr") || !strcmp(name, "ldt")) {
-        struct cpu_segment *segment = name[0] == 't' ? &test_cpu.tr : &test_cpu.ldt;
-        if (writes)
-            segment->selector = (uint16_t)*value;
-        *value = segment->selector;
-        return true;
-    }
-    if (!strcmp(name, "tr.limit")) {
-        if (writes)
-            test_cpu.tr.limit = (uint32_t)*value;
-        *value = test_cpu.tr.limit;
-        return true;
-    }
-    if (!strcmp(name, "cpl")) {
-        if (writes)
-            test_cpu.cpl = (uint8_t)*value;
-        *value = test_cpu.cpl;
-        return true;
-    }
-    uint64_t *place = control_place(name);
-    if (place) {
-        if (writes)
-            *place = *value;
-        *value = *place;
-        return true;
-    }
-    if (sscanf(name, "[%x]%u", &address, &size) != 2 || !size || size > 8)
-        return false;
-    uint8_t *at = test_ram(address);
+    static struct place (*const finders[])(const char *) = {gpr_place, segment_place, control_place,
+                                                            memory_place};
+    struct place place = {NULL, 0};
+    for (size_t i = 0; i < ARRAY_COUNT(finders) && !place.size; i++)
+        place = finders[i](name);
+    if (!place.size)
+        return flag_access(name, writes, value);
     if (writes)
-        store_le(at, *value, size);
-    *value = load_le(at, size);
+        store_le(place.at, *value, place.size);
+    *value = load_le(place.at, place.size);
     return true;
 }
 
