@@ -328,6 +328,7 @@ START_TEST(input_is_looked_for_when_asked)
     ck_assert_uint_eq(char_backend_counts(fixture.backend).input_bytes, 0);
     char_backend_read(fixture.backend, &byte, 0);
     ck_assert_str_eq(fixture_input(3), "abc");
+    fixture_wait(&fixture.calls, 1); /* told after the bytes are there */
     ck_assert_int_eq(fixture_calls(), 1);
     feed("def", 3);
     ck_assert_str_eq(fixture_input(3), "def");
