@@ -29,6 +29,7 @@ static void fill(void)
     put(1, 0, false);
     put(7, 0, true);
     put(7, 1, true);
+    put(0xa, 0, false);
     for (uint32_t i = 0; i < 20; i++)
         put(0xd, i, true);
     put(0x12, 0, true);
@@ -65,10 +66,35 @@ START_TEST(what_needs_it_goes_too)
     ck_assert_uint_eq(entry(1, 0)->ecx, ~0u);
     ck_assert_uint_eq(entry(7, 0)->ebx & (1u << 5 | 1u << 16 | 1u << 17 | 1u << 31), 0);
     ck_assert_uint_eq(entry(7, 0)->ecx & 1u << 1, 0); /* AVX-512 VBMI, by way of AVX-512 BW */
-    ck_assert_uint_eq(entry(7, 1)->eax, ~(1u << 4 | 1u << 5));
+    ck_assert_uint_eq(entry(7, 1)->eax,
+                      ~(1u << 0 | 1u << 4 | 1u << 5 | 1u << 23)); /* SHA-512, AVX-IFMA, too */
+    ck_assert_uint_eq(entry(7, 1)->edx, ~(1u << 4 | 1u << 5 | 1u << 10 | 1u << 19));
+    ck_assert_uint_eq(entry(0x24, 0)->ebx, 0); /* AVX10 */
     ck_assert_uint_eq(entry(0xd, 0)->eax, ~(7u << 5));
     ck_assert_uint_eq(entry(0xd, 5)->eax, 0);
     ck_assert_uint_eq(entry(0xd, 2)->eax, ~0u);
+}
+END_TEST
+
+START_TEST(a_feature_of_several_bits_goes_whole)
+{
+    fill();
+    ck_assert_int_eq(features_mask(&table, "-mmx,-ibpb,-arch_perfmon", NULL), 0);
+    ck_assert_uint_eq(entry(1, 0)->edx, ~(1u << 23));
+    ck_assert_uint_eq(entry(0x80000001, 0)->edx, ~(1u << 23 | 3u << 30)); /* repeated there, and 3DNow! */
+    ck_assert_uint_eq(entry(7, 0)->edx, ~(1u << 26));
+    ck_assert_uint_eq(entry(0x80000008, 0)->ebx, ~(1u << 12));
+    ck_assert_uint_eq(entry(0xa, 0)->eax | entry(0xa, 0)->edx, 0);
+    ck_assert_uint_eq(entry(1, 0)->ecx, ~(1u << 15));
+}
+END_TEST
+
+START_TEST(what_no_guest_has_may_be_named)
+{
+    fill();
+    struct cpuid_table before = table;
+    ck_assert_int_eq(features_mask(&table, "-vmx,-svm,-sgx,-amx_tile", NULL), 0);
+    ck_assert_mem_eq(&table, &before, sizeof(table));
 }
 END_TEST
 
@@ -139,6 +165,8 @@ void test_suite(Suite *suite)
 {
     test_add(suite, a_feature_is_one_bit);
     test_add(suite, what_needs_it_goes_too);
+    test_add(suite, a_feature_of_several_bits_goes_whole);
+    test_add(suite, what_no_guest_has_may_be_named);
     test_add(suite, without_xsave_there_is_no_state_of_it);
     test_add(suite, nothing_named_is_nothing_taken);
     test_add(suite, what_is_not_understood_changes_nothing);
