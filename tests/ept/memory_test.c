@@ -7,6 +7,7 @@
 #include <stdlib.h>
 #include <string.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/harness.h"
@@ -41,8 +42,10 @@ END_TEST
 START_TEST(ram_lies_as_huge_pages_do)
 {
     static const uint64_t sizes[] = {2 * MIB, 3 * MIB, 128 * MIB + PAGE_BYTES, 5 * GIB};
-    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
-        struct guest_memory *memory = create(sizes[i]);
+    for (size_t i = 0; i < 2 * ARRAY_COUNT(sizes); i++) {
+        enum memory_backing backing = i % 2 ? MEMORY_SHARED : MEMORY_ANONYMOUS;
+        struct guest_memory *memory;
+        ck_assert_int_eq(guest_memory_create(sizes[i / 2], backing, &memory, NULL), 0);
         size_t count;
         const struct memory_range *ranges = guest_memory_ranges(memory, &count);
         for (size_t r = 0; r < count; r++)
@@ -117,12 +120,26 @@ START_TEST(bad_ranges_are_refused_with_a_reason)
 }
 END_TEST
 
+/* From its first byte to its last, where RAM is too small to be aligned, too. */
 START_TEST(shared_memory_has_a_descriptor)
 {
-    struct guest_memory *memory;
-    ck_assert_int_eq(guest_memory_create(64 * KIB, MEMORY_SHARED, &memory, NULL), 0);
-    ck_assert_int_ge(guest_memory_fd(memory), 0);
-    guest_memory_destroy(memory);
+    static const uint64_t sizes[] = {64 * KIB, 3 * MIB + PAGE_BYTES};
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
+        struct guest_memory *memory;
+        struct stat status;
+        char text[2][6] = {"", ""};
+        ck_assert_int_eq(guest_memory_create(sizes[i], MEMORY_SHARED, &memory, NULL), 0);
+        int fd = guest_memory_fd(memory);
+        ck_assert_int_eq(fstat(fd, &status), 0);
+        ck_assert_uint_eq((uint64_t)status.st_size, sizes[i]);
+        ck_assert_int_eq(guest_mem_write(memory, 0, "first", 6), 0);
+        ck_assert_int_eq(pwrite(fd, "last", 5, (off_t)sizes[i] - 5), 5);
+        ck_assert_int_eq(pread(fd, text[0], 6, 0), 6);
+        ck_assert_int_eq(guest_mem_read(memory, sizes[i] - 5, text[1], 5), 0);
+        ck_assert_str_eq(text[0], "first");
+        ck_assert_str_eq(text[1], "last");
+        guest_memory_destroy(memory);
+    }
 }
 END_TEST
 
