@@ -29,10 +29,9 @@ static int refuse_elf(const struct loader *loader, const struct elf_file *file)
     case BOOT_FLAT_LONG64:
         break;
     }
-    if (file->has_interpreter)
-        return error_set(
-            loader->error, -ENOEXEC,
-            "%s: is a program for an operating system (it asks for a dynamic linker), not a kernel", name);
+    if (file->is_program)
+        return error_set(loader->error, -ENOEXEC, "%s: is a program for an operating system, not a kernel",
+                         name);
     return error_set(
         loader->error, -ENOEXEC,
         "%s: has neither a multiboot header nor a PVH note, so nothing says how to enter it at %#llx; "

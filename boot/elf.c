@@ -180,6 +180,8 @@ static int add_segment(const struct elf_reader *reader, const Elf64_Phdr *segmen
 static int read_note(const struct elf_reader *reader, const uint8_t *at, const Elf64_Nhdr *note,
                      uint64_t descriptor_offset)
 {
+    if (note->n_type == NT_GNU_ABI_TAG && note->n_namesz == 4 && !memcmp(at + sizeof(*note), "GNU", 4))
+        reader->file->is_program = true;
     if (note->n_type != XEN_ELFNOTE_PHYS32_ENTRY || note->n_namesz != 4 ||
         memcmp(at + sizeof(*note), "Xen", 4))
         return 0;
@@ -222,7 +224,7 @@ int elf_read(const struct boot_image *image, struct elf_file *file, struct vmm_e
     struct elf_reader reader = {.image = image, .file = file, .error = error};
     file->segment_count = 0;
     file->has_pvh_entry = false;
-    file->has_interpreter = false;
+    file->is_program = false;
     file->is_64bit = elf_is_64bit(image);
     int result = read_header(&reader);
     if (!result)
@@ -234,7 +236,7 @@ int elf_read(const struct boot_image *image, struct elf_file *file, struct vmm_e
         else if (segment.p_type == PT_NOTE)
             result = read_notes(&reader, &segment, i);
         else if (segment.p_type == PT_INTERP)
-            file->has_interpreter = true;
+            file->is_program = true;
     }
     if (!result && !file->segment_count)
         return error_set(error, -ENOEXEC, "%s: has no loadable segment", image->name);

@@ -23,8 +23,8 @@ struct elf_segment {
 
 struct elf_file {
     bool is_64bit;
-    uint64_t entry;       /* e_entry: virtual */
-    bool has_interpreter; /* a program of an operating system, linked dynamically */
+    uint64_t entry;  /* e_entry: virtual */
+    bool is_program; /* of an operating system: asks for a dynamic linker, or a note says whose it is */
     bool has_pvh_entry;
     uint64_t pvh_entry; /* physical */
     size_t segment_count;

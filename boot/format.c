@@ -19,13 +19,17 @@ struct foreign_format {
 };
 
 #define MAGIC(string) sizeof(string) - 1, string
-#define COMPRESSED    "unpack it first; a Linux vmlinux boots by PVH, a bzImage as it is"
-#define DISK          "it is a disk, not something to boot directly; give the kernel that is on it"
-#define OTHER_CPU     "the guest has an x86 processor; give a kernel that was built for x86-64"
+#define COMPRESSED                                                                            \
+    "unpack it first (a Linux vmlinux boots by PVH, a bzImage as it is); an initrd is given " \
+    "by --initrd, beside a kernel"
+#define DISK      "it is a disk, not something to boot directly; give the kernel that is on it"
+#define PACKAGE   "unpack it, and give the kernel that is in its folder boot"
+#define OTHER_CPU "the guest has an x86 processor; give a kernel that was built for x86-64"
 
 static const struct foreign_format foreign_formats[] = {
     {0x38, MAGIC("ARM\x64"), "a Linux kernel for arm64", OTHER_CPU},
     {0x38, MAGIC("RSC\x05"), "a Linux kernel for RISC-V", OTHER_CPU},
+    {0x24, MAGIC("\x18\x28\x6f\x01"), "a Linux kernel for 32-bit ARM", OTHER_CPU},
     {0, MAGIC("\x1f\x8b"), "compressed with gzip", COMPRESSED},
     {0,
      MAGIC("\xfd"
@@ -54,8 +58,12 @@ static const struct foreign_format foreign_formats[] = {
     {0, MAGIC("\xd0\x0d\xfe\xed"), "a device tree", "a PC has none; give the kernel"},
     {0x101, MAGIC("ustar"), "a tar archive", "give the kernel that is in it"},
     {4, MAGIC("zimg"), "a compressed kernel for EFI (zboot)", OTHER_CPU},
-    {0, MAGIC("070701"), "a cpio archive",
-     "if it is an initramfs, give it as the module (initrd) of a kernel"},
+    {0, MAGIC("070701"), "a cpio archive", "if it is an initramfs, give it by --initrd, beside a kernel"},
+    {8, MAGIC("debian-bin"), "a Debian package", PACKAGE},
+    {0, MAGIC("\xed\xab\xee\xdb"), "an RPM package", PACKAGE},
+    {0, MAGIC("PK\3\4"), "a zip archive", "give the kernel that is in it"},
+    {0, MAGIC("ANDROID!"), "an Android boot image", "take the kernel and the ramdisk out of it"},
+    {0, MAGIC("\xcf\xfa\xed\xfe"), "a Mach-O file", "give an ELF kernel"},
     {0, MAGIC("!<arch>\n"), "an archive of object files", "link it first"},
     {0, MAGIC("#!"), "a script", "give the image that it makes or starts"},
     {0, MAGIC("MZ"), "a PE program (EFI or Windows)", "there is no EFI firmware here; give an ELF kernel"},

@@ -15,12 +15,23 @@
 #define READ_LIMIT (64 * KIB) /* up to this a file is read */
 #define FILE_LIMIT (64 * GIB)
 
+/* What a file is that is none, and what to do. */
+static const char *kind_of(mode_t mode)
+{
+    if (S_ISDIR(mode))
+        return "a directory; give the image file in it";
+    if (S_ISBLK(mode))
+        return "a block device; it is a disk, not something to boot directly; give the kernel that is on it";
+    if (S_ISFIFO(mode) || S_ISSOCK(mode))
+        return "a pipe or socket; write what comes out of it to a file first, and give that";
+    return "a device; give an image file";
+}
+
 static int check_file(const char *path, const struct stat *status, struct vmm_error *error)
 {
-    if (S_ISDIR(status->st_mode))
-        return error_set(error, -EISDIR, "%s: is a directory; give the image file in it", path);
     if (!S_ISREG(status->st_mode))
-        return error_set(error, -EINVAL, "%s: is not a regular file", path);
+        return error_set(error, S_ISDIR(status->st_mode) ? -EISDIR : -EINVAL, "%s: is %s", path,
+                         kind_of(status->st_mode));
     if (!status->st_size)
         return error_set(error, -ENOEXEC, "%s: is empty", path);
     if ((uint64_t)status->st_size > FILE_LIMIT)

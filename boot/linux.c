@@ -11,6 +11,7 @@
 
 #include "base/bytes.h"
 #include "boot/cpu_state.h"
+#include "boot/format.h"
 
 #define SECTOR_BYTES 512
 
@@ -128,6 +129,25 @@ static int read_header(const struct loader *loader, struct linux_kernel *kernel)
     return read_place(loader, kernel);
 }
 
+/* Two files in the wrong order, or one of them twice: the kernel itself would only say that it finds no init.
+ */
+static int check_initrd(const struct loader *loader, const struct boot_module *module)
+{
+    const struct boot_image *image = &module->image;
+    if (module->cmdline)
+        return error_set(loader->error, -EINVAL,
+                         "%s: an initrd of a Linux kernel has no command line; leave \"%.40s\" out",
+                         image->name, module->cmdline);
+    if (!image->len)
+        return error_set(loader->error, -EINVAL, "%s: the initrd is empty", image->name);
+    bool is_linux = format_has(image, LINUX_MAGIC, "HdrS", 4);
+    if (is_linux || format_has(image, 0, "\177ELF", 4))
+        return error_set(loader->error, -EINVAL,
+                         "%s: is %s, not an initrd; give the kernel's initramfs, a cpio archive, by --initrd",
+                         image->name, is_linux ? "a Linux kernel" : "an ELF file");
+    return 0;
+}
+
 static int check_config(const struct loader *loader, const struct linux_kernel *kernel)
 {
     const struct boot_config *config = loader->config;
@@ -136,16 +156,10 @@ static int check_config(const struct loader *loader, const struct linux_kernel *
         return error_set(loader->error, -EINVAL,
                          "%s: its command line has %zu bytes; this kernel takes at most %llu",
                          loader->image->name, len, (unsigned long long)kernel->cmdline_limit);
-    for (size_t i = 0; i < config->module_count; i++) {
-        const struct boot_module *module = &config->modules[i];
-        if (module->cmdline)
-            return error_set(loader->error, -EINVAL,
-                             "%s: an initrd of a Linux kernel has no command line; leave \"%.40s\" out",
-                             module->image.name, module->cmdline);
-        if (!module->image.len)
-            return error_set(loader->error, -EINVAL, "%s: the initrd is empty", module->image.name);
-    }
-    return 0;
+    int result = 0;
+    for (size_t i = 0; i < config->module_count && !result; i++)
+        result = check_initrd(loader, &config->modules[i]);
+    return result;
 }
 
 static int put_kernel(struct loader *loader, struct linux_kernel *kernel)
@@ -298,8 +312,16 @@ int linux_load(struct loader *loader)
 bool linux_is_vmlinux(const struct boot_image *image, const struct elf_file *file)
 {
     static const char banner[] = "Linux version ";
-    return file->is_64bit && !file->has_interpreter &&
-           memmem(image->bytes, image->len, banner, sizeof(banner) - 1) != NULL;
+    const uint8_t *at = image->bytes, *end = image->bytes + image->len;
+    if (!file->is_64bit || file->is_program)
+        return false;
+    /* With its number: programs have the words alone. */
+    while ((at = memmem(at, (size_t)(end - at), banner, sizeof(banner) - 1))) {
+        at += sizeof(banner) - 1;
+        if (at < end && *at >= '0' && *at <= '9')
+            return true;
+    }
+    return false;
 }
 
 int linux_load_vmlinux(struct loader *loader, const struct elf_file *file)

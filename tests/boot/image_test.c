@@ -111,12 +111,14 @@ START_TEST(what_is_no_image_file_is_refused)
     must_refuse(directory, "is a directory");
     must_refuse(path_of("missing"), "cannot open: No such file or directory");
     must_refuse("", "cannot open: No such file or directory");
-    must_refuse("/dev/null", "is not a regular file");
+    must_refuse("/dev/null", "is a device; give an image file");
     make_file("empty", 0, 0600);
     must_refuse(path_of("empty"), "is empty");
     must_refuse(path_of("empty/below"), "cannot open: Not a directory");
     ck_assert_int_eq(mkfifo(path_of("pipe"), 0600), 0);
-    must_refuse(path_of("pipe"), "is not a regular file"); /* and does not wait for a writer */
+    must_refuse(path_of("pipe"),
+                "is a pipe or socket; write what comes out of it to a file first"); /* and does not wait for a
+                                                                                       writer */
     make_file("huge", 0, 0600);
     int sparse = truncate(path_of("huge"), (off_t)(64 * GIB + 1));
     if (!sparse)

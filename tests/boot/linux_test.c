@@ -263,6 +263,15 @@ START_TEST(an_initrd_that_does_not_go_is_refused)
     module.image.len = 1;
     module.cmdline = "text";
     fixture_must_refuse(&fixture, -EINVAL, "has no command line; leave \"text\" out");
+    module.cmdline = NULL;
+    module.image.len = MIB;
+    memcpy(content + 0x202, "HdrS", 4);
+    fixture_must_refuse(&fixture, -EINVAL, "is a Linux kernel, not an initrd");
+    memcpy(content, "\177ELF", 4);
+    memset(content + 0x202, 0, 4);
+    fixture_must_refuse(&fixture, -EINVAL, "is an ELF file, not an initrd");
+    memcpy(content, "0707", 4);
+    fixture_must_load(&fixture);
     fixture_fini(&fixture);
 }
 END_TEST
