@@ -24,10 +24,12 @@ static const char help_text[] = "\r\n"
                                 "Ctrl-A Ctrl-A  send a Ctrl-A\r\n"
                                 "Ctrl-A h       this help\r\n";
 
+/* Who presses any other key wants to know which there are. The key alone or with Ctrl still held. */
 static void input_escape_command(uint8_t byte, struct input_requests *requests)
 {
     switch (byte) {
     case 'x':
+    case 'x' & 0x1f:
         requests->escape = true;
         break;
     case 'b':
@@ -36,8 +38,7 @@ static void input_escape_command(uint8_t byte, struct input_requests *requests)
     case 'p':
         requests->power = true;
         break;
-    case 'h':
-    case '?':
+    default:
         requests->help = true;
         break;
     }
