@@ -25,6 +25,8 @@ static const struct {
     {"zzzzzzzz", "there is no command 'zzzzzzzz'\n"},
     {"run", "which image? None was given\nTry 'vmm run --help'.\n"},
     {"run a b", "one image at a time: 'b' is one too many\n"},
+    {"run vmlinuz console=ttyS0",
+     "'console=ttyS0' is one too many; words for the guest go into --cmdline 'TEXT'\n"},
     {"run --cpsu 2 x", "there is no option --cpsu; did you mean --cpus?\n"},
     {"run --cpsu=2 x", "did you mean --cpus?\n"},
     {"run --timout 2 x", "did you mean --timeout?\n"},
@@ -76,35 +78,11 @@ static const struct {
     {"run --device scratch,direct=yes x", "choose from: off, on"},
     {"run --on-reboot restrt x", "choose from: exit, restart (did you mean restart?)\n"},
     {"run --on-triple-fault x x", "choose from: report, reboot\n"},
-    {"qemu-compat -m 64", "-kernel: there is no firmware and no disk to boot from; give a kernel\n"},
-    {"qemu-compat x.img", "'x.img' would be a disk: disks are given to 'vmm run'\n"},
-    {"qemu-compat -kernle x", "QEMU's option -kernle is not known here; did you mean -kernel?\n"},
-    {"qemu-compat -kernel", "-kernel: needs a value\n"},
-    {"qemu-compat -kernel x -m lots", "-m: 'lots' is not a size; write 512 (MiB), 512M or 4G\n"},
-    {"qemu-compat -kernel x -m 1G,slots=2", "memory slots for hotplug are not there"},
-    {"qemu-compat -kernel x -smp 0", "-smp: '0' is not a number of CPUs\n"},
-    {"qemu-compat -kernel x -smp 2,colour=3", "-smp: there is no 'colour'\n"},
-    {"qemu-compat -kernel x -accel tcg", "-accel: there is no other accelerator than kvm\n"},
-    {"qemu-compat -kernel x -machine accel=tcg", "-machine: there is no other accelerator than kvm\n"},
-    {"qemu-compat -kernel x -machine pc,kernel_irqchip=off",
-     "interrupt controllers are KVM's; write on or split"},
-    {"qemu-compat -kernel x -machine q35,cxl=on", "-machine: there is no 'cxl=on'; leave it out\n"},
-    {"qemu-compat -kernel x -device intel-iommu", "-device: there is no 'intel-iommu'; give what 'vmm run"},
-    {"qemu-compat -kernel x -device isa-debug-exit,port=1",
-     "isa-debug-exit has no 'port=1'; it has iobase, iosize"},
-    {"qemu-compat -kernel x -serial tcp:1", "-serial: 'tcp:1' is none of stdio, mon:stdio"},
-    {"qemu-compat -kernel x -display gtk", "there is no display; write none\n"},
     {"run --disk path=a,cahce=none x",
      "--disk: a disk has no 'cahce'; did you mean 'cache'? It has path, format"},
     {"run --disk path=a,cache=no x", "--disk: cache: there is no 'no'; choose from: writeback, none"},
     {"run --disk readonly=on x", "--disk: which file? Write path=FILE\n"},
     {"run --disk path=a,iops=many x", "--disk: iops=many is not a number"},
-    {"qemu-compat -kernel x -nic user", "there are no network cards"},
-    {"qemu-compat -kernel x -drive file=a", "disks are given to 'vmm run', see its --help\n"},
-    {"qemu-compat -kernel x -bios b", "there is no firmware: give a kernel with -kernel\n"},
-    {"qemu-compat -kernel x -incoming tcp:0", "there is no live migration\n"},
-    {"qemu-compat -kernel x -s", "a debugger is asked for by 'vmm run'"},
-    {"qemu-compat -kernel x -fw_cfg name=a", "write name=NAME,file=PATH or name=NAME,string=TEXT\n"},
     {"doctor --jsn", "there is no option --jsn; did you mean --json?\nTry 'vmm doctor --help'.\n"},
     {"doctor all", "'all' is one argument too many\n"},
 };
@@ -120,6 +98,112 @@ START_TEST(mistakes_are_named_with_what_to_do)
 }
 END_TEST
 
+/* Runners show the last line: it is the reason. */
+static const struct {
+    const char *line, *message;
+} refusals[] = {
+    {"-m 64", "-kernel: there is no firmware and no disk to boot from; give a kernel\n"},
+    {"x.img",
+     "'x.img' would be a disk: there are no disks of QEMU's: give the image to 'vmm run' with --disk"},
+    {"-kernle x", "-kernle: QEMU's option is not known here; did you mean -kernel?\n"},
+    {"-frobnicate", "-frobnicate: QEMU's option is not known here; leave it out"},
+    {"-x", "-x: QEMU's option is not known here; leave it out"},
+    {"-kernel", "-kernel: needs a value\n"},
+    {"-kernel x -m lots", "-m: 'lots' is not a size; write 512 (MiB), 512M or 4G\n"},
+    {"-kernel x -m 1G,slots=2", "memory slots for hotplug are not there"},
+    {"-kernel x -smp 0", "-smp: '0' is not a number of CPUs\n"},
+    {"-kernel x -smp 2,colour=3", "-smp: there is no 'colour'\n"},
+    {"-kernel x -accel tcg", "-accel: there is no other accelerator than kvm\n"},
+    {"-kernel x -machine accel=tcg", "there is no other accelerator than kvm\n"},
+    {"-kernel x -machine pc,kernel_irqchip=off", "interrupt controllers are KVM's; write on or split"},
+    {"-kernel x -machine q35,cxl=on", "-machine: there is no 'cxl=on'; leave it out\n"},
+    {"-kernel x -device intel-iommu",
+     "-device: there is no 'intel-iommu'; '-device help' lists what there is"},
+    {"-kernel x -device isa-debug-exit,port=1", "isa-debug-exit has no 'port=1'; it has iobase, iosize"},
+    {"-kernel x -serial tcp:1", "-serial: 'tcp:1' is none of stdio, mon:stdio"},
+    {"-kernel x -display gtk", "there is no display; write none\n"},
+    {"-kernel x -nic user", "there are no network cards"},
+    {"-kernel x -drive file=a", "-drive: there are no disks of QEMU's: give the image to 'vmm run' with"},
+    {"-kernel x -hda a", "-hda: there are no disks of QEMU's"},
+    {"-kernel x -bios b", "there is no firmware: give a kernel with -kernel\n"},
+    {"-kernel x -incoming tcp:0", "a machine's state cannot be saved or sent\n"},
+    {"-kernel x -s", "there is no debugger's stub"},
+    {"-kernel x -mon chardev=a", "-mon: there is no monitor; leave it out\n"},
+    {"-kernel x -fw_cfg name=a", "write name=NAME,file=PATH or name=NAME,string=TEXT\n"},
+};
+
+START_TEST(what_qemu_has_and_we_do_not_is_refused_by_name)
+{
+    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+        char line[200];
+        snprintf(line, sizeof(line), "qemu-compat %s", refusals[i].line);
+        program_run(line, &run);
+        const char *end = strchr(run.err, '\n');
+        ck_assert_msg(run.status == 2 && !run.out[0] && strstr(run.err, refusals[i].message) && end &&
+                          !end[1],
+                      "vmm %s: status %d, said\n%s%s", line, run.status, run.out, run.err);
+    }
+}
+END_TEST
+
+/* Each line is a warning, by which runners know that it is no failure; the last option is refused, for that
+ * ends the command. */
+START_TEST(what_changes_the_guest_is_not_dropped_silently)
+{
+    static const struct {
+        const char *line, *message;
+    } dropped[] = {
+        {"-device pci-testdev", "-device: pci-testdev is not there; the guest goes on without it"},
+        {"-cpu max,vendor=GenuineIntel,pmu=off", "-cpu: vendor=GenuineIntel has no effect"},
+        {"-cpu IvyBridge,phys-bits=36,host-phys-bits=off", "-cpu: phys_bits=36 has no effect"},
+        {"-cpu max,+vmx", "-cpu: vmx has no effect: there is no nested virtualization"},
+        {"-cpu host,hv_passthrough",
+         "-cpu: hv_passthrough has no effect: there are no interfaces of Hyper-V's"},
+        {"-cpu host,kvm=off", "-cpu: kvm=off has no effect: the guest sees KVM"},
+        {"-smp 1,maxcpus=256", "-smp: maxcpus=256: CPUs cannot be added later; there are 1"},
+        {"-smp 4,sockets=2,cores=2", "-smp: the topology is not kept"},
+        {"-machine pit=off", "-machine: pit=off has no effect: it is always there"},
+        {"-machine vmport=on", "-machine: vmport=on has no effect: there is none"},
+        {"-global isa-debugcon.iobase=0x402", "-global: 'isa-debugcon.iobase=0x402' has no effect here"},
+        {"-rtc base=localtime", "-rtc: 'base=localtime' has no effect: the clock is the host's, in UTC"},
+        {"-no-shutdown", "-no-shutdown: has no effect: a guest that switches itself off ends the run"},
+    };
+    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+        char line[200];
+        snprintf(line, sizeof(line), "qemu-compat -kernel x %s -bios b", dropped[i].line);
+        program_run(line, &run);
+        ck_assert_msg(strncmp(run.err, "vmm: warning: ", 14) == 0 &&
+                          strncmp(run.err + 14, dropped[i].message, strlen(dropped[i].message)) == 0 &&
+                          strchr(run.err, '\n') == strstr(run.err, "\nvmm: -bios"),
+                      "vmm %s: said\n%s", line, run.err);
+    }
+}
+END_TEST
+
+START_TEST(what_no_guest_sees_is_taken_without_a_word)
+{
+    program_run(
+        "qemu-compat -kernel x -nodefaults -global kvm-pit.lost_tick_policy=discard -accel kvm -accel tcg "
+        "-cpu max,host-phys-bits,migratable=no,-npt,-vmx-mbec,+x2apic,hv_time=off -name a,b -overcommit "
+        "cpu-pm=on -rtc base=utc,driftfix=slew -M q35,smm=off,usb=off,graphics=off -vga none -nic none "
+        "-boot d -smp cpus=4,sockets=1,cores=4,threads=1,maxcpus=4 -bios b",
+        &run);
+    ck_assert_msg(strncmp(run.err, "vmm: -bios", 10) == 0, "said\n%s", run.err);
+}
+END_TEST
+
+/* scripts/arch-run.bash and x86/run of kvm-unit-tests look for these words, and read the version in that
+ * place. */
+START_TEST(runners_find_what_they_look_for)
+{
+    program_run("qemu-compat --help", &run);
+    ck_assert_msg(strncmp(run.out, "QEMU emulator version 7.2.0 ", 28) == 0, "said\n%s", run.out);
+    program_run("qemu-compat -device ?", &run);
+    ck_assert_ptr_nonnull(strstr(run.out, "\"pc-testdev\""));
+    ck_assert_ptr_null(strstr(run.out, "pci-testdev"));
+}
+END_TEST
+
 START_TEST(help_is_asked_for_and_goes_to_standard_output)
 {
     static const struct {
@@ -131,11 +215,6 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
                  {"run --help", "Exit status:\n"},
                  {"run -h --mem zz", "Exit status:\n"},
                  {"doctor --help", "Exit status: 0"},
-                 {"qemu-compat -help", "Usage: vmm qemu-compat"},
-                 {"qemu-compat --version", "QEMU emulator version"},
-                 {"qemu-compat -device help", "name \"pc-testdev\""},
-                 {"qemu-compat -cpu ?", "host"},
-                 {"qemu-compat -machine help", "q35"},
                  {"decode --help", "Usage: vmm decode"}};
     for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
         program_run(helps[i].line, &run);
@@ -193,6 +272,10 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, mistakes_are_named_with_what_to_do, 120);
+    test_add(suite, what_qemu_has_and_we_do_not_is_refused_by_name);
+    test_add(suite, what_changes_the_guest_is_not_dropped_silently);
+    test_add(suite, what_no_guest_sees_is_taken_without_a_word);
+    test_add(suite, runners_find_what_they_look_for);
     test_add(suite, help_is_asked_for_and_goes_to_standard_output);
     test_add(suite, output_that_cannot_be_written_is_a_failure);
     test_add(suite, a_host_without_kvm_is_told_what_to_do);

@@ -63,15 +63,26 @@ START_TEST(each_end_has_its_status)
 }
 END_TEST
 
+static void make_file(const char *path)
+{
+    FILE *file = fopen(path, "w");
+    ck_assert_ptr_nonnull(file);
+    fputs("text", file);
+    fclose(file);
+}
+
 START_TEST(failures_of_the_host_are_named)
 {
     test_need_kvm();
+    make_file("/tmp/run test initrd");
     static const struct expectation failures[] = {
         {"run no/such/file", 4, NULL, "vmm: no/such/file: cannot open: No such file or directory\n"},
         {"run flat", 4, NULL, "vmm: flat: is a directory; give the image file in it\n"},
-        {"run /dev/null", 4, NULL, "/dev/null: is not a regular file\n"},
+        {"run /dev/null", 4, NULL, "/dev/null: is a device; give an image file\n"},
         {"run " FLAT("real16-exit"), 4, NULL, "real16-exit.bin: "},
         {"run --initrd no/such^args guest.img", 4, NULL, "no/such: cannot open"},
+        {"run --initrd /tmp/run^test^initrd --flat real16 " FLAT("real16-exit"), 4, NULL,
+         "a real16 image has no way to receive a command line or modules"}, /* but the file was found */
         {"run --mem 63K guest.img", 4, NULL, "64512 bytes of RAM: give a multiple of 4K, from 64K on\n"},
         {"run --mem 65537 guest.img", 4, NULL, "65537 bytes of RAM"},
         {"run --mem 1024P guest.img", 2, NULL, "is not a size"},
@@ -87,6 +98,7 @@ START_TEST(failures_of_the_host_are_named)
          "no/such/file: cannot open"},
     };
     CHECK_ALL(failures);
+    unlink("/tmp/run test initrd");
 }
 END_TEST
 
@@ -94,7 +106,8 @@ END_TEST
 START_TEST(ram_of_any_size)
 {
     test_need_kvm();
-    static const char *const sizes[] = {"64K", "68K", "0x100000", "1.5G", "3145724K", "3G", "3145732K", "5G"};
+    static const char *const sizes[] = {"64K", "68K",      "0x100000", "1.5G", "3145724K",
+                                        "3G",  "3145732K", "4G",       "5G"};
     for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
         char line[200];
         snprintf(line, sizeof(line), "run --mem %s --flat real16 " FLAT("real16-exit"), sizes[i]);

@@ -11,10 +11,10 @@
 #include <stdlib.h>
 #include <string.h>
 
-static void print_message(const char *format, va_list arguments)
+static void print_message(const char *kind, const char *format, va_list arguments)
 {
     fflush(stdout);
-    fputs("vmm: ", stderr);
+    fprintf(stderr, "vmm: %s", kind);
     vfprintf(stderr, format, arguments);
     fputc('\n', stderr);
 }
@@ -23,7 +23,15 @@ void cli_message(const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    print_message(format, arguments);
+    print_message("", format, arguments);
+    va_end(arguments);
+}
+
+void cli_warning(const char *format, ...)
+{
+    va_list arguments;
+    va_start(arguments, format);
+    print_message("warning: ", format, arguments);
     va_end(arguments);
 }
 
@@ -31,7 +39,7 @@ int cli_usage(const char *command, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
-    print_message(format, arguments);
+    print_message("", format, arguments);
     va_end(arguments);
     fprintf(stderr, "Try 'vmm %s%s--help'.\n", command, *command ? " " : "");
     return CLI_USAGE;
@@ -71,7 +79,7 @@ const char *cli_nearest(const char *word, const char *const *words)
 {
     const char *nearest = NULL;
     size_t len = strlen(word);
-    unsigned best = (unsigned)len / 3 + 2; /* further away is no help */
+    unsigned best = least((unsigned)len / 3 + 2, (unsigned)len); /* further away is no help */
     for (; *words; words++) {
         unsigned far = len >= 3 && strncmp(*words, word, len) == 0 ? 1 : distance(word, *words);
         if (far < best) {

@@ -29,6 +29,9 @@ enum cli_status {
 /* A message on standard error, behind the program's name. */
 void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
+/* The same, with the word "warning" before it: what the command does goes on. */
+void cli_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
+
 /* The same for a command line that was not understood, with where help is. Returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
@@ -51,6 +54,8 @@ bool cli_parse_time(const char *text, uint64_t *ms);
 
 /* The commands: argv[0] is the command's name. They return an exit status. */
 int cmd_run(int argc, const char **argv);
+/* The same; where the image cannot be loaded, the message begins with these words. */
+int run_as(int argc, const char **argv, const char *not_loaded);
 /* As the program qemu-system-x86_64, whose command line it takes. */
 int cmd_qemu_compat(int argc, const char **argv);
 int cmd_decode(int argc, const char **argv);

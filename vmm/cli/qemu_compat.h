@@ -16,17 +16,23 @@
 struct compat {
     char *words[COMPAT_WORD_LIMIT + 1], *values[COMPAT_WORD_LIMIT];
     int count, value_count;
-    bool has_serial, has_testdev, no_reboot;
+    bool has_serial, has_testdev, no_reboot, has_kvm, has_other_accelerator, is_full;
     char *kernel, *append;
-    char cpu[512];      /* for --cpu */
-    const char *option; /* the one that is being read, for messages */
-    int status;         /* where the command ends with an option */
+    char cpu[512];             /* for --cpu */
+    const char *option, *what; /* of the one that is being read, for messages */
+    int status;                /* where the command ends with an option */
 };
 
 /* Another word of `vmm run`. */
 void compat_add(struct compat *compat, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
-/* A message about the option that is being read. Returns false. */
+/* A message about the option that is being read: it is without effect, and all else goes on. Runners of test
+ * kernels take any line on standard error for a failure that does not have the word "warning". Returns true.
+ */
+bool compat_warn(struct compat *compat, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* The same, but that this is the end. The last line of what a runner sees is the reason that it shows.
+ * Returns false. */
 bool compat_refuse(struct compat *compat, const char *format, ...) __attribute__((format(printf, 2, 3)));
 
 /* Takes the next of QEMU's comma-separated words off *rest, in which ",," is a comma; NULL at the end. */
@@ -41,7 +47,7 @@ bool compat_is_on(const char *value);
 /* What the machine is: qemu_compat_machine.c. */
 bool compat_read_memory(struct compat *compat, char *value);
 bool compat_read_cpus(struct compat *compat, char *value);
-bool compat_read_cpu(struct compat *compat, char *value);
+bool compat_read_cpu(struct compat *compat, char *value); /* qemu_compat_cpu.c */
 bool compat_read_accel(struct compat *compat, char *value);
 bool compat_read_machine(struct compat *compat, char *value);
 

@@ -57,7 +57,8 @@ static bool add_debug_exit(struct compat *compat, char *rest)
 
 static void list_devices(void)
 {
-    printf("name \"isa-debug-exit\", bus ISA\nname \"pc-testdev\", bus ISA\nname \"pvpanic\", bus ISA\n");
+    printf("name \"isa-debug-exit\", bus ISA\nname \"pc-testdev\", bus ISA\nname \"pvpanic\", bus ISA\n"
+           "name \"virtio-rng-pci\", bus PCI\n");
 }
 
 /* Some are always there; others are absent, which the test kernels that look for them report themselves. */
@@ -80,11 +81,17 @@ bool compat_read_device(struct compat *compat, char *value)
         compat->has_testdev = true;
         return true;
     }
+    if (strcmp(name, "virtio-rng-pci") == 0) {
+        compat_add(compat, "--device");
+        compat_add(compat, "virtio-rng");
+        return true;
+    }
     if (compat_is_one_of(name, absent))
-        cli_message("-device %s: is not there; the guest goes on without it", name);
+        compat_warn(compat, "%s is not there; the guest goes on without it", name);
     if (compat_is_one_of(name, absent) || compat_is_one_of(name, present))
         return true;
-    return compat_refuse(compat, "there is no '%s'; give what 'vmm run --help' has to vmm run", name);
+    return compat_refuse(
+        compat, "there is no '%s'; '-device help' lists what there is, and 'vmm run' has more", name);
 }
 
 bool compat_read_fw_cfg(struct compat *compat, char *value)

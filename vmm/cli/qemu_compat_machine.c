@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * QEMU's options for what the machine is: memory, CPUs, accelerator, machine type.
+ * QEMU's options for what the machine is: memory, number of CPUs, accelerator, machine type.
  */
 #include <stdio.h>
 #include <stdlib.h>
@@ -24,55 +24,39 @@ bool compat_read_memory(struct compat *compat, char *value)
     return true;
 }
 
+#define CPUS_LIMIT 65536
+
 /* N or cpus=N, and the topology, which `vmm run` derives from N: one thread a core, one socket. */
 bool compat_read_cpus(struct compat *compat, char *value)
 {
-    static const char *const shapes[] = {"sockets", "dies", "clusters", "cores", "threads", "maxcpus", NULL};
-    unsigned long count = 0, product = 1;
+    static const char *const shapes[] = {"sockets", "dies", "clusters", "threads", "cores", "maxcpus", NULL};
+    unsigned long count = 0, product = 1, most = 0;
+    bool is_shaped = false;
     for (char *word; (word = compat_next_word(&value));) {
         char *number = strchr(word, '=');
         if (number)
             *number++ = 0;
         char *end = (char *)"";
         unsigned long parsed = strtoul(number ? number : word, &end, 10);
-        if (*end || !parsed || parsed > 65536)
+        if (*end || !parsed || parsed > CPUS_LIMIT)
             return compat_refuse(compat, "'%s' is not a number of CPUs", number ? number : word);
         if (!number || strcmp(word, "cpus") == 0)
             count = parsed;
         else if (!compat_is_one_of(word, shapes))
             return compat_refuse(compat, "there is no '%s'", word);
-        else if (strcmp(word, "maxcpus"))
-            product *= parsed;
+        else if (strcmp(word, "maxcpus") == 0)
+            most = parsed;
+        else
+            product = product * parsed < CPUS_LIMIT ? product * parsed : CPUS_LIMIT;
+        is_shaped |= number && parsed > 1 && *word != 'm' && strcmp(word, "cpus") && strcmp(word, "cores");
     }
+    count = count ? count : product;
+    if (is_shaped)
+        compat_warn(compat, "the topology is not kept: every CPU is a core of one socket");
+    if (most > count)
+        compat_warn(compat, "maxcpus=%lu: CPUs cannot be added later; there are %lu", most, count);
     compat_add(compat, "--cpus");
-    compat_add(compat, "%lu", count ? count : product < 65536 ? product : 65536);
-    return true;
-}
-
-/* What of a CPU's features "+x", "x=on", "-x" and "x=off" say. What is on, KVM's CPU has already, or cannot
- * have; what is off is taken out. */
-static void read_feature(struct compat *compat, char *word)
-{
-    char *value = strchr(word, '=');
-    const char *name = *word == '-' ? word + 1 : word;
-    if (value)
-        *value++ = 0;
-    if (*word != '-' && (!value || compat_is_on(value) || strcmp(value, "off")))
-        return;
-    size_t len = strlen(compat->cpu);
-    snprintf(compat->cpu + len, sizeof(compat->cpu) - len, "%s-%s", len ? "," : "", name);
-}
-
-/* Any model is the host's CPU: KVM runs no other. */
-bool compat_read_cpu(struct compat *compat, char *value)
-{
-    char *model = compat_next_word(&value);
-    if (strcmp(model, "help") == 0 || strcmp(model, "?") == 0) {
-        printf("Available CPUs:\n  host, max (the same; other names are taken for it)\n");
-        return false;
-    }
-    for (char *word; (word = compat_next_word(&value));)
-        read_feature(compat, word);
+    compat_add(compat, "%lu", count);
     return true;
 }
 
@@ -88,15 +72,16 @@ static bool read_irqchip(struct compat *compat, const char *value)
     return true;
 }
 
-/* "kvm:tcg" lets QEMU choose: the first that is here. */
-static bool read_accelerators(struct compat *compat, const char *list)
+/* "kvm:tcg", as "-accel kvm -accel tcg", lets QEMU choose: the first that is here. */
+static void read_accelerators(struct compat *compat, const char *list)
 {
     for (size_t len; *list; list += len + (list[len] == ':')) {
         len = strcspn(list, ":");
         if (len == 3 && strncmp(list, "kvm", 3) == 0)
-            return true;
+            compat->has_kvm = true;
+        else
+            compat->has_other_accelerator = true;
     }
-    return compat_refuse(compat, "there is no other accelerator than kvm");
 }
 
 bool compat_read_accel(struct compat *compat, char *value)
@@ -106,8 +91,7 @@ bool compat_read_accel(struct compat *compat, char *value)
         printf("Accelerators supported in QEMU binary:\nkvm\n");
         return false;
     }
-    if (!read_accelerators(compat, compat_value_of(word, "accel") ? compat_value_of(word, "accel") : word))
-        return false;
+    read_accelerators(compat, compat_value_of(word, "accel") ? compat_value_of(word, "accel") : word);
     while ((word = compat_next_word(&value))) {
         const char *irqchip = compat_value_of(word, "kernel-irqchip");
         if (irqchip && !read_irqchip(compat, irqchip))
@@ -116,27 +100,41 @@ bool compat_read_accel(struct compat *compat, char *value)
     return true;
 }
 
-/* [type=]TYPE,KEY=VALUE...: the type does not matter, and of the keys only two do. */
+/* A switch of QEMU's machines: of what is always here, of what never is, or of what no guest sees. */
+static bool read_switch(struct compat *compat, const char *word)
+{
+    static const char *const present[] = {"pit", "pic", "i8042", "rtc", "isa-serial", NULL};
+    static const char *const absent[] = {"vmport", "smm", "usb", "hpet", "pcie", "nvdimm", NULL};
+    static const char *const unseen[] = {"graphics",      "mem-merge", "dump-guest-core",
+                                         "smbus",         "sata",      "auto-kernel-cmdline",
+                                         "x-option-roms", "type",      NULL};
+    char key[40];
+    size_t len = strcspn(word, "=");
+    bool is_on = word[len] && compat_is_on(word + len + 1);
+    snprintf(key, sizeof(key), "%.*s", (int)len, word);
+    if (compat_is_one_of(key, unseen))
+        return true;
+    if (compat_is_one_of(key, present))
+        return is_on || compat_warn(compat, "%s has no effect: it is always there", word);
+    if (compat_is_one_of(key, absent))
+        return !is_on || compat_warn(compat, "%s has no effect: there is none", word);
+    return compat_refuse(compat, "there is no '%s'; leave it out", word);
+}
+
+/* [type=]TYPE,KEY=VALUE...: the type does not matter. */
 static bool read_machine_word(struct compat *compat, const char *word)
 {
-    static const char *const harmless[] = {
-        "type", "vmport", "smm", "graphics",        "usb", "hpet", "mem-merge", "i8042", "smbus",
-        "sata", "pit",    "pic", "dump-guest-core", NULL};
-    char key[40];
     const char *accel = compat_value_of(word, "accel"), *acpi = compat_value_of(word, "acpi");
     const char *irqchip = compat_value_of(word, "kernel_irqchip");
     if (!irqchip)
         irqchip = compat_value_of(word, "kernel-irqchip");
-    snprintf(key, sizeof(key), "%.*s", (int)strcspn(word, "="), word);
-    if (accel)
-        return read_accelerators(compat, accel);
     if (irqchip)
         return read_irqchip(compat, irqchip);
+    if (accel)
+        read_accelerators(compat, accel);
     if (acpi && !compat_is_on(acpi))
         compat_add(compat, "--no-acpi");
-    if (acpi || !strchr(word, '=') || compat_is_one_of(key, harmless))
-        return true;
-    return compat_refuse(compat, "there is no '%s'; leave it out", word);
+    return accel || acpi || !strchr(word, '=') || read_switch(compat, word);
 }
 
 bool compat_read_machine(struct compat *compat, char *value)

@@ -14,6 +14,8 @@ void compat_add(struct compat *compat, const char *format, ...)
     va_start(arguments, format);
     if (compat->count < COMPAT_WORD_LIMIT && vasprintf(&compat->words[compat->count], format, arguments) >= 0)
         compat->count++;
+    else
+        compat->is_full = true;
     va_end(arguments);
 }
 
@@ -24,8 +26,20 @@ bool compat_refuse(struct compat *compat, const char *format, ...)
     va_start(arguments, format);
     vsnprintf(text, sizeof(text), format, arguments);
     va_end(arguments);
-    compat->status = cli_usage("qemu-compat", "-%s: %s", compat->option, text);
+    cli_message("-%s: %s", compat->option, text);
+    compat->status = CLI_USAGE;
     return false;
+}
+
+bool compat_warn(struct compat *compat, const char *format, ...)
+{
+    char text[400];
+    va_list arguments;
+    va_start(arguments, format);
+    vsnprintf(text, sizeof(text), format, arguments);
+    va_end(arguments);
+    cli_warning("-%s: %s", compat->option, text);
+    return true;
 }
 
 char *compat_next_word(char **rest)

@@ -9,6 +9,7 @@
 #include <unistd.h>
 
 #include "base/clock.h"
+#include "base/error.h"
 #include "vmm/cli/resize.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/stats.h"
@@ -17,8 +18,10 @@
 static void log_to_stderr(void *context, enum vmm_log_level level, const char *line)
 {
     (void)context;
-    (void)level;
-    cli_message("%s", line);
+    if (level == VMM_LOG_WARNING)
+        cli_warning("%s", line);
+    else
+        cli_message("%s", line);
 }
 
 static void on_escape(void *context)
@@ -29,6 +32,16 @@ static void on_escape(void *context)
 static bool wants_stats(const struct run_options *options)
 {
     return options->stats_text || options->stats_json;
+}
+
+static int load(const struct run_options *options, struct vmm *machine, struct vmm_error *error)
+{
+    int result = vmm_load(machine, &options->image, error);
+    if (result && options->not_loaded) {
+        const struct vmm_error cause = *error;
+        error_set(error, result, "%s: %s", options->not_loaded, cause.message);
+    }
+    return result;
 }
 
 /* What the machine consists of, in the order in which it is put together. */
@@ -64,7 +77,7 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
     if (!result && options->trace.config.path)
         result = vmm_add_trace(*machine, &options->trace.config, error);
     if (!result)
-        result = vmm_load(*machine, &options->image, error);
+        result = load(options, *machine, error);
     if (!result && options->dump_acpi)
         result = vmm_dump_acpi(*machine, options->dump_acpi, error);
     return result;
@@ -200,13 +213,19 @@ static int run_machine(struct run_options *options)
     return status;
 }
 
-int cmd_run(int argc, const char **argv)
+int run_as(int argc, const char **argv, const char *not_loaded)
 {
     struct run_options options;
     int status;
     if (!run_options_parse(&options, argc, argv, &status))
         return status;
+    options.not_loaded = not_loaded;
     status = run_machine(&options);
     run_options_fini(&options);
     return status;
+}
+
+int cmd_run(int argc, const char **argv)
+{
+    return run_as(argc, argv, NULL);
 }

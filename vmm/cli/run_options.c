@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
 static struct run_options options;
@@ -212,7 +213,8 @@ static bool parse_rest(void)
     return parse_cpus();
 }
 
-/* "FILE TEXT": the text behind the first space is the module's command line. The options own the argument. */
+/* "FILE TEXT": the text behind the first space is the module's command line, unless there is a file of all
+ * that name. The options own the argument. */
 static bool add_module(char *argument)
 {
     if (options.image.module_count == MODULE_LIMIT) {
@@ -220,12 +222,23 @@ static bool add_module(char *argument)
         free(argument);
         return false;
     }
-    char *space = strchr(argument, ' ');
+    char *space = access(argument, F_OK) ? strchr(argument, ' ') : NULL;
     if (space)
         *space++ = 0;
     options.modules[options.image.module_count++] = (struct vmm_module){.path = argument, .cmdline = space};
     options.image.modules = options.modules;
     return true;
+}
+
+/* Words for the kernel that were not quoted look like this. */
+static int one_too_many(const char *word)
+{
+    if (strchr(word, '='))
+        return cli_usage("run",
+                         "one image at a time: '%s' is one too many; words for the guest go into "
+                         "--cmdline 'TEXT'",
+                         word);
+    return cli_usage("run", "one image at a time: '%s' is one too many", word);
 }
 
 /* CLI_OK, or another status where the command ends here; *is_help where it was all that was asked for. */
@@ -270,7 +283,7 @@ static int parse(poptContext context, bool *is_help)
     if (!options.image.path)
         return cli_usage("run", "which image? None was given");
     if (poptPeekArg(context))
-        return cli_usage("run", "one image at a time: '%s' is one too many", poptPeekArg(context));
+        return one_too_many(poptPeekArg(context));
     return parse_memory() && parse_serial() && parse_flat() && parse_rest() &&
                    trace_options_parse(&options.trace)
                ? CLI_OK

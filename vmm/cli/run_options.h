@@ -18,6 +18,7 @@ struct run_options {
     const char *cmdline, *dump_acpi, *cpu;
     int verbosity, stats_text, stats_json, no_run_ahead, no_acpi, pci;
     const char *on_reboot, *on_triple_fault;
+    const char *not_loaded; /* what a message about the image begins with, or NULL */
     bool restarts, triple_fault_reboots;
     uint64_t timeout_ms; /* of all starts together */
     struct vmm_config config;
