@@ -86,7 +86,7 @@ struct vmm {
     struct log log;
     struct host host;
     int vm_fd;
-    struct cpuid_table *cpuid; /* NULL until machine_cpuid was called */
+    struct cpuid_table *cpuid; /* NULL until machine_cpuid was called; as long as its count */
     char *features;            /* of the configuration, or NULL */
     struct guest_memory *memory;
     struct slots *slots;
