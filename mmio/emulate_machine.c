@@ -9,15 +9,48 @@
 #include "mmio/emulate.h"
 #include "mmio/msr.h"
 #include "mmio/segment.h"
+#include "mmio/xsave.h"
+
+/* Of the components in XCR0, standard or compacted (SDM 1 13.4.2, 13.4.3; CPUID leaf 0xD). */
+static uint32_t xsave_area_size(struct step_env *env, bool is_compacted)
+{
+    const struct step_machine *machine = env->machine;
+    uint64_t xcr0 = env_xcr0(env);
+    uint32_t len = XSAVE_EXTENDED;
+    for (unsigned i = 2; i < XSAVE_COMPONENTS; i++) {
+        uint32_t regs[4] = {0};
+        if (!(xcr0 >> i & 1))
+            continue;
+        machine->ops->cpuid(machine->owner, 0xd, i, regs);
+        uint32_t offset = !is_compacted ? regs[CPUID_EBX] : regs[CPUID_ECX] & 2 ? (len + 63) & ~63u : len;
+        uint32_t end = offset + regs[CPUID_EAX];
+        len = end > len ? end : len;
+    }
+    return len;
+}
+
+/* What is not constant in CPUID but follows control registers. */
+static void update_cpuid(struct step_env *env, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
+{
+    const uint32_t osxsave = 1u << 27, ospke = 1u << 4;
+    const uint64_t cr4 = env->cpu->cr4;
+    if (leaf == 1)
+        regs[CPUID_ECX] = (regs[CPUID_ECX] & ~osxsave) | (cr4 & CR4_OSXSAVE ? osxsave : 0);
+    else if (leaf == 7 && !subleaf)
+        regs[CPUID_ECX] = (regs[CPUID_ECX] & ~ospke) | (cr4 & CR4_PKE ? ospke : 0);
+    else if (leaf == 0xd && subleaf < 2 && regs[CPUID_EAX])
+        regs[CPUID_EBX] = xsave_area_size(env, subleaf == 1);
+}
 
 enum step_result emulate_cpuid(struct step_env *env)
 {
     const struct step_machine *machine = env->machine;
+    uint32_t leaf = (uint32_t)env->cpu->gpr[CPU_RAX], subleaf = (uint32_t)env->cpu->gpr[CPU_RCX];
     uint32_t regs[4] = {0};
     if (!machine->ops->cpuid)
         return env_unsupported(env, "CPUID");
-    machine->ops->cpuid(machine->owner, (uint32_t)env->cpu->gpr[CPU_RAX], (uint32_t)env->cpu->gpr[CPU_RCX],
-                        regs);
+    machine->ops->cpuid(machine->owner, leaf, subleaf, regs);
+    update_cpuid(env, leaf, subleaf, regs);
     env->cpu->gpr[CPU_RAX] = regs[CPUID_EAX];
     env->cpu->gpr[CPU_RBX] = regs[CPUID_EBX];
     env->cpu->gpr[CPU_RCX] = regs[CPUID_ECX];

@@ -41,14 +41,15 @@ static enum step_result store_efer(struct step_env *env, uint64_t value)
 enum step_result msr_store(struct step_env *env, uint32_t index, uint64_t value)
 {
     const struct step_machine *machine = env->machine;
-    env->outcome->changed_system = true;
     switch (index) {
     case MSR_EFER:
+        env->outcome->changed_system = true;
         return store_efer(env, value);
     case MSR_FS_BASE:
     case MSR_GS_BASE:
         if (!access_is_canonical(env, value))
             return env_gp(env);
+        env->outcome->changed_system = true;
         env->cpu->segments[index == MSR_FS_BASE ? CPU_FS : CPU_GS].base = value;
         return STEP_DONE;
     default:

@@ -80,10 +80,28 @@ static bool read_msr(void *owner, uint32_t index, uint64_t *value)
     return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_GET_MSRS, index, value) : msr == VCPU_MSR_DONE;
 }
 
+#define MSR_IA32_APIC_BASE 0x1bu
+#define MSR_X2APIC_TPR     0x808u
+
+/* What KVM has now of an MSR that is a part of its special registers, too: those that were loaded may be
+ * written back. */
+static void note_written(struct vcpu *vcpu, uint32_t index, uint64_t value)
+{
+    if (index == MSR_IA32_APIC_BASE)
+        vcpu->run->s.regs.sregs.apic_base = value;
+    else if (index == MSR_X2APIC_TPR)
+        vcpu->emulation->cpu.cr8 = vcpu->run->s.regs.sregs.cr8 = value >> 4 & 15;
+}
+
 static bool write_msr(void *owner, uint32_t index, uint64_t value)
 {
     enum vcpu_msr msr = ask_machine(owner, index, true, &value);
-    return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_SET_MSRS, index, &value) : msr == VCPU_MSR_DONE;
+    if (msr != VCPU_MSR_UNKNOWN)
+        return msr == VCPU_MSR_DONE;
+    if (!access_msr(owner, KVM_SET_MSRS, index, &value))
+        return false;
+    note_written(owner, index, value);
+    return true;
 }
 
 #define MSR_IA32_TSC 0x10u

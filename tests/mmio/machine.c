@@ -44,8 +44,10 @@ static const struct bus_ops probe_ops = {.read = probe_read, .write = probe_writ
 
 static void cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
+    static const uint32_t components[3][4] = {{7}, {2}, {0x100, 0x240}}; /* x87, SSE, AVX; XSAVEC */
     (void)owner;
-    (void)subleaf;
+    if (leaf == 0xd && subleaf < 3)
+        memcpy(regs, components[subleaf], sizeof(components[0]));
     if (leaf == 7)
         regs[1] = 1u << 3; /* BMI1 */
     if (leaf == 0x80000001)

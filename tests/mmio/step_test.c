@@ -654,6 +654,31 @@ START_TEST(single_stepping_and_breakpoints)
 }
 END_TEST
 
+START_TEST(cpuid_follows_control_registers)
+{
+    static const struct {
+        const char *before, *after;
+        uint64_t xcr0;
+    } leaves[] = {
+        {"rax=1 cr4=20", "rax=0 rbx=0 rcx=0 rdx=0", 3},
+        {"rax=1 cr4=40020", "rax=0 rbx=0 rcx=8000000 rdx=0", 3},
+        {"rax=7 rcx=0 cr4=400020", "rax=0 rbx=8 rcx=10 rdx=0", 3},
+        {"rax=d rcx=0", "rax=7 rbx=240 rcx=0 rdx=0", 3},
+        {"rax=d rcx=0", "rax=7 rbx=340 rcx=0 rdx=0", 7},
+        {"rax=d rcx=1", "rax=2 rbx=340 rcx=0 rdx=0", 7},
+        {"rax=d rcx=2", "rax=100 rbx=240 rcx=0 rdx=0", 7},
+    };
+    for (size_t i = 0; i < ARRAY_COUNT(leaves); i++) {
+        test_set_up(TEST_64);
+        test_apply(leaves[i].before);
+        test_cpu.vector.xcr0 = leaves[i].xcr0;
+        ck_assert_int_eq(test_step("\x0f\xa2", 2), STEP_DONE);
+        test_expect(leaves[i].before, leaves[i].after);
+        test_tear_down();
+    }
+}
+END_TEST
+
 START_TEST(the_fetch_crosses_pages_and_faults)
 {
     uint8_t code[] = {0x48, 0xb8, 1, 2, 3, 4, 5, 6, 7, 8};
@@ -826,5 +851,6 @@ void test_suite(Suite *suite)
     test_add(suite, the_short_way_begins_nowhere_without_an_address);
     test_add(suite, the_short_way_is_for_ordinary_cpus);
     test_add(suite, single_stepping_and_breakpoints);
+    test_add(suite, cpuid_follows_control_registers);
     test_add(suite, the_fetch_crosses_pages_and_faults);
 }
