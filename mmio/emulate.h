@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The integer repertoire: a function for each family of operations, called by step.c with the instruction
- * decoded and its explicit memory operand prepared (so operand_read and operand_write cannot fail).
+ * The integer repertoire: a function for each family of operations, called by step.c through the table below
+ * with the instruction decoded and its explicit memory operand prepared (so operand_read and operand_write
+ * cannot fail).
  */
 #ifndef MMIO_EMULATE_H
 #define MMIO_EMULATE_H
@@ -9,6 +10,9 @@
 #include "mmio/access.h"
 
 typedef enum step_result emulate_fn(struct step_env *env);
+
+/* operations.c: by enum insn_op; NULL: none. */
+extern emulate_fn *const emulate_operations[INSN_OP_COUNT];
 
 /* emulate_move.c */
 emulate_fn emulate_mov, emulate_mov_seg, emulate_movbe, emulate_movx, emulate_xchg, emulate_bswap,

@@ -8,7 +8,7 @@
 
 #include "mmio/env.h"
 
-/* Fetches and decodes: env->insn, env->next_rip, the outcome's bytes. */
+/* fetch.c. Fetches and decodes: env->insn, env->next_rip, the outcome's bytes. */
 enum step_result execute_fetch(struct step_env *env, const uint8_t *hint, unsigned hint_len);
 
 /* What execute_fetch decodes as. */
