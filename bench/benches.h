@@ -41,6 +41,13 @@ int bench_blk(struct bench_report *report, const struct bench_options *options, 
 /* The tracer, off and on. */
 int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
+/* 0, or why no machine can be made on this host. */
+int bench_need_kvm(struct vmm_error *error);
+
+/* Whether machines can be made. Where not, the report gets a line that says why, as of an operation `name`.
+ */
+bool bench_can_make_guests(struct bench_report *report, const char *name);
+
 /* Whether the options leave the operation. */
 bool bench_wants(const struct bench_options *options, const char *operation, int ring);
 

@@ -47,13 +47,6 @@ static void number_kinds(struct blk_bench *bench)
     }
 }
 
-static void add_missing(struct blk_bench *bench, const char *name, const char *reason)
-{
-    struct bench_result *result = bench_add_result(bench->report, name, "floor", -1);
-    if (result)
-        snprintf(result->reason, sizeof(result->reason), "%.*s", (int)sizeof(result->reason) - 1, reason);
-}
-
 static int open_media(struct blk_bench *bench, struct vmm_error *error)
 {
     const struct bench_blk_options *options = &bench->options->blk;
@@ -74,7 +67,7 @@ static int open_media(struct blk_bench *bench, struct vmm_error *error)
         else if (options->path_count)
             return result;
         else
-            add_missing(bench, path, error->message);
+            bench_add_missing(bench->report, path, "floor", error->message);
     }
     if (!bench->medium_count)
         return error_set(error, -ENOENT,
@@ -149,8 +142,8 @@ static int measure_all(struct blk_bench *bench)
         if (!wants_any(bench, medium, is_direct) || bench_is_interrupted())
             continue;
         if (is_direct && !medium->has_direct)
-            add_missing(bench, bench_keep_name(bench->report, "%s, O_DIRECT", medium->kind),
-                        "this file system has none");
+            bench_add_missing(bench->report, bench_keep_name(bench->report, "%s, O_DIRECT", medium->kind),
+                              "floor", "this file system has none");
         else
             result = measure_medium(bench, medium, is_direct);
     }

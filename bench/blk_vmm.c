@@ -18,9 +18,10 @@
 #include "bench/payload.h"
 #include "vmm/machine.h"
 
-#define DEBUG_EXIT_PORT 0xf4u
-#define RAM_BYTES       (32 * MIB)
-#define BATCH_SECONDS   60 /* after which a guest is taken for lost: some start slowly */
+#define DEBUG_EXIT_PORT  0xf4u
+#define RAM_BYTES        (32 * MIB)
+#define PATIENCE_SECONDS 2
+#define BATCH_SECONDS    60 /* after which a guest is taken for lost: some start slowly */
 
 struct blk_vmm {
     struct blk_way way;
@@ -119,24 +120,34 @@ static void end_machine(struct blk_vmm *guest)
     guest->machine = NULL;
 }
 
+/* As sem_wait, for so many seconds at most; a few where the user has asked for the end. */
+static bool wait_seconds(sem_t *semaphore, unsigned seconds)
+{
+    for (unsigned passed = 0; passed < seconds; passed++) {
+        struct timespec until;
+        clock_gettime(CLOCK_REALTIME, &until);
+        until.tv_sec++;
+        if (sem_timedwait(semaphore, &until) == 0)
+            return true;
+        if (bench_is_interrupted() && passed >= PATIENCE_SECONDS)
+            return false;
+    }
+    return false;
+}
+
 /* Until the guest comes to its port. */
 static bool wait_for_guest(struct blk_vmm *guest, const char **reason)
 {
-    struct timespec until;
-    int result;
-    clock_gettime(CLOCK_REALTIME, &until);
-    until.tv_sec += BATCH_SECONDS;
-    while ((result = sem_timedwait(&guest->guest_waits, &until)) && errno == EINTR)
-        ;
-    if (!result && !guest->is_over)
+    bool has_come = wait_seconds(&guest->guest_waits, BATCH_SECONDS);
+    if (has_come && !guest->is_over)
         return true;
     char text[200];
-    if (!result && !guest->result)
+    if (has_come && !guest->result)
         snprintf(text, sizeof(text), "the guest ended: %s (%u)", vmm_end_name(guest->end.reason),
                  guest->end.value);
     else
         snprintf(text, sizeof(text), "the guest %.180s",
-                 result ? "does not come back" : guest->error.message);
+                 has_come ? guest->error.message : "does not come back");
     end_machine(guest);
     return give_up(guest, text, reason);
 }

@@ -209,8 +209,11 @@ int bench_boot(struct bench_report *report, const struct bench_options *options,
 {
     struct boot boot = {.flat_fd = -1, .kernel_fd = -1, .stats_fd = -1, .vmm = options->vmm};
     report->bench = "boot";
+    int result = bench_need_kvm(error);
+    if (result)
+        return result;
     find_floor(&boot);
-    int result = make_file(payload_exit, payload_exit_end, boot.flat, &boot.flat_fd);
+    result = make_file(payload_exit, payload_exit_end, boot.flat, &boot.flat_fd);
     if (!result)
         result = make_file(payload_kernel, payload_kernel_end, boot.kernel, &boot.kernel_fd);
     if (!result)

@@ -3,6 +3,7 @@
  * `vmm bench exits`: every kind of exit, by our loop and by the bare one, on the same vCPU, by turns. The
  * figure that counts is ours / floor.
  */
+#include <linux/kvm.h>
 #include <string.h>
 
 #include "base/error.h"
@@ -20,8 +21,8 @@
 enum kind {
     KIND_PLAIN,
     KIND_TRAP,
-    KIND_AHEAD,
     KIND_COALESCED,
+    KIND_COALESCED_PORTS,
     KIND_DIRECT,
     KIND_HUGE,
     KIND_EVENTFD,
@@ -33,19 +34,33 @@ enum kind {
     KIND_COUNT
 };
 
+#define NEEDS(cap) \
+    {              \
+        cap, #cap  \
+    }
+
 static const struct bench_guest_config kinds[KIND_COUNT] = {
     [KIND_PLAIN] = {.engine = BENCH_KVM},
     [KIND_TRAP] = {.engine = BENCH_TRAP},
-    [KIND_AHEAD] = {.engine = BENCH_AHEAD},
-    [KIND_COALESCED] = {.engine = BENCH_COALESCED, .coalesced_ports = true},
+    [KIND_COALESCED] = {.engine = BENCH_COALESCED, .needs = NEEDS(KVM_CAP_COALESCED_MMIO)},
+    [KIND_COALESCED_PORTS] = {.engine = BENCH_KVM,
+                              .coalesced_ports = true,
+                              .needs = NEEDS(KVM_CAP_COALESCED_PIO)},
     [KIND_DIRECT] = {.engine = BENCH_DIRECT, .device_bytes = BENCH_RAM_BYTES},
     [KIND_HUGE] = {.engine = BENCH_KVM, .huge_pages = true},
-    [KIND_EVENTFD] = {.engine = BENCH_KVM, .has_eventfd = true},
-    [KIND_WAITER] = {.engine = BENCH_KVM, .has_eventfd = true, .has_waiter = true},
+    [KIND_EVENTFD] = {.engine = BENCH_KVM, .has_eventfd = true, .needs = NEEDS(KVM_CAP_IOEVENTFD)},
+    [KIND_WAITER] = {.engine = BENCH_KVM,
+                     .has_eventfd = true,
+                     .has_waiter = true,
+                     .needs = NEEDS(KVM_CAP_IOEVENTFD)},
     [KIND_IRQCHIP] = {.engine = BENCH_KVM, .has_irqchip = true},
     [KIND_MSR] = {.engine = BENCH_KVM, .has_msr = true},
     [KIND_TWO_CPUS] = {.engine = BENCH_KVM, .has_irqchip = true, .has_second_cpu = true},
-    [KIND_IRQFD] = {.engine = BENCH_KVM, .has_irqchip = true, .has_eventfd = true, .has_waiter = true},
+    [KIND_IRQFD] = {.engine = BENCH_KVM,
+                    .has_irqchip = true,
+                    .has_eventfd = true,
+                    .has_waiter = true,
+                    .needs = NEEDS(KVM_CAP_IRQFD)},
 };
 
 #define RING_0    1u
@@ -77,7 +92,7 @@ static const struct operation {
     {"port read, 2 bytes", MMIO_OP_IN16, KIND_PLAIN, BOTH, .qemu = RIVAL_REGISTER},
     {"port read, 4 bytes", MMIO_OP_IN32, KIND_PLAIN, BOTH, .qemu = RIVAL_PCI},
     {"REP OUTSB of 4 KiB", MMIO_OP_REP_OUTSB, KIND_PLAIN, BOTH, .qemu = RIVAL_POST},
-    {"port write, coalesced", MMIO_OP_OUT8, KIND_COALESCED, BOTH, .no_floor = true},
+    {"port write, coalesced", MMIO_OP_OUT8, KIND_COALESCED_PORTS, BOTH, .no_floor = true},
     {"MMIO write, engine kvm", MMIO_OP_STORE, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
     {"MMIO read, engine kvm", MMIO_OP_LOAD, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
     {"MMIO add, engine kvm", MMIO_OP_ADD, KIND_PLAIN, BOTH, .qemu = RIVAL_HPET},
@@ -180,43 +195,50 @@ static int measure_guests(struct bench_report *report, const struct bench_option
     return result;
 }
 
-static int measure_calls(struct bench_report *report, const struct bench_options *options)
+static void measure_calls(struct bench_report *report, const struct bench_options *options)
 {
     struct calls *calls;
+    if (bench_is_interrupted())
+        return;
     int result = calls_create(&calls);
-    if (result)
-        return result;
+    if (result) {
+        bench_add_missing(report, "calls without a guest", "vmm", strerror(-result));
+        return;
+    }
     struct bench_way ways[] = {{"floor", calls_floor, calls}, {"vmm", calls_ours, calls}};
     for (enum call_operation operation = 0; operation < CALL_COUNT; operation++)
         if (bench_wants(options, call_name(operation), -1))
             bench_measure(report, &options->limits, call_name(operation), -1, operation, ways,
                           ARRAY_COUNT(ways));
     calls_destroy(calls);
-    return 0;
 }
 
-static int measure_kick(struct bench_report *report, const struct bench_options *options)
+static void measure_kick(struct bench_report *report, const struct bench_options *options)
 {
     static const char name[] = "kick of a running vCPU to its stop";
     struct kick *kick;
-    if (!bench_wants(options, name, -1))
-        return 0;
+    if (!bench_wants(options, name, -1) || bench_is_interrupted())
+        return;
     int result = kick_create(&kick);
-    if (result)
-        return result;
+    if (result) {
+        bench_add_missing(report, name, "vmm", strerror(-result));
+        return;
+    }
     struct bench_way ways[] = {{"floor", kick_floor, kick}, {"vmm", kick_ours, kick}};
     bench_measure(report, &options->limits, name, -1, 0, ways, ARRAY_COUNT(ways));
     kick_destroy(kick);
-    return 0;
 }
 
 int bench_exits(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
 {
     report->bench = "exits";
-    int result = measure_guests(report, options);
-    if (!result)
-        result = measure_calls(report, options);
-    if (!result)
-        result = measure_kick(report, options);
-    return result ? error_set_errno(error, result, "bench exits: cannot begin") : 0;
+    int result = bench_need_kvm(error);
+    if (result)
+        return result;
+    result = measure_guests(report, options);
+    if (result)
+        return error_set_errno(error, result, "bench exits: cannot go on");
+    measure_calls(report, options);
+    measure_kick(report, options);
+    return 0;
 }

@@ -80,7 +80,30 @@ static const char *flavour_name(enum vmm_kvm_flavour flavour)
     return "unknown";
 }
 
-void bench_facts_gather(struct bench_facts *facts, int pinned_cpu)
+static void add_qemu(struct bench_facts *facts)
+{
+    char line[200] = "";
+    FILE *output = popen("qemu-system-x86_64 --version 2>/dev/null", "re");
+    if (output && !fgets(line, sizeof(line), output))
+        *line = 0;
+    if (output)
+        pclose(output);
+    line[strcspn(line, "\n")] = 0;
+    add(facts, "qemu", "%s", *line ? line : "not installed");
+}
+
+static void add_load(struct bench_facts *facts, const char *name)
+{
+    char line[200];
+    add(facts, name, "%s", read_line("/proc/loadavg", line, sizeof(line), "unknown"));
+}
+
+void bench_facts_conclude(struct bench_facts *facts)
+{
+    add_load(facts, "load_at_end");
+}
+
+void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_qemu)
 {
     char line[200];
     struct vmm_host host;
@@ -96,7 +119,7 @@ void bench_facts_gather(struct bench_facts *facts, int pinned_cpu)
     add_mitigations(facts);
     add(facts, "governor", "%s",
         read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line), "unknown"));
-    add(facts, "load", "%s", read_line("/proc/loadavg", line, sizeof(line), "unknown"));
+    add_load(facts, "load");
     add(facts, "tsc_mhz", "%.0f", bench_tsc_per_ns() * 1000);
     if (pinned_cpu < 0)
         add(facts, "pinned", "no");
@@ -104,6 +127,8 @@ void bench_facts_gather(struct bench_facts *facts, int pinned_cpu)
         add(facts, "pinned", "CPU %d", pinned_cpu);
     add(facts, "vmm", "%s", vmm_version());
     add(facts, "compiler", "%s", __VERSION__);
+    if (against_qemu)
+        add_qemu(facts);
     if (gmtime_r(&now, &utc) && strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ", &utc))
         add(facts, "time", "%s", line);
 }

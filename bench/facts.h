@@ -5,6 +5,7 @@
 #ifndef BENCH_FACTS_H
 #define BENCH_FACTS_H
 
+#include <stdbool.h>
 #include <stddef.h>
 
 #define FACT_LIMIT 16u
@@ -19,7 +20,11 @@ struct bench_facts {
     struct bench_fact list[FACT_LIMIT];
 };
 
-/* `pinned_cpu` is the CPU that the program keeps to, or -1. Never fails: what cannot be found out says so. */
-void bench_facts_gather(struct bench_facts *facts, int pinned_cpu);
+/* What is known only when all was measured. */
+void bench_facts_conclude(struct bench_facts *facts);
+
+/* `pinned_cpu` is the CPU that the program keeps to, or -1; QEMU's version is asked for where
+ * it is a rival. Never fails: what cannot be found out says so. */
+void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_qemu);
 
 #endif

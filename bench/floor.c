@@ -29,7 +29,9 @@ static long loop(struct vcpu *vcpu, unsigned control_port, unsigned insn_len)
     struct kvm_run *run = vcpu->run;
     for (long exits = 0;; exits++) {
         int result = ioctl(vcpu->fd, KVM_RUN, 0);
-        if (result && errno == EFAULT && insn_len) {
+        if (result && errno == EINTR && !__atomic_load_n(&run->immediate_exit, __ATOMIC_ACQUIRE)) {
+            exits--; /* a signal for somebody else, such as the terminal's stop key */
+        } else if (result && errno == EFAULT && insn_len) {
             if (!skip(vcpu, insn_len))
                 return -1;
         } else if (result) {

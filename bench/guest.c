@@ -9,20 +9,19 @@
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
 #include <sys/resource.h>
 #include <time.h>
 
 #include "base/error.h"
 #include "bench/eventfd.h"
 #include "bench/floor.h"
+#include "bench/guest_devices.h"
 #include "bench/payload.h"
+#include "bench/touch.h"
 #include "guest/flat/mmio.h"
 #include "vmm/machine.h"
 
-#define DEBUG_EXIT_PORT 0xf4u
-#define DEVICE_BYTES    8192u
-#define BATCH_SECONDS   5 /* after which a guest is taken for lost */
+#define BATCH_SECONDS 5 /* after which a guest is taken for lost */
 
 enum turn { TURN_CALLER, TURN_GUEST, TURN_OVER };
 
@@ -48,18 +47,6 @@ struct bench_guest {
     struct vmm_error error;
     char reason[200];
 };
-
-double bench_tsc_per_ns(void)
-{
-    static double rate;
-    if (rate > 0)
-        return rate;
-    uint64_t start_ns = bench_now_ns(), start = __builtin_ia32_rdtsc();
-    struct timespec pause = {.tv_nsec = 50000000};
-    nanosleep(&pause, NULL);
-    rate = (double)(__builtin_ia32_rdtsc() - start) / (double)(bench_now_ns() - start_ns);
-    return rate;
-}
 
 static long switch_count(void)
 {
@@ -106,29 +93,17 @@ static void run_bare(struct bench_guest *guest)
     guest->running = false;
 }
 
-/* Takes and gives nothing, as the ports do. */
-static bool read_msr(void *context, uint32_t index, uint64_t *value)
-{
-    (void)context, (void)index;
-    *value = 0;
-    return true;
-}
-
-static bool write_msr(void *context, uint32_t index, uint64_t value)
-{
-    (void)context, (void)index, (void)value;
-    return true;
-}
-
-static const struct vmm_msr_ops msr_ops = {.read = read_msr, .write = write_msr};
-
 /* What there is only once the machine runs: at the guest's first question. */
 static void prepare_first(struct bench_guest *guest)
 {
     struct vmm *machine = guest->machine;
-    if (guest->config.has_waiter && guest->config.has_irqchip && guest->eventfd.irq_fd < 0 &&
-        bench_eventfd_answer(&guest->eventfd, machine->vm_fd, MMIO_IRQFD_PIN))
-        machine_end(machine, VMM_END_STOPPED, 0);
+    if (!guest->config.has_waiter || !guest->config.has_irqchip || guest->eventfd.irq_fd >= 0)
+        return;
+    int result = bench_eventfd_answer(&guest->eventfd, machine->vm_fd, MMIO_IRQFD_PIN);
+    if (!result)
+        return;
+    error_set_errno(&guest->error, result, "KVM_IRQFD");
+    machine_end(machine, VMM_END_STOPPED, 0);
 }
 
 static void control_write(void *context, uint64_t offset, unsigned size, uint64_t value)
@@ -149,19 +124,7 @@ static void control_write(void *context, uint64_t offset, unsigned size, uint64_
     }
 }
 
-static void ignore_write(void *context, uint64_t offset, unsigned size, uint64_t value)
-{
-    (void)context, (void)offset, (void)size, (void)value;
-}
-
-static uint64_t zero_read(void *context, uint64_t offset, unsigned size)
-{
-    (void)context, (void)offset, (void)size;
-    return 0;
-}
-
-static const struct vmm_region_ops control_ops = {.read = zero_read, .write = control_write};
-static const struct vmm_region_ops port_ops = {.read = zero_read, .write = ignore_write};
+static const struct vmm_region_ops control_ops = {.read = guest_read_zero, .write = control_write};
 
 static void *run_guest(void *context)
 {
@@ -175,30 +138,6 @@ static void *run_guest(void *context)
 }
 
 /* ---- The caller ---- */
-
-static int add_devices(struct bench_guest *guest)
-{
-    struct vmm *machine = guest->machine;
-    struct vmm_scratch_config scratch = {
-        .base = BENCH_DEVICE_GPA,
-        .len = guest->config.device_bytes ? guest->config.device_bytes : DEVICE_BYTES,
-        .engine = guest->config.engine == BENCH_TRAP || guest->config.engine == BENCH_AHEAD ? VMM_MMIO_TRAP
-                                                                                            : VMM_MMIO_KVM,
-        .coalesce = guest->config.engine == BENCH_COALESCED,
-        .direct = guest->config.engine == BENCH_DIRECT};
-    int result = vmm_add_debug_exit(machine, DEBUG_EXIT_PORT, &guest->error);
-    if (!result)
-        result = vmm_add_region(machine, VMM_SPACE_PORTS, "control", MMIO_NEXT_PORT, 1, &control_ops, guest,
-                                &guest->error);
-    if (!result)
-        result = vmm_add_region(machine, VMM_SPACE_PORTS, "sink", BENCH_PORT, 8, &port_ops, guest,
-                                &guest->error);
-    if (!result && guest->config.has_msr)
-        result = vmm_add_msrs(machine, MMIO_USER_MSR, 1, &msr_ops, guest, &guest->error);
-    if (!result && guest->config.coalesced_ports)
-        bus_find(machine->ports, BENCH_PORT)->coalesce = true;
-    return result ? result : vmm_add_scratch(machine, &scratch, &guest->error);
-}
 
 static int put(struct bench_guest *guest, unsigned field, uint64_t value)
 {
@@ -219,14 +158,6 @@ static void destroy_machine(struct bench_guest *guest)
     bench_eventfd_fini(&guest->eventfd);
 }
 
-static int add_trace(struct bench_guest *guest)
-{
-    static const struct vmm_trace_buffer buffer = {.mode = VMM_TRACE_SNAPSHOT};
-    const struct vmm_trace_config config = {
-        .path = "/dev/null", .buffers = &buffer, .buffer_count = 1, .no_marker = true};
-    return vmm_add_trace(guest->machine, &config, &guest->error);
-}
-
 static int make_machine(struct bench_guest *guest)
 {
     struct vmm_config config = {.ram_bytes = BENCH_RAM_GPA + BENCH_RAM_BYTES,
@@ -238,10 +169,8 @@ static int make_machine(struct bench_guest *guest)
                               .len = (size_t)(payload_mmio_end - payload_mmio),
                               .flat = VMM_FLAT_LONG64};
     int result = vmm_create(&config, &guest->machine, &guest->error);
-    if (!result && guest->config.is_traced)
-        result = add_trace(guest);
     if (!result)
-        result = add_devices(guest);
+        result = guest_add_devices(guest->machine, &guest->config, &control_ops, guest, &guest->error);
     if (!result)
         result = vmm_load(guest->machine, &image, &guest->error);
     if (!result)
@@ -250,7 +179,7 @@ static int make_machine(struct bench_guest *guest)
     if (result || !guest->config.has_eventfd)
         return result;
     result = bench_eventfd_init(&guest->eventfd, guest->machine->vm_fd, guest->config.has_waiter);
-    return result ? error_set_errno(&guest->error, result, "eventfd") : 0;
+    return result ? error_set_errno(&guest->error, result, "KVM_IOEVENTFD") : 0;
 }
 
 static bool wait_for_guest(struct bench_guest *guest)
@@ -301,7 +230,7 @@ static bool start_machine(struct bench_guest *guest, const char **reason)
         return true;
     } else {
         *reason = keep_reason(guest, "the guest does not start: ",
-                              guest->result ? guest->error.message : vmm_end_name(guest->end.reason));
+                              *guest->error.message ? guest->error.message : vmm_end_name(guest->end.reason));
         pthread_join(guest->thread, NULL);
     }
     destroy_machine(guest);
@@ -330,30 +259,6 @@ static uint64_t target_of(const struct bench_guest *guest, unsigned operation)
     return operation == MMIO_OP_TOUCH ? BENCH_RAM_GPA : BENCH_DEVICE_GPA;
 }
 
-/* First touches need pages that were never touched: the kernel takes the old ones back. */
-static bool free_pages(struct bench_guest *guest)
-{
-    void *ram = guest_mem_ptr(guest->machine->memory, BENCH_RAM_GPA, BENCH_RAM_BYTES);
-    int advice = guest->config.huge_pages ? MADV_HUGEPAGE : MADV_NOHUGEPAGE;
-    return ram && !madvise(ram, BENCH_RAM_BYTES, advice) && !madvise(ram, BENCH_RAM_BYTES, MADV_DONTNEED);
-}
-
-/* First writes since the dirty pages were taken: as many as the device has pages. */
-static unsigned limit_touches(struct bench_guest *guest, unsigned count)
-{
-    uint64_t pages = BENCH_RAM_BYTES / PAGE_BYTES;
-    if (target_of(guest, MMIO_OP_TOUCH) == BENCH_DEVICE_GPA) {
-        static uint64_t bitmap[BENCH_RAM_BYTES / PAGE_BYTES / 64];
-        pages = guest->config.device_bytes / PAGE_BYTES;
-        /* Slots without a log say so. */
-        for (int slot = 0; slot < 4; slot++)
-            slots_take_dirty(guest->machine->slots, slot, bitmap, NULL);
-    } else if (!free_pages(guest)) {
-        return 1;
-    }
-    return count < pages ? count : (unsigned)pages;
-}
-
 static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned count)
 {
     guest->insn_len = touching_len(operation);
@@ -371,9 +276,9 @@ static bool give_orders(struct bench_guest *guest, unsigned operation, unsigned 
 
 static bool explain_end(struct bench_guest *guest, const char **reason)
 {
-    const char *text = guest->timed_out     ? "the guest does not come back"
-                       : guest->bare_failed ? "the bare loop does not know what to do about an exit"
-                       : guest->result      ? guest->error.message
+    const char *text = guest->timed_out        ? "the guest does not come back"
+                       : guest->bare_failed    ? "the bare loop does not know what to do about an exit"
+                       : *guest->error.message ? guest->error.message
                        : guest->end.reason == VMM_END_DEBUG_EXIT ? "the guest got an exception"
                                                                  : vmm_end_name(guest->end.reason);
     *reason = keep_reason(guest, "not here: ", text);
@@ -388,8 +293,9 @@ static bool run_batch(struct bench_guest *guest, unsigned operation, unsigned co
     if (!guest->machine && !start_machine(guest, reason))
         return false;
     unsigned asked = count;
-    if (operation == MMIO_OP_TOUCH)
-        count = limit_touches(guest, count);
+    if (operation == MMIO_OP_TOUCH &&
+        !touch_prepare(guest->machine, &guest->config, target_of(guest, operation), &count, reason))
+        return false;
     if (!give_orders(guest, operation, count))
         return explain_end(guest, reason);
     double scale = (double)asked / count;

@@ -21,8 +21,15 @@
 
 enum bench_engine { BENCH_KVM, BENCH_TRAP, BENCH_AHEAD, BENCH_COALESCED, BENCH_DIRECT };
 
+/* A capability of KVM and its name; 0: none. */
+struct bench_needs {
+    unsigned capability;
+    const char *name;
+};
+
 struct bench_guest_config {
     enum bench_engine engine;
+    struct bench_needs needs; /* without which there is nothing to measure */
     int ring;
     bool coalesced_ports;
     bool has_irqchip;      /* KVM's; ring 0 only */
@@ -51,8 +58,5 @@ bool bench_guest_floor(void *guest, unsigned operation, unsigned count, struct b
 /* What a batch does to memory or a port other than BENCH_DEVICE_GPA and BENCH_PORT: for the batches from now
  * on. 0: those two. */
 void bench_guest_aim(struct bench_guest *guest, uint64_t target_gpa, unsigned port);
-
-/* Ticks of the TSC in a nanosecond, measured once. */
-double bench_tsc_per_ns(void);
 
 #endif

@@ -1,15 +1,13 @@
 /* SPDX-License-Identifier: MIT
  *
- * JSON out, and an earlier JSON in. docs/bench.md has the schema.
+ * JSON out, and back. docs/bench.md has the schema.
  */
-#include <jansson.h>
+#include "bench/report_json.h"
+
 #include <string.h>
 
-#include "bench/report.h"
+#include "base/error.h"
 #include "bench/report_io.h"
-
-#define SCHEMA     "vmm-bench-1"
-#define MOVED_PART (1.0 / 30)
 
 static json_t *summary_json(const struct summary *summary)
 {
@@ -82,76 +80,31 @@ void report_print_json(FILE *file, const struct bench_report *report, const stru
         json_object_set_new(host, facts->list[i].name, json_string(facts->list[i].value));
     for (unsigned i = 0; i < report->count; i++)
         json_array_append_new(results, result_json(report, &report->results[i]));
-    json_t *root = json_pack("{s:s, s:s, s:b, s:o, s:o}", "schema", SCHEMA, "bench", report->bench,
+    json_t *root = json_pack("{s:s, s:s, s:b, s:o, s:o}", "schema", REPORT_SCHEMA, "bench", report->bench,
                              "interrupted", report->interrupted, "host", host, "results", results);
     json_dumpf(root, file, JSON_INDENT(1) | JSON_REAL_PRECISION(6));
     fputc('\n', file);
     json_decref(root);
 }
 
-/* The earlier result of the same operation, way and ring; NULL where there is none. */
-static const json_t *find(const json_t *results, const struct bench_result *result)
+json_t *report_read_json(const char *path, const char *bench, struct vmm_error *error)
 {
-    size_t i;
-    const json_t *entry;
-    json_array_foreach(results, i, entry)
-    {
-        const char *operation = json_string_value(json_object_get(entry, "operation"));
-        const char *way = json_string_value(json_object_get(entry, "way"));
-        const json_t *ring = json_object_get(entry, "ring");
-        if (operation && way && strcmp(operation, result->operation) == 0 && strcmp(way, result->way) == 0 &&
-            (ring ? json_integer_value(ring) : -1) == result->ring)
-            return entry;
+    json_error_t where;
+    json_t *root = json_load_file(path, 0, &where);
+    const char *schema = json_string_value(json_object_get(root, "schema"));
+    const char *name = json_string_value(json_object_get(root, "bench"));
+    if (!root) {
+        error_set(error, -EINVAL, "%s: cannot be read as JSON: %s (line %d)", path, where.text, where.line);
+        return NULL;
     }
+    if (schema && !strcmp(schema, REPORT_SCHEMA) && name && !strcmp(name, bench))
+        return root;
+    error_set(error, -EINVAL, "%s: is not what 'vmm bench %s --json' writes", path, bench);
+    json_decref(root);
     return NULL;
 }
 
-static bool compare_result(FILE *file, const struct bench_result *result, const json_t *cost)
+double report_json_number(const json_t *object, const char *key)
 {
-    double median = json_number_value(json_object_get(cost, "median"));
-    double low = json_number_value(json_object_get(cost, "low"));
-    double high = json_number_value(json_object_get(cost, "high"));
-    const struct summary *now = &result->summary;
-    bool is_apart = now->low > high || now->high < low;
-    if (!is_apart || !(median > 0) || __builtin_fabs(now->median / median - 1) < MOVED_PART)
-        return false;
-    char before[16], after[16];
-    fprintf(file, "%s: %s, %s: %s -> %s (%+.1f %%)\n", now->median > median ? "slower" : "faster",
-            result->operation, result->way, report_format_time(median, before),
-            report_format_time(now->median, after), 100 * (now->median / median - 1));
-    return true;
-}
-
-static void compare_all(FILE *file, const struct bench_report *report, const json_t *results)
-{
-    unsigned moved = 0, found = 0;
-    for (unsigned i = 0; i < report->count; i++) {
-        const struct bench_result *result = &report->results[i];
-        const json_t *cost = json_object_get(find(results, result), "cost");
-        if (!cost || *result->reason)
-            continue;
-        found++;
-        moved += compare_result(file, result, cost);
-    }
-    fprintf(file, "%u of %u figures moved beyond noise since the baseline\n", moved, found);
-}
-
-int report_compare(FILE *file, const struct bench_report *report, const char *path, char *text,
-                   size_t text_bytes)
-{
-    json_error_t error;
-    json_t *root = json_load_file(path, 0, &error);
-    const char *schema = json_string_value(json_object_get(root, "schema"));
-    const char *bench = json_string_value(json_object_get(root, "bench"));
-    int result = -1;
-    if (!root)
-        snprintf(text, text_bytes, "%s: cannot be read as JSON: %s (line %d)", path, error.text, error.line);
-    else if (!schema || strcmp(schema, SCHEMA) || !bench || strcmp(bench, report->bench))
-        snprintf(text, text_bytes, "%s: is not what 'vmm bench %s --json' writes", path, report->bench);
-    else
-        result = 0;
-    if (!result)
-        compare_all(file, report, json_object_get(root, "results"));
-    json_decref(root);
-    return result;
+    return json_number_value(json_object_get(object, key));
 }

@@ -35,6 +35,18 @@ uint64_t bench_now_ns(void)
     return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
 }
 
+double bench_tsc_per_ns(void)
+{
+    static double rate;
+    if (rate > 0)
+        return rate;
+    uint64_t start_ns = bench_now_ns(), start = __builtin_ia32_rdtsc();
+    struct timespec pause = {.tv_nsec = 50000000};
+    nanosleep(&pause, NULL);
+    rate = (double)(__builtin_ia32_rdtsc() - start) / (double)(bench_now_ns() - start_ns);
+    return rate;
+}
+
 struct bench_result *bench_add_result(struct bench_report *report, const char *operation, const char *way,
                                       int ring)
 {
@@ -56,6 +68,14 @@ struct bench_result *bench_add_result(struct bench_report *report, const char *o
     *result = (struct bench_result){
         .operation = operation, .way = way, .ring = ring, .ns = ns, .host = host, .exits = -1};
     return result;
+}
+
+void bench_add_missing(struct bench_report *report, const char *operation, const char *way,
+                       const char *reason)
+{
+    struct bench_result *result = bench_add_result(report, operation, way, -1);
+    if (result)
+        snprintf(result->reason, sizeof(result->reason), "%.159s", reason);
 }
 
 void bench_report_fini(struct bench_report *report)

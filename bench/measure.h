@@ -60,7 +60,7 @@ struct bench_result {
     double exits;          /* for each operation; negative: not known */
     struct bench_io *io;   /* NULL: no requests */
     unsigned batch_count;  /* operations in a batch */
-    const char *size_unit; /* NULL: ns; else what the figures count */
+    const char *size_unit; /* NULL: ns; else what the figures count: bytes */
 };
 
 struct bench_limits {
@@ -94,6 +94,10 @@ const char *bench_keep_name(struct bench_report *report, const char *format, ...
 struct bench_result *bench_add_result(struct bench_report *report, const char *operation, const char *way,
                                       int ring);
 
+/* A result that says why there is nothing. */
+void bench_add_missing(struct bench_report *report, const char *operation, const char *way,
+                       const char *reason);
+
 /* Summaries of what the caller has put into the results from `first` on; ratios to that one. */
 void bench_conclude(struct bench_report *report, unsigned first);
 
@@ -105,5 +109,8 @@ bool bench_is_interrupted(void);
 
 /* Nanoseconds of CLOCK_MONOTONIC. */
 uint64_t bench_now_ns(void);
+
+/* Ticks of the TSC in a nanosecond, measured once. */
+double bench_tsc_per_ns(void);
 
 #endif

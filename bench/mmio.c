@@ -4,7 +4,7 @@
  * time without KVM. The ratio is to engine kvm.
  */
 #include <errno.h>
-#include <string.h>
+#include <linux/kvm.h>
 
 #include "base/error.h"
 #include "base/types.h"
@@ -43,12 +43,6 @@ static const struct {
     {"direct", BENCH_DIRECT},
 };
 
-bool bench_wants(const struct bench_options *options, const char *operation, int ring)
-{
-    return (!options->only || strstr(operation, options->only)) &&
-           (ring < 0 || options->ring < 0 || options->ring == ring);
-}
-
 static int measure_ring(struct bench_report *report, const struct bench_options *options, int ring)
 {
     struct bench_guest *guests[ARRAY_COUNT(engines)] = {NULL};
@@ -56,6 +50,8 @@ static int measure_ring(struct bench_report *report, const struct bench_options 
     int result = 0;
     for (size_t i = 0; !result && i < ARRAY_COUNT(engines); i++) {
         struct bench_guest_config config = {.engine = engines[i].engine, .ring = ring};
+        if (engines[i].engine == BENCH_COALESCED)
+            config.needs = (struct bench_needs){KVM_CAP_COALESCED_MMIO, "KVM_CAP_COALESCED_MMIO"};
         result = bench_guest_create(&config, &guests[i]);
         ways[i] = (struct bench_way){engines[i].name, bench_guest_batch, guests[i]};
     }
@@ -82,10 +78,21 @@ static int measure_own(struct bench_report *report, const struct bench_options *
     return 0;
 }
 
+static bool wants_guests(const struct bench_options *options)
+{
+    bool is_wanted = false;
+    for (size_t i = 0; i < ARRAY_COUNT(operations); i++)
+        is_wanted |= bench_wants(options, operations[i].name, 3) ||
+                     bench_wants(options, operations[i].name, 0);
+    return is_wanted;
+}
+
 int bench_mmio(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
 {
     report->bench = "mmio";
     int result = measure_own(report, options);
+    if (!result && wants_guests(options) && !bench_can_make_guests(report, "operations in a guest"))
+        return 0;
     for (int ring = 3; !result && ring >= 0; ring -= 3)
         if (options->ring < 0 || options->ring == ring)
             result = measure_ring(report, options, ring);

@@ -8,27 +8,35 @@
 
 #include "bench/report_io.h"
 
+/* Three digits in the first unit that the value reaches; the last one for all below it. */
+struct unit {
+    double size;
+    const char *name;
+};
+
+static void format_in_units(double value, const struct unit *units, char *text)
+{
+    while (units[1].name && __builtin_fabs(value) < units->size)
+        units++;
+    value /= units->size;
+    int digits = __builtin_fabs(value) >= 100 ? 0 : __builtin_fabs(value) >= 10 ? 1 : 2;
+    snprintf(text, 16, "%.*f %s", digits, value, units->name);
+}
+
 const char *report_format_time(double ns, char text[16])
 {
-    static const struct {
-        double unit;
-        const char *name;
-    } units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}};
-    unsigned i = 0;
-    while (i < 3 && __builtin_fabs(ns) < units[i].unit)
-        i++;
-    double value = ns / units[i].unit;
-    int digits = __builtin_fabs(value) >= 100 ? 0 : __builtin_fabs(value) >= 10 ? 1 : 2;
-    snprintf(text, 16, "%.*f %s", digits, value, units[i].name);
+    static const struct unit units[] = {{1e9, "s"}, {1e6, "ms"}, {1e3, "us"}, {1, "ns"}, {0, NULL}};
+    format_in_units(ns, units, text);
     return text;
 }
 
-static void format_value(const struct bench_result *result, double value, char text[16])
+const char *report_format_value(const struct bench_result *result, double value, char text[16])
 {
-    if (result->size_unit)
-        snprintf(text, 16, "%.0f %.6s", value, result->size_unit);
-    else
-        report_format_time(value, text);
+    static const struct unit units[] = {{1 << 30, "GiB"}, {1 << 20, "MiB"}, {1 << 10, "KiB"}, {0, NULL}};
+    if (!result->size_unit)
+        return report_format_time(value, text);
+    format_in_units(value, units, text);
+    return text;
 }
 
 static void format_ring(const struct bench_result *result, char text[16])
@@ -52,7 +60,7 @@ static void format_ratio(const struct summary *ratio, char text[32])
     if (!ratio->used)
         strcpy(text, "");
     else if (ratio->median < 0.1)
-        snprintf(text, 32, "%.4f", ratio->median);
+        snprintf(text, 32, "%.4f (%.4f-%.4f)", ratio->median, ratio->low, ratio->high);
     else
         snprintf(text, 32, "%.3f (%.3f-%.3f)", ratio->median, ratio->low, ratio->high);
 }
@@ -67,23 +75,25 @@ static void print_row(FILE *file, const struct bench_report *report, unsigned i)
 {
     const struct bench_result *result = &report->results[i];
     const struct summary *summary = &result->summary;
-    char ring[16], median[16], low[16], high[16], min[16], p90[16], p99[16], exits[16], ratio[32];
-    bool is_first = starts_operation(report, i);
-    format_ring(result, ring);
-    fprintf(file, "%-34s %4s  %-15s ", is_first ? result->operation : "", is_first ? ring : "", result->way);
+    char median[16], low[16], high[16], min[16], p90[16], p99[16], exits[16], ratio[32];
+    if (starts_operation(report, i) && result->ring >= 0)
+        fprintf(file, "%s, ring %d\n", result->operation, result->ring);
+    else if (starts_operation(report, i))
+        fprintf(file, "%s\n", result->operation);
+    fprintf(file, "  %-15s ", result->way);
     if (*result->reason) {
         fprintf(file, "%s\n", result->reason);
         return;
     }
-    format_value(result, summary->median, median);
-    format_value(result, summary->low, low);
-    format_value(result, summary->high, high);
-    format_value(result, summary->min, min);
-    format_value(result, summary->p90, p90);
-    format_value(result, summary->p99, p99);
+    report_format_value(result, summary->median, median);
+    report_format_value(result, summary->low, low);
+    report_format_value(result, summary->high, high);
+    report_format_value(result, summary->min, min);
+    report_format_value(result, summary->p90, p90);
+    report_format_value(result, summary->p99, p99);
     format_exits(result, exits);
     format_ratio(&result->ratio, ratio);
-    fprintf(file, "%8s  %8s - %-8s %8s %8s %8s  %6s  %-20s %4u", median, low, high, min, p90, p99, exits,
+    fprintf(file, "%8s  %8s - %-8s %8s %8s %8s  %6s  %-24s %4u", median, low, high, min, p90, p99, exits,
             ratio, summary->used);
     if (summary->preempted)
         fprintf(file, ", %u preempted", summary->preempted);
@@ -116,8 +126,8 @@ void report_print_table(FILE *file, const struct bench_report *report, const str
         file,
         "\nmedian of batches, its 95 %% interval, minimum, percentiles; exits for each operation; ratio to\n"
         "the first line of the operation, batch by batch, with its interval; batches used\n\n");
-    fprintf(file, "%-34s %4s  %-15s %8s  %8s   %-8s %8s %8s %8s  %6s  %-20s %s\n", "operation", "ring", "way",
-            "median", "from", "to", "minimum", "p90", "p99", "exits", "ratio", "batches");
+    fprintf(file, "  %-15s %8s  %8s   %-8s %8s %8s %8s  %6s  %-24s %s\n", "", "median", "from", "to",
+            "minimum", "p90", "p99", "exits", "ratio", "batches");
     for (unsigned i = 0; i < report->count; i++)
         print_row(file, report, i);
     print_interrupted(file, report);
@@ -130,7 +140,7 @@ static void print_cell(FILE *file, const struct bench_result *result)
         fputs(" - |", file);
         return;
     }
-    format_value(result, result->summary.median, median);
+    report_format_value(result, result->summary.median, median);
     if (result->ratio.used && result->ratio.median < 0.01)
         snprintf(ratio, sizeof(ratio), " (1/%.0f)", 1 / result->ratio.median);
     else if (result->ratio.used)

@@ -10,23 +10,32 @@
 
 #include "bench/facts.h"
 #include "bench/measure.h"
+#include "include/libvmm.h"
 
 void report_print_table(FILE *file, const struct bench_report *report, const struct bench_facts *facts);
 void report_print_markdown(FILE *file, const struct bench_report *report, const struct bench_facts *facts);
 
+#define REPORT_SCHEMA "vmm-bench-1"
+
 /* One object on several lines. */
 void report_print_json(FILE *file, const struct bench_report *report, const struct bench_facts *facts);
 
-/* What moved beyond noise since `path`, a file of report_print_json: intervals apart, and medians by more
- * than a thirtieth. 0, or -1 with a message in `text`. */
-int report_compare(FILE *file, const struct bench_report *report, const char *path, char *text,
-                   size_t text_bytes);
+/* The same back, for the benchmark with that name: summaries, no batches, and nothing of requests but their
+ * time. The report is the caller's to bench_report_fini. */
+int report_load(const char *path, const char *bench, struct bench_report *report, struct bench_facts *facts,
+                struct vmm_error *error);
 
-/* A bar for each operation and way, with its interval, as SVG, by gnuplot. 0, or -1 with a message in
- * `text`. */
-int report_plot(const struct bench_report *report, const char *path, char *text, size_t text_bytes);
+/* A bar for each operation and way, with its interval, as SVG, by gnuplot. 0, or a negative errno with a
+ * message. */
+int report_plot(const struct bench_report *report, const char *path, struct vmm_error *error);
+
+/* Whether that can be done, before there is anything to draw. */
+int report_check_plot(const char *path, struct vmm_error *error);
 
 /* "123 ns", "4.56 us", "7.8 ms" into `text`; returns it. */
 const char *report_format_time(double ns, char text[16]);
+
+/* A figure of the result in its unit: a time, or bytes. */
+const char *report_format_value(const struct bench_result *result, double value, char text[16]);
 
 #endif

@@ -123,6 +123,15 @@ static int measure_guests(struct bench_report *report, const struct bench_option
     return result;
 }
 
+static bool wants_guests(const struct bench_options *options)
+{
+    bool is_wanted = false;
+    for (size_t i = 0; i < ARRAY_COUNT(guest_operations); i++)
+        is_wanted |= bench_wants(options, guest_operations[i].name, 0) ||
+                     bench_wants(options, guest_operations[i].name, 3);
+    return is_wanted;
+}
+
 int bench_trace(struct bench_report *report, const struct bench_options *options, struct vmm_error *error)
 {
     struct traced_way traced[KIND_COUNT] = {{NULL}};
@@ -143,6 +152,8 @@ int bench_trace(struct bench_report *report, const struct bench_options *options
     for (size_t i = 0; i < KIND_COUNT; i++)
         trace_destroy(traced[i].trace);
     own_destroy(own);
+    if (!result && wants_guests(options) && !bench_can_make_guests(report, "operations in a guest"))
+        return 0;
     for (int ring = 0; !result && ring <= 3; ring += 3)
         if (options->ring < 0 || options->ring == ring)
             result = measure_guests(report, options, ring);

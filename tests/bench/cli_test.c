@@ -3,6 +3,7 @@
  * What `vmm bench` says to its command line. None of it needs KVM.
  */
 #include <string.h>
+#include <unistd.h>
 
 #include "tests/vmm/program.h"
 
@@ -17,12 +18,22 @@ static const struct {
     {"bench blok", 2, "there is no 'blok'; did you mean 'blk'?\n"},
     {"bench exits --disk /tmp", 2, "there is no option --disk"},
     {"bench blk --ring 3", 2, "there is no option --ring"},
+    {"bench boot --ring 3", 2, "there is no option --ring"},
+    {"bench mmio --against qemu", 2, "there is no option --against"},
+    {"bench exits --ring 1", 2, "--ring: 1 is neither 0 nor 3\n"},
+    {"bench exits --against xen", 2, "there is no rival 'xen'; there is: qemu\n"},
+    {"bench mmio --batches 5000", 2, "--batches: 5000 is not from 1 to 997\n"},
+    {"bench mmio --batches x", 2, "invalid numeric value\n"},
+    {"bench mmio --pin 99999", 2, "--pin: '99999' is not a CPU"},
     {"bench blk --dsk /tmp", 2, "did you mean --disk?\n"},
     {"bench blk --size 12Q", 2, "--size: '12Q' is not a size; write 256M or 1G\n"},
     {"bench blk --size 1M --disk /tmp", 4, "a scratch file has at least 4 MiB\n"},
     {"bench blk --disk /nowhere", 4, "/nowhere: No such file or directory; name a directory"},
     {"bench blk --disk /dev/null", 4, "/dev/null: is neither a directory"},
     {"bench blk --disk /proc", 4, "/proc: no scratch file can be made there"},
+    {"bench mmio --baseline /no/such", 2, "/no/such: cannot be read as JSON"},
+    {"bench mmio --baseline /dev/null", 2, "/dev/null: cannot be read as JSON"},
+    {"bench mmio --plot /no/such/place.svg", 4, "/no/such/place.svg: "},
     {"bench blk --disk /tmp --size 4M --only nothing^at^all", 2, "no operation is left\n"},
 };
 
@@ -33,6 +44,25 @@ START_TEST(mistakes_are_named)
         ck_assert_msg(run.status == mistakes[i].status && strstr(run.err, mistakes[i].message) && !*run.out,
                       "vmm %s: status %d\n%s%s", mistakes[i].line, run.status, run.err, run.out);
     }
+}
+END_TEST
+
+START_TEST(where_there_is_no_kvm_it_says_so_once)
+{
+    if (access("/dev/kvm", R_OK | W_OK) == 0)
+        test_skip("this host has KVM");
+    static const char *const lines[] = {"bench exits --quick", "bench boot --quick"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        program_run(lines[i], &run);
+        const char *first = strstr(run.err, "/dev/kvm: ");
+        ck_assert_msg(run.status == 4 && first && !strstr(first + 1, "/dev/kvm: ") && !*run.out,
+                      "vmm %s: status %d\n%s%s", lines[i], run.status, run.err, run.out);
+    }
+    program_run("bench trace --quick", &run);
+    ck_assert_int_eq(run.status, 0);
+    ck_assert_ptr_nonnull(strstr(run.out, "dispatch of a port write"));
+    const char *line = strstr(run.out, "operations in a guest");
+    ck_assert_msg(line && strstr(line, "/dev/kvm: "), "%s", run.out);
 }
 END_TEST
 
@@ -53,5 +83,6 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, mistakes_are_named, 60);
+    test_add_slow(suite, where_there_is_no_kvm_it_says_so_once, 60);
     test_add(suite, help_has_what_belongs_to_the_benchmark);
 }

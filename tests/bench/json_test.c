@@ -3,12 +3,13 @@
  * The report in its forms, from results made here: JSON as docs/bench.md describes it, the comparison with a
  * baseline, the tables, the picture's script where gnuplot is there.
  */
+#include <errno.h>
 #include <jansson.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
-#include "bench/report.h"
+#include "bench/baseline.h"
 #include "tests/harness.h"
 
 static struct bench_report report;
@@ -35,6 +36,9 @@ static void make(double first)
     add("own time", "emulator", -1, 100);
     bench_conclude(&report, 2);
     strcpy(bench_add_result(&report, "load", "kvm", 0)->reason, "not here");
+    add("memory", "vmm run", -1, 10 * first);
+    report.results[4].size_unit = "bytes";
+    bench_conclude(&report, 4);
 }
 
 static json_t *dump(void)
@@ -63,7 +67,7 @@ START_TEST(json_has_the_documented_fields)
     ck_assert(json_is_false(json_object_get(root, "interrupted")));
     ck_assert_str_eq(string_at(json_object_get(root, "host"), "cpu"), facts.list[0].value);
     const json_t *results = json_object_get(root, "results");
-    ck_assert_uint_eq(json_array_size(results), 4);
+    ck_assert_uint_eq(json_array_size(results), 5);
     const json_t *trap = json_array_get(results, 1);
     ck_assert_str_eq(string_at(trap, "operation"), "store");
     ck_assert_str_eq(string_at(trap, "way"), "trap");
@@ -91,7 +95,10 @@ END_TEST
 /* Writes the report to a file, changes one figure, compares. */
 static void compare(double after, const char *expected)
 {
-    char path[] = "/tmp/vmm-bench-XXXXXX", message[300];
+    char path[] = "/tmp/vmm-bench-XXXXXX";
+    const struct bench_facts later = {.count = 2,
+                                      .list = {{"cpu", "another"}, {"time", "not that of the baseline"}}};
+    struct baseline *baseline;
     int fd = mkstemp(path);
     ck_assert_int_ge(fd, 0);
     FILE *file = fdopen(fd, "w");
@@ -101,7 +108,9 @@ static void compare(double after, const char *expected)
     bench_report_fini(&report);
     make(after);
     file = open_memstream(&text, &text_len);
-    ck_assert_int_eq(report_compare(file, &report, path, message, sizeof(message)), 0);
+    ck_assert_int_eq(baseline_open(path, "mmio", &baseline, NULL), 0);
+    baseline_compare(file, baseline, &report, &later);
+    baseline_close(baseline);
     fclose(file);
     unlink(path);
     ck_assert_msg(strstr(text, expected), "'%s' is not in: %s", expected, text);
@@ -111,21 +120,57 @@ static void compare(double after, const char *expected)
 
 START_TEST(the_baseline_says_what_moved)
 {
-    compare(500, "0 of 3 figures moved");
-    compare(505, "0 of 3 figures moved"); /* beyond the interval, but by a hundredth */
-    compare(600, "slower: store, trap: 501 ns -> 601 ns (+20.0 %)");
-    compare(400, "1 of 3 figures moved");
+    compare(500, "0 of 4 figures and 0 of 1 ratios moved");
+    compare(505, "0 of 4 figures and 0 of 1 ratios moved"); /* beyond the interval, but by a hundredth */
+    compare(600, "slower: store, ring 3, trap: 501 ns -> 601 ns (+20.0 %)\n"
+                 "ratio up: store, ring 3, trap: 0.500 -> 0.600 (+20.0 %)\n");
+    compare(600, "larger: memory, vmm run: 4.88 KiB -> 5.86 KiB (+20.0 %)\n");
+    compare(400, "2 of 4 figures and 1 of 1 ratios moved");
+    compare(500, "not the same: cpu: a processor of \"quotes\" -> another\n0 of");
+}
+END_TEST
+
+/* What is printed of it again is what was printed at first. */
+START_TEST(a_report_comes_back_from_its_json)
+{
+    char path[] = "/tmp/vmm-bench-XXXXXX", *first, *second;
+    struct bench_report loaded;
+    struct bench_facts loaded_facts;
+    struct vmm_error error;
+    FILE *file = fdopen(mkstemp(path), "w");
+    make(500);
+    report_print_json(file, &report, &facts);
+    fclose(file);
+    int result = report_load(path, "mmio", &loaded, &loaded_facts, &error);
+    ck_assert_msg(!result, "%s", error.message);
+    file = open_memstream(&first, &text_len);
+    report_print_table(file, &report, &facts);
+    report_print_markdown(file, &report, &facts);
+    report_print_json(file, &report, &facts);
+    fclose(file);
+    file = open_memstream(&second, &text_len);
+    report_print_table(file, &loaded, &loaded_facts);
+    report_print_markdown(file, &loaded, &loaded_facts);
+    report_print_json(file, &loaded, &loaded_facts);
+    fclose(file);
+    ck_assert_str_eq(first, second);
+    free(first);
+    free(second);
+    bench_report_fini(&loaded);
+    bench_report_fini(&report);
+    ck_assert_int_eq(report_load(path, "exits", &loaded, &loaded_facts, &error), -EINVAL);
+    unlink(path);
 }
 END_TEST
 
 START_TEST(a_wrong_baseline_is_refused)
 {
-    char message[300];
-    make(500);
-    ck_assert_int_eq(report_compare(stdout, &report, "/dev/null", message, sizeof(message)), -1);
-    ck_assert_msg(strstr(message, "/dev/null"), "%s", message);
-    ck_assert_int_eq(report_compare(stdout, &report, "/nowhere/at/all", message, sizeof(message)), -1);
-    bench_report_fini(&report);
+    struct vmm_error error;
+    struct baseline *baseline;
+    ck_assert_int_eq(baseline_open("/dev/null", "mmio", &baseline, &error), -EINVAL);
+    ck_assert_msg(strstr(error.message, "/dev/null"), "%s", error.message);
+    ck_assert_int_eq(baseline_open("/nowhere/at/all", "mmio", &baseline, &error), -EINVAL);
+    ck_assert_ptr_null(baseline);
 }
 END_TEST
 
@@ -135,6 +180,8 @@ START_TEST(the_tables_have_a_line_for_each_result)
     FILE *file = open_memstream(&text, &text_len);
     report_print_table(file, &report, &facts);
     fclose(file);
+    ck_assert_ptr_nonnull(strstr(text, "\nstore, ring 3\n  kvm "));
+    ck_assert_ptr_nonnull(strstr(text, "\nown time\n  emulator "));
     ck_assert_ptr_nonnull(strstr(text, "501 ns"));
     ck_assert_ptr_nonnull(strstr(text, "0.500 (0.500-0.501)"));
     ck_assert_ptr_nonnull(strstr(text, "not here"));
@@ -161,19 +208,20 @@ END_TEST
 
 START_TEST(the_picture_is_drawn)
 {
-    char path[] = "/tmp/vmm-bench-XXXXXX", message[300], line[200] = "";
+    char path[] = "/tmp/vmm-bench-XXXXXX", line[200] = "";
+    struct vmm_error error;
     if (system("command -v gnuplot >/dev/null 2>&1"))
         test_skip("gnuplot is not installed");
     close(mkstemp(path));
     make(500);
     report.results[0].operation = report.results[1].operation = "the guest's store";
-    ck_assert_msg(report_plot(&report, path, message, sizeof(message)) == 0, "%s", message);
+    ck_assert_msg(report_plot(&report, path, &error) == 0, "%s", error.message);
     bench_report_fini(&report);
     FILE *file = fopen(path, "r");
     bool has_svg = false, has_label = false;
     while (fgets(line, sizeof(line), file)) {
         has_svg |= strstr(line, "<svg") != NULL;
-        has_label |= strstr(line, "s store (ring 3)") != NULL;
+        has_label |= strstr(line, "s store, ring 3") != NULL;
     }
     fclose(file);
     unlink(path);
@@ -185,6 +233,7 @@ void test_suite(Suite *suite)
 {
     test_add(suite, json_has_the_documented_fields);
     test_add(suite, the_baseline_says_what_moved);
+    test_add(suite, a_report_comes_back_from_its_json);
     test_add(suite, a_wrong_baseline_is_refused);
     test_add(suite, the_tables_have_a_line_for_each_result);
     test_add(suite, times_are_written_in_fitting_units);

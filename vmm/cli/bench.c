@@ -8,13 +8,14 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "bench/baseline.h"
 #include "bench/benches.h"
 #include "bench/report.h"
 #include "vmm/cli/cli.h"
 
 /* The command line as popt leaves it. */
 static struct {
-    const char *seconds, *plot, *baseline, *only, *against, *pin, *size;
+    const char *seconds, *plot, *baseline, *only, *against, *pin, *size, *from;
     const char **disks;
     int is_json, is_markdown, is_quick, is_help, batches, ring, is_overwrite, is_polled, is_packed;
 } given;
@@ -25,6 +26,8 @@ static const struct poptOption common_options[] = {
     {"plot", 0, POPT_ARG_STRING, &given.plot, 0, "also draw the figures, with gnuplot", "FILE.svg"},
     {"baseline", 0, POPT_ARG_STRING, &given.baseline, 0,
      "also say what moved beyond noise since this file, which --json made", "FILE"},
+    {"from", 0, POPT_ARG_STRING, &given.from, 0,
+     "measure nothing: print, draw or compare what is in this file, which --json made", "FILE"},
     {"only", 0, POPT_ARG_STRING, &given.only, 0, "only the operations whose name contains this", "TEXT"},
     {"batches", 0, POPT_ARG_INT, &given.batches, 0, "batches of each operation, at most (default 101)", "N"},
     {"time", 0, POPT_ARG_STRING, &given.seconds, 0,
@@ -41,13 +44,22 @@ static const struct poptOption common_options[] = {
         NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)common_options, 0, "Options of every benchmark:", NULL \
     }
 
+#define RING_OPTION                                                               \
+    {                                                                             \
+        "ring", 0, POPT_ARG_INT, &given.ring, 0,                                  \
+            "only operations in ring 0 or 3 of the guest (default: both)", "RING" \
+    }
+
 static const struct poptOption exit_options[] = {
     {"against", 0, POPT_ARG_STRING, &given.against, 0,
-     "with 'exits': the same guest under this rival, too, for what it can answer: qemu", "RIVAL"},
-    {"ring", 0, POPT_ARG_INT, &given.ring, 0, "only operations in ring 0 or 3 of the guest (default: both)",
-     "RING"},
+     "the same guest under this rival, too, for what it can answer: qemu", "RIVAL"},
+    RING_OPTION,
     COMMON_OPTIONS,
     POPT_TABLEEND};
+
+static const struct poptOption ring_options[] = {RING_OPTION, COMMON_OPTIONS, POPT_TABLEEND};
+
+static const struct poptOption boot_options[] = {COMMON_OPTIONS, POPT_TABLEEND};
 
 static const struct poptOption blk_options[] = {
     {"against", 0, POPT_ARG_STRING, &given.against, 0,
@@ -85,13 +97,13 @@ static const struct subcommand {
 } subcommands[] = {
     {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost",
      exit_options},
-    {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine", exit_options},
+    {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine", ring_options},
     {"blk", "vmm bench blk", bench_blk,
      "disk requests of a guest, against a plain program's on the same file", blk_options, true, blk_about},
     {"trace", "vmm bench trace", bench_trace,
-     "a trace point and the dispatch of exits, with tracing off and on", exit_options},
+     "a trace point and the dispatch of exits, with tracing off and on", ring_options},
     {"boot", "vmm bench boot", bench_boot,
-     "processes of vmm from their start to their exit, and their phases", exit_options, true},
+     "processes of vmm from their start to their exit, and their phases", boot_options, true},
 };
 
 #define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
@@ -217,10 +229,26 @@ static bool read_options(struct bench_options *options)
     return true;
 }
 
-static int print_report(const struct bench_report *report, const struct bench_facts *facts)
+/* What the figures are to become, asked before they are measured, which may take minutes. */
+static int open_outputs(const struct subcommand *command, struct baseline **baseline)
 {
-    char text[300];
-    int status = CLI_OK;
+    struct vmm_error error;
+    *baseline = NULL;
+    if (given.plot && report_check_plot(given.plot, &error)) {
+        cli_message("%s", error.message);
+        return CLI_HOST;
+    }
+    if (given.baseline && baseline_open(given.baseline, command->name, baseline, &error)) {
+        cli_message("%s", error.message);
+        return CLI_USAGE;
+    }
+    return CLI_OK;
+}
+
+static int print_report(const struct bench_report *report, const struct bench_facts *facts,
+                        const struct baseline *baseline)
+{
+    struct vmm_error error;
     if (given.is_json)
         report_print_json(stdout, report, facts);
     else if (given.is_markdown)
@@ -228,39 +256,70 @@ static int print_report(const struct bench_report *report, const struct bench_fa
     else
         report_print_table(stdout, report, facts);
     fflush(stdout);
-    if (given.baseline &&
-        report_compare(given.is_json ? stderr : stdout, report, given.baseline, text, sizeof(text))) {
-        cli_message("%s", text);
-        status = CLI_HOST;
+    if (baseline)
+        baseline_compare(given.is_json ? stderr : stdout, baseline, report, facts);
+    if (!given.plot || !report_plot(report, given.plot, &error))
+        return CLI_OK;
+    cli_message("%s", error.message);
+    return CLI_HOST;
+}
+
+static int print_earlier(const struct subcommand *command, const struct baseline *baseline)
+{
+    struct bench_report report;
+    struct bench_facts facts;
+    struct vmm_error error;
+    if (report_load(given.from, command->name, &report, &facts, &error)) {
+        cli_message("%s", error.message);
+        return CLI_USAGE;
     }
-    if (given.plot && report_plot(report, given.plot, text, sizeof(text))) {
-        cli_message("%s", text);
+    int status = print_report(&report, &facts, baseline);
+    bench_report_fini(&report);
+    return status;
+}
+
+/* What was measured before something failed is what there is. */
+static int measure_and_print(const struct subcommand *command, const struct bench_options *options, int cpu,
+                             const struct baseline *baseline)
+{
+    struct bench_report report = {.bench = command->name};
+    struct bench_facts facts;
+    struct vmm_error error;
+    int status = CLI_OK;
+    bench_facts_gather(&facts, cpu, options->against_qemu);
+    if (command->run(&report, options, &error)) {
+        cli_message("%s", error.message);
         status = CLI_HOST;
+    } else if (!report.count && !report.interrupted) {
+        status = cli_usage("bench", "--only, --ring: no operation is left");
     }
+    bench_facts_conclude(&facts);
+    if (report.count || status == CLI_OK) {
+        int printed = print_report(&report, &facts, baseline);
+        status = status ? status : printed;
+    }
+    bench_report_fini(&report);
     return status;
 }
 
 static int measure(const struct subcommand *command)
 {
     struct bench_options options;
-    struct bench_report report = {.bench = command->name};
-    struct bench_facts facts;
-    struct vmm_error error;
+    struct baseline *baseline;
     int cpu;
-    if (!read_options(&options) || !pin(command, &cpu))
+    if (!read_options(&options))
         return CLI_USAGE;
-    signal(SIGINT, on_interrupt);
-    bench_facts_gather(&facts, cpu);
-    int status = CLI_OK;
-    if (command->run(&report, &options, &error)) {
-        cli_message("%s", error.message);
-        status = CLI_HOST;
-    } else if (!report.count && !report.interrupted) {
-        status = cli_usage("bench", "--only, --ring: no operation is left");
-    } else {
-        status = print_report(&report, &facts);
+    int status = open_outputs(command, &baseline);
+    if (status)
+        return status;
+    status = CLI_USAGE;
+    if (given.from) {
+        status = print_earlier(command, baseline);
+    } else if (pin(command, &cpu)) {
+        signal(SIGINT, on_interrupt);
+        status = measure_and_print(command, &options, cpu, baseline);
     }
-    bench_report_fini(&report);
+    baseline_close(baseline);
     return status;
 }
 
