@@ -71,7 +71,8 @@ static void ring_drain(struct trace_writer *writer, struct trace_ring *ring, uns
             trace_write_records(writer, track, buffer, lost + refused_since, expanded,
                                 expand(chunk + gone, count - gone, expanded));
             refused_since = 0;
-            __atomic_store_n(&ring->written, ring->written + count - gone, __ATOMIC_RELAXED);
+            if (!writer->failure)
+                __atomic_store_n(&ring->written, ring->written + count - gone, __ATOMIC_RELAXED);
             lost = 0;
         }
         tail += count;

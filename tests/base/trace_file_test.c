@@ -4,9 +4,11 @@
  * changed, is read as far as it goes or refused, and says so.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/bytes.h"
@@ -219,11 +221,46 @@ START_TEST(the_sum_is_the_standard_one)
 }
 END_TEST
 
+/* The disk is full in the middle of it: nobody waits, and what is not in the file is not said to be. */
+START_TEST(a_disk_that_fills_up_is_told_at_the_end)
+{
+    const struct trace_buffer_config buffer = {.name = "m", .events = ~0ull, .mode = TRACE_MODE_RING};
+    struct traced full;
+    struct rlimit before, little;
+    struct vmm_error error;
+    struct trace_totals totals;
+    struct trace_file *file;
+    signal(SIGXFSZ, SIG_IGN);
+    ck_assert_int_eq(getrlimit(RLIMIT_FSIZE, &before), 0);
+    little = (struct rlimit){.rlim_cur = 20000, .rlim_max = before.rlim_max};
+    traced_begin(&full, (struct trace_config){.buffers = &buffer, .buffer_count = 1});
+    for (unsigned i = 0; i < 10000; i++)
+        traced_access(0x1000, i);
+    trace_attach(NULL);
+    ck_assert_int_eq(setrlimit(RLIMIT_FSIZE, &little), 0);
+    int result = trace_finish(full.trace, "the end", &error);
+    setrlimit(RLIMIT_FSIZE, &before);
+    ck_assert_int_eq(result, -EFBIG);
+    ck_assert_ptr_nonnull(strstr(error.message, "it is cut off"));
+    trace_get_totals(full.trace, &totals);
+    ck_assert_uint_eq(totals.recorded, 10000);
+    ck_assert_uint_eq(totals.lost, 0);
+    trace_destroy(full.trace);
+    ck_assert_int_eq(trace_file_open(full.path, &file, NULL), 0);
+    ck_assert_uint_eq(totals.written, file->item_count);
+    ck_assert(file->item_count > 0 && file->item_count < 10000);
+    ck_assert_ptr_nonnull(strstr(file->damage, "cut off"));
+    trace_file_destroy(file);
+    unlink(full.path);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, every_event_comes_back);
     test_add(suite, a_file_may_be_cut_off_anywhere);
     test_add(suite, any_changed_byte_is_noticed);
+    test_add(suite, a_disk_that_fills_up_is_told_at_the_end);
     test_add(suite, what_is_no_trace_is_refused);
     test_add(suite, blocks_that_make_no_sense_are_named);
     test_add(suite, the_sum_is_the_standard_one);

@@ -296,7 +296,7 @@ START_TEST(configurations_that_make_no_sense_are_refused)
 }
 END_TEST
 
-START_TEST(a_file_that_cannot_be_written_is_an_error_at_the_end)
+START_TEST(a_file_that_cannot_be_written_is_an_error_at_once)
 {
     struct trace_buffer_config buffer = {.name = "m", .events = ~0ull, .bytes = RECORDS(RING)};
     struct trace_config config = {.path = "/dev/full", .buffers = &buffer, .buffer_count = 1};
@@ -497,7 +497,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_slow_exit_is_a_trigger);
     test_add(suite, buffers_have_filters_of_their_own);
     test_add(suite, configurations_that_make_no_sense_are_refused);
-    test_add(suite, a_file_that_cannot_be_written_is_an_error_at_the_end);
+    test_add(suite, a_file_that_cannot_be_written_is_an_error_at_once);
     test_add(suite, threads_have_rings_of_their_own);
     test_add(suite, the_last_records_can_be_looked_at);
     test_add(suite, an_exit_that_is_an_access_is_two_records_of_the_file);
