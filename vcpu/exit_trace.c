@@ -33,10 +33,21 @@ void exit_trace_begin(struct vcpu *vcpu)
     trace_record(&record);
 }
 
+/* Before Linux 4.17 KVM shares no registers: they come by a system call, into their place in the page, which
+ * such a KVM leaves alone. */
+__attribute__((noinline)) static uint64_t ask_rip(struct vcpu *vcpu)
+{
+    struct kvm_regs *regs = &vcpu->run->s.regs.regs;
+    if (vcpu->machine->sync_fields & KVM_SYNC_X86_REGS || !trace_wants(TRACE_EXIT) ||
+        ioctl(vcpu->fd, KVM_GET_REGS, regs))
+        return 0;
+    return regs->rip;
+}
+
 void exit_trace_left(struct vcpu *vcpu)
 {
     vcpu->left_at_ticks = trace_now();
-    vcpu->left_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS ? vcpu->run->s.regs.regs.rip : 0;
+    vcpu->left_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS ? vcpu->run->s.regs.regs.rip : ask_rip(vcpu);
 }
 
 size_t vcpu_read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len)

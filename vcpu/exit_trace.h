@@ -9,7 +9,7 @@
 #include "mmio/step.h"
 #include "vcpu/vcpu.h"
 
-/* The vCPU starts to run: from here on exits are to be traced, with rip where KVM can hand it over. */
+/* The vCPU starts to run: from here on exits are to be traced, with rip. */
 void exit_trace_begin(struct vcpu *vcpu);
 
 /* KVM_RUN has just come back: what an exit's record begins with. */

@@ -11,6 +11,7 @@
 #include "base/disassembly.h"
 #include "base/trace_filter.h"
 #include "base/trace_ring.h"
+#include "vcpu/exit_history.h"
 #include "vcpu/exit_trace.h"
 #include "vcpu/state.h"
 
@@ -20,7 +21,7 @@
 #define CODE_BEFORE   16
 #define CODE_AFTER    32
 #define INSNS_SHOWN   6
-#define EXITS_SHOWN   16
+#define EXIT_LINES    16
 #define RECORDS_SHOWN 32
 
 static const char *suberror_name(uint32_t suberror)
@@ -105,6 +106,16 @@ static unsigned code_mode(const struct cpu_state *cpu)
     return cpu->segments[CPU_CS].attributes & SEGMENT_DB ? 32 : 16;
 }
 
+static void report_rip(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    uint64_t flags = cpu->rflags;
+    LINE("  rip %016llx  rflags %08llx [%c%c%c%c%c%c%c%c%c]  cpl %u  %u-bit code", U64(cpu->rip), U64(flags),
+         flags & FLAG_OF ? 'O' : '-', flags & FLAG_DF ? 'D' : '-', flags & FLAG_IF ? 'I' : '-',
+         flags & FLAG_TF ? 'T' : '-', flags & FLAG_SF ? 'S' : '-', flags & FLAG_ZF ? 'Z' : '-',
+         flags & FLAG_AF ? 'A' : '-', flags & FLAG_PF ? 'P' : '-', flags & FLAG_CF ? 'C' : '-', cpu->cpl,
+         code_mode(cpu));
+}
+
 static void report_registers(struct vcpu *vcpu, const struct cpu_state *cpu)
 {
     static const char *const names[] = {"rax", "rcx", "rdx", "rbx", "rsp", "rbp", "rsi", "rdi",
@@ -112,12 +123,7 @@ static void report_registers(struct vcpu *vcpu, const struct cpu_state *cpu)
     for (unsigned i = 0; i < CPU_GPR_COUNT; i += 4)
         LINE("  %s %016llx  %s %016llx  %s %016llx  %s %016llx", names[i], U64(cpu->gpr[i]), names[i + 1],
              U64(cpu->gpr[i + 1]), names[i + 2], U64(cpu->gpr[i + 2]), names[i + 3], U64(cpu->gpr[i + 3]));
-    uint64_t flags = cpu->rflags;
-    LINE("  rip %016llx  rflags %08llx [%c%c%c%c%c%c%c%c%c]  cpl %u  %u-bit code", U64(cpu->rip), U64(flags),
-         flags & FLAG_OF ? 'O' : '-', flags & FLAG_DF ? 'D' : '-', flags & FLAG_IF ? 'I' : '-',
-         flags & FLAG_TF ? 'T' : '-', flags & FLAG_SF ? 'S' : '-', flags & FLAG_ZF ? 'Z' : '-',
-         flags & FLAG_AF ? 'A' : '-', flags & FLAG_PF ? 'P' : '-', flags & FLAG_CF ? 'C' : '-', cpu->cpl,
-         code_mode(cpu));
+    report_rip(vcpu, cpu);
 }
 
 static void report_segment(struct vcpu *vcpu, const char *name, const struct cpu_segment *segment)
@@ -174,6 +180,34 @@ static void report_exit(struct vcpu *vcpu, uint64_t number, const struct exit_no
     LINE("  #%llu %s", U64(number), text + strlen("exit "));
 }
 
+static unsigned lines_of(const struct exit_group *group)
+{
+    return group->period + (group->times > 1);
+}
+
+static void report_group(struct vcpu *vcpu, const struct exit_group *group)
+{
+    for (uint64_t number = group->first; number < group->first + group->period; number++)
+        report_exit(vcpu, number, &vcpu->history[number % VCPU_HISTORY]);
+    if (group->times > 1)
+        LINE("    ... %s %u times more, whatever the values", group->period > 1 ? "those" : "that",
+             group->times - 1);
+}
+
+/* As many of the newest as fit. */
+static void report_exits(struct vcpu *vcpu)
+{
+    struct exit_group groups[VCPU_HISTORY];
+    unsigned count = exit_history_group(vcpu, groups), first = count, lines = 0;
+    while (first && lines + lines_of(&groups[first - 1]) <= EXIT_LINES)
+        lines += lines_of(&groups[--first]);
+    uint64_t oldest = first < count ? groups[first].first : vcpu->exit_count;
+    LINE("  the last %llu of %llu exits of vCPU %u, the newest last:", U64(vcpu->exit_count - oldest),
+         U64(vcpu->exit_count), vcpu->index);
+    for (; first < count; first++)
+        report_group(vcpu, &groups[first]);
+}
+
 struct last_records {
     struct vcpu *vcpu;
     double us_per_tick;
@@ -192,11 +226,7 @@ static void report_record(void *context, const struct trace_record *record)
 
 void vcpu_report_last(struct vcpu *vcpu)
 {
-    uint64_t count = vcpu->exit_count < EXITS_SHOWN ? vcpu->exit_count : EXITS_SHOWN;
-    LINE("  the last %llu of %llu exits of vCPU %u, the newest last:", U64(count), U64(vcpu->exit_count),
-         vcpu->index);
-    for (uint64_t number = vcpu->exit_count - count; number < vcpu->exit_count; number++)
-        report_exit(vcpu, number, &vcpu->history[number % VCPU_HISTORY]);
+    report_exits(vcpu);
     if (!vcpu->machine->trace)
         return;
     struct last_records last = {vcpu, 1e6 / (double)trace_measure_tsc()};
@@ -214,6 +244,27 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
     } else {
         report_registers(vcpu, &cpu);
         report_system(vcpu, &cpu);
+        report_code(vcpu, &cpu);
+    }
+    vcpu_report_last(vcpu);
+}
+
+/* A CPU that the guest has not started has nothing to say. */
+static bool has_started(struct vcpu *vcpu)
+{
+    struct kvm_mp_state state;
+    return vcpu->exit_count || ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) ||
+           state.mp_state != KVM_MP_STATE_UNINITIALIZED;
+}
+
+void vcpu_report_place(struct vcpu *vcpu)
+{
+    struct cpu_state cpu;
+    if (!has_started(vcpu))
+        return;
+    LINE("vCPU %u: where it was:", vcpu->index);
+    if (!vcpu_load_state(vcpu, &cpu, VCPU_REGS | VCPU_SREGS)) {
+        report_rip(vcpu, &cpu);
         report_code(vcpu, &cpu);
     }
     vcpu_report_last(vcpu);

@@ -14,4 +14,8 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end);
 /* The last exits alone, and where the vCPU is traced its last records. While it is out. */
 void vcpu_report_last(struct vcpu *vcpu);
 
+/* Where a vCPU is that did not die, and its last exits; nothing of one that was never started. While it is
+ * out. */
+void vcpu_report_place(struct vcpu *vcpu);
+
 #endif

@@ -367,14 +367,19 @@ static int prepare(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
-/* What the other vCPUs did when one of them died. */
+/* What the other vCPUs did when one of them died; and where all of them were when the guest was given up, by
+ * us or by itself. */
 static void report_others(struct vmm *machine)
 {
-    if (!is_death(machine->run.end.reason))
-        return;
-    for (unsigned i = 0; i < machine->config.cpu_count; i++)
-        if (i != machine->run.end.cpu && machine->cpus[i].vcpu->exit_count)
-            vcpu_report_last(machine->cpus[i].vcpu);
+    enum vmm_end_reason reason = machine->run.end.reason;
+    bool is_given_up = machine->log.write && (reason == VMM_END_TIMEOUT || reason == VMM_END_PANIC);
+    for (unsigned i = 0; i < machine->config.cpu_count; i++) {
+        struct vcpu *vcpu = machine->cpus[i].vcpu;
+        if (is_given_up)
+            vcpu_report_place(vcpu);
+        else if (is_death(reason) && i != machine->run.end.cpu && vcpu->exit_count)
+            vcpu_report_last(vcpu);
+    }
 }
 
 /* What is to be done once every vCPU is out for good. */
