@@ -4,9 +4,11 @@
  * instruction is known, a triple fault as a trigger, text of the guest's own, a flood.
  */
 #include <fcntl.h>
+#include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/mman.h>
 #include <unistd.h>
 
 #include "base/types.h"
@@ -195,9 +197,54 @@ START_TEST(a_trace_that_cannot_be_written_is_no_reason_not_to_say_so)
 }
 END_TEST
 
+/* In the mode that writes nothing before the end. */
+START_TEST(a_signal_leaves_a_whole_trace)
+{
+    test_need_kvm();
+    static const int signals[] = {SIGINT, SIGTERM, SIGHUP};
+    for (size_t i = 0; i < ARRAY_COUNT(signals); i++) {
+        char line[200], said[100] = "";
+        int fd = memfd_create("output", MFD_CLOEXEC);
+        strcpy(trace, "/tmp/vmm-trace-XXXXXX");
+        close(mkstemp(trace));
+        snprintf(line, sizeof(line), "run --trace %s --trace-mode ring --flat real16 flat/real16-flood.bin",
+                 trace);
+        pid_t pid = program_start(line, fd);
+        while (!*said) { /* the guest runs when it has said something */
+            usleep(1000);
+            program_read_file(fd, said, sizeof(said));
+        }
+        kill(pid, signals[i]);
+        ck_assert_int_eq(program_wait(pid), 128 + signals[i]);
+        close(fd);
+        show("report");
+        check_says("the run ended by: stopped");
+        check_says("  IO  ");
+        unlink(trace);
+    }
+}
+END_TEST
+
+START_TEST(a_machine_that_starts_again_has_a_trace_for_each)
+{
+    char second[40];
+    test_need_kvm();
+    record("--on-reboot restart --timeout 500ms --flat real16", "flat/real16-port92-reset.bin", 124);
+    show("report");
+    check_says("the run ended by: reset");
+    unlink(trace);
+    snprintf(second, sizeof(second), "%s.2", trace);
+    ck_assert_int_eq(access(second, F_OK), 0);
+    for (unsigned i = 2; !unlink(second); i++)
+        snprintf(second, sizeof(second), "%s.%u", trace, i + 1);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, the_report_of_a_boot_names_the_serial_ports_instruction, 120);
+    test_add_slow(suite, a_signal_leaves_a_whole_trace, 60);
+    test_add_slow(suite, a_machine_that_starts_again_has_a_trace_for_each, 60);
     test_add(suite, an_exit_knows_its_instruction);
     test_add(suite, an_emulated_instruction_comes_with_its_bytes);
     test_add(suite, a_triple_fault_is_a_trigger);

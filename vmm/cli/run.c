@@ -13,6 +13,7 @@
 #include "vmm/cli/resize.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/stats.h"
+#include "vmm/cli/stop.h"
 #include "vmm/cli/terminal.h"
 
 static void log_to_stderr(void *context, enum vmm_log_level level, const char *line)
@@ -142,7 +143,12 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         unsigned console;
         if (run_consoles_find_terminal(&options->devices.consoles, &console))
             resize_watch_start(&window, machine, console);
+        struct stop_watch signals = {.machine = NULL};
+        if (options->trace.config.path)
+            stop_watch_start(&signals, machine);
         result = vmm_run(machine, end, error);
+        stop_watch_end(&signals);
+        options->signal = signals.number;
         resize_watch_stop(&window);
         terminal_restore();
     }
@@ -183,6 +189,7 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
         options->config.timeout_ms = options->timeout_ms - passed_ms;
     options->serial_config.append = true;
     run_consoles_append(&options->devices.consoles);
+    trace_options_restart(&options->trace);
     return true;
 }
 
@@ -222,6 +229,11 @@ int run_as(int argc, const char **argv, const char *not_loaded)
     options.not_loaded = not_loaded;
     status = run_machine(&options);
     run_options_fini(&options);
+    if (options.signal) {
+        fflush(NULL);
+        signal(options.signal, SIG_DFL);
+        raise(options.signal); /* that is how the run has ended */
+    }
     return status;
 }
 

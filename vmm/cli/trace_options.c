@@ -4,6 +4,7 @@
  */
 #include "vmm/cli/trace_options.h"
 
+#include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
@@ -41,16 +42,6 @@ static const char *const full_names[] = {[VMM_TRACE_FULL_AUTO] = "auto",
                                          [VMM_TRACE_FULL_STOP] = "stop",
                                          NULL};
 
-static bool choose(const char *option, const char *text, const char *const *names, unsigned *choice)
-{
-    for (*choice = 0; names[*choice]; ++*choice)
-        if (strcmp(text, names[*choice]) == 0)
-            return true;
-    const char *nearest = cli_nearest(text, names);
-    cli_usage("run", "--%s: there is no '%s'; did you mean %s?", option, text, nearest ? nearest : names[1]);
-    return false;
-}
-
 bool trace_options_add_buffer(char *argument)
 {
     if (found.size_count == TRACE_BUFFERS) {
@@ -70,6 +61,14 @@ static bool parse_size(const char *text, uint64_t *bytes)
     return false;
 }
 
+/* How a buffer is kept where nothing is said of it: whoever gives a trigger wants what was before it. */
+static enum vmm_trace_mode usual_mode(const char *trigger)
+{
+    if (!trigger)
+        return VMM_TRACE_STREAM;
+    return strncmp(trigger, "traceoff", 8) ? VMM_TRACE_SNAPSHOT : VMM_TRACE_RING;
+}
+
 static bool parse_key(const char *key, char *value, struct vmm_trace_buffer *buffer)
 {
     unsigned choice;
@@ -84,11 +83,11 @@ static bool parse_key(const char *key, char *value, struct vmm_trace_buffer *buf
     } else if (strcmp(key, "filter") == 0) {
         buffer->filter = value;
     } else if (strcmp(key, "mode") == 0) {
-        if (!choose("trace-buffer: mode", value, mode_names, &choice))
+        if (!cli_choose("trace-buffer: mode", value, mode_names, &choice))
             return false;
         buffer->mode = choice;
     } else if (strcmp(key, "full") == 0) {
-        if (!choose("trace-buffer: full", value, full_names, &choice))
+        if (!cli_choose("trace-buffer: full", value, full_names, &choice))
             return false;
         buffer->full = choice;
     } else {
@@ -146,17 +145,14 @@ static bool parse_main(struct trace_options *options, struct vmm_trace_buffer *b
     unsigned choice;
     buffer->events = options->events;
     buffer->filter = options->filter;
-    bool takes_snapshots = options->trigger && strncmp(options->trigger, "traceoff", 8);
-    buffer->mode = !options->trigger ? VMM_TRACE_STREAM
-                   : takes_snapshots ? VMM_TRACE_SNAPSHOT
-                                     : VMM_TRACE_RING;
+    buffer->mode = usual_mode(options->trigger);
     if (options->mode) {
-        if (!choose("trace-mode", options->mode, mode_names, &choice))
+        if (!cli_choose("trace-mode", options->mode, mode_names, &choice))
             return false;
         buffer->mode = choice;
     }
     if (options->full) {
-        if (!choose("trace-full", options->full, full_names, &choice))
+        if (!cli_choose("trace-full", options->full, full_names, &choice))
             return false;
         buffer->full = choice;
     }
@@ -180,10 +176,12 @@ static bool parse_buffers(struct trace_options *options)
             cli_usage("run", "--trace-buffer: at most %d buffers", TRACE_BUFFERS);
             return false;
         }
+        options->buffers[count].mode = usual_mode(options->trigger);
         if (!parse_buffer(text, &options->buffers[count++]))
             return false;
     }
-    bool is_usual_wanted = !is_named || usual->bytes || options->events || options->filter || options->mode;
+    bool is_usual_wanted = !is_named || usual->bytes || options->events || options->filter || options->mode ||
+                           options->full;
     options->config.buffers = is_usual_wanted ? usual : usual + 1;
     options->config.buffer_count = is_usual_wanted ? count : count - 1;
     return parse_main(options, usual);
@@ -207,4 +205,13 @@ void trace_options_fini(struct trace_options *options)
 {
     for (unsigned i = 0; i < options->size_count; i++)
         free(options->sizes[i]);
+}
+
+void trace_options_restart(struct trace_options *options)
+{
+    if (!options->config.path)
+        return;
+    snprintf(options->restart_path, sizeof(options->restart_path), "%.4080s.%u", options->path,
+             ++options->restart_count + 1);
+    options->config.path = options->restart_path;
 }

@@ -16,6 +16,8 @@ struct trace_options {
     unsigned size_count;
     struct vmm_trace_buffer buffers[TRACE_BUFFERS];
     struct vmm_trace_config config;
+    unsigned restart_count;
+    char restart_path[4096];
 };
 
 /* A part of the table of `vmm run`. What it fills is taken by trace_options_parse. */
@@ -29,5 +31,8 @@ bool trace_options_add_buffer(char *argument);
  * traced. The strings are popt's. */
 bool trace_options_parse(struct trace_options *options);
 void trace_options_fini(struct trace_options *options);
+
+/* The machine starts again: its trace goes to FILE.2, then FILE.3, ... */
+void trace_options_restart(struct trace_options *options);
 
 #endif
