@@ -235,6 +235,19 @@ START_TEST(linux_hears_the_power_button)
 }
 END_TEST
 
+/* Its driver tells pvpanic; the kernel would stand there for ever. */
+START_TEST(linux_says_that_it_panics)
+{
+    struct linux_run run = {.input = "",
+                            .script = "for module in /modules/*; do insmod $module; done\n"
+                                      "echo c >/proc/sysrq-trigger\n",
+                            .wants_modules = true};
+    linux_run(&run);
+    must_say(&run, "Kernel panic - not syncing: sysrq triggered crash");
+    ck_assert_msg(run.end.reason == VMM_END_PANIC, "%s", vmm_end_name(run.end.reason));
+}
+END_TEST
+
 START_TEST(linux_reads_fw_cfg)
 {
     struct linux_run run = {.input = "poweroff -f\n",
@@ -331,6 +344,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_has_consoles_and_entropy_by_pci, 150);
     test_add_slow(suite, linux_has_consoles_and_entropy_by_mmio, 150);
     test_add_slow(suite, linux_hears_the_power_button, 300);
+    test_add_slow(suite, linux_says_that_it_panics, 150);
     test_add_slow(suite, linux_reads_fw_cfg, 150);
     test_add_slow(suite, linux_runs_without_acpi_and_is_told_of_mmio_devices, 150);
     test_add_slow(suite, linux_keeps_files_on_a_pci_disk, 150);
