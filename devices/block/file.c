@@ -188,8 +188,9 @@ int file_lock(int fd, const char *path, bool is_writer, struct vmm_error *error)
         return 0;
     if (errno != EAGAIN && errno != EACCES)
         return 0; /* a file system without locks */
-    return error_set(error, -EBUSY, "%s: in use by another process that %s it: use an overlay to share it",
-                     path, is_writer ? "reads or writes" : "writes");
+    return error_set(error, -EBUSY,
+                     "%s: in use by another disk or process that %s it: use an overlay to share it", path,
+                     is_writer ? "reads or writes" : "writes");
 }
 
 /* Formats that are no raw image: a guest would overwrite them. */

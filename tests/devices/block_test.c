@@ -78,8 +78,8 @@ START_TEST(a_second_writer_is_refused)
     disk_init(&disk);
     struct block_config writer = {.path = disk.path}, reader = {.path = disk.path, .read_only = true};
     disk_start(&disk, 0);
-    expect_refusal(&writer, -EBUSY, "in use by another process");
-    expect_refusal(&reader, -EBUSY, "in use by another process");
+    expect_refusal(&writer, -EBUSY, "in use by another disk or process");
+    expect_refusal(&reader, -EBUSY, "in use by another disk or process");
     disk_close(&disk);
     disk.config.backend.read_only = true;
     ck_assert_int_eq(disk_open(&disk), 0); /* the rings are the other's */
