@@ -156,6 +156,7 @@ int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, str
     if (!result)
         *reserved = (struct memory_map_entry){
             .gpa = ACPI_GPA, .len = align_up(tables->len, PAGE_BYTES), .kind = MEMORY_KIND_RESERVED};
+    machine->has_acpi_tables = !result;
     free(tables);
     return result;
 }
@@ -179,6 +180,11 @@ int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_e
     struct acpi_tables *tables;
     if (!machine->acpi_ged)
         return error_set(error, -ENOENT, "ACPI: the machine has none");
+    if (machine->loaded && !machine->has_acpi_tables)
+        return error_set(
+            error, -ENOENT,
+            "ACPI: this guest is given no tables: its image is flat, or it has no interrupt controllers "
+            "or less than 1 MiB of RAM");
     int result = build_tables(machine, &tables, error);
     for (unsigned i = 0; !result && i < tables->count; i++)
         result = dump_table(tables, &tables->tables[i], directory, error);

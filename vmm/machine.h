@@ -113,7 +113,7 @@ struct vmm {
     struct trace *trace;              /* NULL: not traced */
     struct trace_thread **cpu_traces; /* of each vCPU, once the run begins */
 
-    bool loaded, is_flat, has_run;
+    bool loaded, is_flat, has_acpi_tables, has_run;
     struct boot_state start;
 
     struct vcpu_machine vcpu_machine;

@@ -368,6 +368,7 @@ START_TEST(acpis_devices_end_the_run)
         struct vmm *machine = guest_create(NULL, rows[i].code, sizeof(rows[i].code));
         ck_assert_int_eq(vmm_dump_acpi(machine, "/tmp", NULL), -ENOENT);
         ck_assert_int_eq(vmm_add_acpi(machine, NULL), 0);
+        ck_assert_int_eq(vmm_dump_acpi(machine, "/tmp", NULL), -ENOENT); /* a flat image */
         vmm_press_power_button(machine);
         struct vmm_end end = guest_run(machine);
         ck_assert_msg(end.reason == rows[i].reason, "%zu: %s", i, vmm_end_name(end.reason));

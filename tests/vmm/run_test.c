@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/mman.h>
 #include <sys/prctl.h>
+#include <sys/resource.h>
 #include <sys/socket.h>
 #include <sys/stat.h>
 #include <sys/un.h>
@@ -60,6 +61,26 @@ START_TEST(each_end_has_its_status)
          FLAT("real16-exit") ": flat real16, entered at"},
     };
     CHECK_ALL(ends);
+}
+END_TEST
+
+/* More than a process may usually have open files; half a second is too short for the guest, but not for
+ * them. */
+START_TEST(as_many_cpus_as_kvm_allows)
+{
+    test_need_kvm();
+    program_run("run --cpus 60000 guest.img", &run);
+    const char *limit = strstr(run.err, "which is ");
+    ck_assert_msg(limit != NULL, "said\n%s", run.err);
+    unsigned long count = strtoul(limit + 9, NULL, 10);
+    struct rlimit files = {0};
+    getrlimit(RLIMIT_NOFILE, &files);
+    if (files.rlim_max < count + 64)
+        test_skip("at most %lu files may be open here", (unsigned long)files.rlim_max);
+    char line[100];
+    snprintf(line, sizeof(line), "run --cpus %lu --timeout 500ms guest.img", count);
+    program_run(line, &run);
+    ck_assert_msg(run.status == 124 || run.status == 1, "%s: status %d\n%s", line, run.status, run.err);
 }
 END_TEST
 
@@ -378,6 +399,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, each_end_has_its_status, 60);
     test_add_slow(suite, failures_of_the_host_are_named, 60);
     test_add_slow(suite, ram_of_any_size, 60);
+    test_add_slow(suite, as_many_cpus_as_kvm_allows, 60);
     test_add(suite, statistics_are_json_with_the_documented_fields);
     test_add(suite, doctor_speaks_json);
     test_add(suite, serial_output_into_a_file);

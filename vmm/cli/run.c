@@ -6,6 +6,7 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/resource.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -15,6 +16,8 @@
 #include "vmm/cli/stats.h"
 #include "vmm/cli/stop.h"
 #include "vmm/cli/terminal.h"
+
+#define CPUS_USUALLY_ALLOWED 512
 
 static void log_to_stderr(void *context, enum vmm_log_level level, const char *line)
 {
@@ -96,6 +99,8 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
         cli_message("the guest has panicked");
         return CLI_PANIC;
     case VMM_END_STOPPED:
+        fputc('\n', stderr); /* the guest is somewhere in a line */
+        cli_message("the guest was ended by Ctrl-A x");
         return CLI_STOPPED;
     case VMM_END_TIMEOUT:
         cli_message("the guest was ended after its time of %s", options->timeout);
@@ -127,6 +132,16 @@ static int report_stats(const struct run_options *options, const struct run_stat
         return CLI_HOST;
     }
     return CLI_OK;
+}
+
+/* Each CPU is a descriptor, and 1,024 are usual for a process that has not asked for more. */
+static void allow_descriptors(unsigned cpu_count)
+{
+    struct rlimit limit;
+    if (cpu_count <= CPUS_USUALLY_ALLOWED || getrlimit(RLIMIT_NOFILE, &limit))
+        return;
+    limit.rlim_cur = limit.rlim_max;
+    setrlimit(RLIMIT_NOFILE, &limit);
 }
 
 /* One machine, from its making to its end. */
@@ -204,6 +219,7 @@ static int run_machine(struct run_options *options)
         return CLI_HOST;
     }
     options->timeout_ms = options->config.timeout_ms;
+    allow_descriptors(options->config.cpu_count);
     /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
     signal(SIGPIPE, SIG_IGN);
     int result = keep_peers(options, &error);
