@@ -13,6 +13,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
+#include <sys/stat.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -77,6 +78,16 @@ unsigned long test_cases(unsigned long usual)
     if (text)
         return strtoul(text, NULL, 0);
     return getenv("VMM_TEST_QUICK") ? (usual + 9) / 10 : usual;
+}
+
+/* Check's messages go from process to process through files that have no name. */
+void test_leave_check(void)
+{
+    int null = open("/dev/null", O_RDWR | O_CLOEXEC);
+    struct stat status;
+    for (int fd = STDERR_FILENO + 1; null >= 0 && fd < 256; fd++)
+        if (fd != null && fstat(fd, &status) == 0 && S_ISREG(status.st_mode) && !status.st_nlink)
+            dup2(null, fd);
 }
 
 void test_need_kvm(void)

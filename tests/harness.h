@@ -29,6 +29,10 @@ unsigned long long test_seed(void);
 /* How many random cases: VMM_TEST_CASES if set, else `usual`, of which VMM_TEST_QUICK takes a tenth. */
 unsigned long test_cases(unsigned long usual);
 
+/* For a process that a test has made by fork() and kills: what it asserts is not reported any more. A report
+ * cut off by the kill would spoil those of the whole program. */
+void test_leave_check(void);
+
 /* Skips the test, with the reason, unless this host has a /dev/kvm that works. */
 void test_need_kvm(void);
 

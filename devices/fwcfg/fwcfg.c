@@ -254,7 +254,7 @@ static uint64_t fwcfg_read(void *device, uint64_t offset, unsigned size)
     struct fwcfg *fwcfg = device;
     uint8_t byte;
     if (fwcfg->config.memory && offset >= FWCFG_DMA_OFFSET)
-        return load_le(DMA_SIGNATURE + offset - FWCFG_DMA_OFFSET, size);
+        return load_le(&DMA_SIGNATURE[offset - FWCFG_DMA_OFFSET], size);
     if (offset != FWCFG_DATA_OFFSET || size != 1)
         return UINT64_MAX;
     take(fwcfg, &byte, 1);

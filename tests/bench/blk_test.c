@@ -197,7 +197,7 @@ START_TEST(the_floor_does_every_load)
         if (!blk_floor_batch(floor, i, 70, &batch, &reason)) {
             blk_floor_destroy(floor);
             blk_medium_close(&medium);
-            test_skip(reason);
+            test_skip("%s", reason);
         }
         ck_assert_double_gt(batch.ns, 0);
         ck_assert_uint_eq(batch.io->latency->total, 70);

@@ -114,8 +114,10 @@ static void kill_again_and_again(struct disk *disk, const char *name)
     for (unsigned round = 0; round < rounds; round++) {
         int status;
         pid_t child = fork();
-        if (!child)
+        if (!child) {
+            test_leave_check();
             write_until_killed(disk, ledger, seed + round);
+        }
         /* Mostly behind the first flush of this round. */
         uint64_t flushes = __atomic_load_n(&ledger->flushes, __ATOMIC_ACQUIRE);
         for (unsigned ms = 0; ms < 5000 && round % 4; ms++) {
