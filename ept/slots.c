@@ -4,6 +4,7 @@
  */
 #include "ept/slots.h"
 
+#include <cpuid.h>
 #include <linux/kvm.h>
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -45,6 +46,21 @@ void slots_destroy(struct slots *slots)
     free(slots);
 }
 
+/* Guests cannot have more than the processor has (CPUID 0x80000008, SDM 2A CPUID, "physical address size").
+ */
+static int explain_refusal(gpa_t gpa, uint64_t len, int code, struct vmm_error *error)
+{
+    unsigned eax, ebx, ecx, edx;
+    unsigned bits = __get_cpuid(0x80000008, &eax, &ebx, &ecx, &edx) ? eax & 0xff : 0;
+    if (code == -EINVAL && bits && bits < 64 && (gpa + len - 1) >> bits)
+        return error_set(
+            error, code,
+            "memory: %#llx bytes at %#llx reach beyond the %u-bit physical addresses of this host",
+            (unsigned long long)len, (unsigned long long)gpa, bits);
+    return error_set_errno(error, code, "memory: KVM refuses the slot of %#llx bytes at %#llx",
+                           (unsigned long long)len, (unsigned long long)gpa);
+}
+
 /* The slot's number, or a negative errno. */
 static int add_slot(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, uint32_t flags,
                     struct vmm_error *error)
@@ -55,8 +71,7 @@ static int add_slot(struct slots *slots, gpa_t gpa, void *hva, uint64_t len, uin
                                                .memory_size = len,
                                                .userspace_addr = (uintptr_t)hva};
     if (ioctl(slots->vm_fd, KVM_SET_USER_MEMORY_REGION, &slot))
-        return error_set_errno(error, -errno, "memory: KVM refuses the slot of %#llx bytes at %#llx",
-                               (unsigned long long)len, (unsigned long long)gpa);
+        return explain_refusal(gpa, len, -errno, error);
     return (int)slots->count++;
 }
 

@@ -509,7 +509,7 @@ size_t vmm_stats_virtio(struct vmm *machine, struct vmm_virtio_stat *list, size_
  * ---------------------------------------------------------------------------------------------- */
 
 enum vmm_kvm_flavour {
-    VMM_KVM_UNKNOWN,
+    VMM_KVM_UNKNOWN,  /* there is no KVM that answers */
     VMM_KVM_INTEL,    /* VT-x with EPT or without */
     VMM_KVM_AMD,      /* AMD-V */
     VMM_KVM_SOFTWARE, /* KVM without hardware virtualization, such as PVM */
@@ -529,7 +529,7 @@ struct vmm_host {
     bool usable;            /* machines can be made */
     struct vmm_error error; /* why not */
     enum vmm_kvm_flavour flavour;
-    char cpu[64];    /* the processor's brand string */
+    char cpu[64];    /* the processor's brand string, or empty */
     char kernel[80]; /* release of the running kernel */
     bool is_nested;  /* this host is a guest itself */
     unsigned cpu_count, recommended_cpus, max_cpus;

@@ -19,6 +19,45 @@
 /* Newer than the headers that we build with. */
 #define CAP_MEMORY_FAULT_INFO 232
 
+static enum vmm_kvm_flavour find_hardware(void)
+{
+    unsigned eax, ebx, ecx, edx;
+    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)))
+        return VMM_KVM_INTEL;
+    if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 2)))
+        return VMM_KVM_AMD;
+    return VMM_KVM_SOFTWARE;
+}
+
+/* Whether the running kernel has KVM, though we may not see its device. */
+static bool kernel_has_kvm(void)
+{
+    char line[80], name[40];
+    bool found = false;
+    FILE *file = fopen("/proc/misc", "re");
+    while (file && !found && fgets(line, sizeof(line), file))
+        found = sscanf(line, "%*u %39s", name) == 1 && strcmp(name, "kvm") == 0;
+    if (file)
+        fclose(file);
+    return found;
+}
+
+static int explain_absence(struct vmm_error *error)
+{
+    enum vmm_kvm_flavour hardware = find_hardware();
+    if (kernel_has_kvm())
+        return error_set(
+            error, -ENOENT,
+            "/dev/kvm: there is none, but the kernel has KVM: give it to this container (docker run "
+            "--device /dev/kvm), or make it: mknod /dev/kvm c 10 232");
+    if (hardware != VMM_KVM_SOFTWARE)
+        return error_set(error, -ENOENT, "/dev/kvm: there is none: load its module: modprobe %s",
+                         hardware == VMM_KVM_INTEL ? "kvm_intel" : "kvm_amd");
+    return error_set(error, -ENOENT,
+                     "/dev/kvm: there is none, and the processor offers neither VT-x nor AMD-V: switch "
+                     "virtualization on in the firmware, or nested virtualization in the hypervisor");
+}
+
 static int open_kvm(struct vmm_error *error)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -26,9 +65,7 @@ static int open_kvm(struct vmm_error *error)
         return fd;
     int code = -errno;
     if (code == -ENOENT)
-        return error_set(error, code,
-                         "/dev/kvm: there is none: load the module kvm_intel or kvm_amd, and switch "
-                         "virtualization on in the firmware (or nested virtualization in the hypervisor)");
+        return explain_absence(error);
     if (code == -EACCES || code == -EPERM)
         return error_set_errno(error, code,
                                "/dev/kvm: cannot open: become a member of its group (usermod -aG kvm USER, "
@@ -103,14 +140,7 @@ bool host_is_intel(void)
 /* CPUID tells more than a module's name, which a kernel that has them built in may not show. */
 static enum vmm_kvm_flavour find_flavour(void)
 {
-    unsigned eax, ebx, ecx, edx;
-    if (module_is_loaded("kvm_pvm"))
-        return VMM_KVM_SOFTWARE;
-    if (__get_cpuid(1, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 5)))
-        return VMM_KVM_INTEL;
-    if (__get_cpuid(0x80000001, &eax, &ebx, &ecx, &edx) && (ecx & (1u << 2)))
-        return VMM_KVM_AMD;
-    return VMM_KVM_SOFTWARE;
+    return module_is_loaded("kvm_pvm") ? VMM_KVM_SOFTWARE : find_hardware();
 }
 
 /* Each capability that something of ours depends on, and what follows from having it or not. */
@@ -190,16 +220,21 @@ static void read_brand(struct vmm_host *host)
         if (!__get_cpuid(0x80000002 + i, &words[4 * i], &words[4 * i + 1], &words[4 * i + 2],
                          &words[4 * i + 3]))
             return;
-    memcpy(host->cpu, words, sizeof(words));
-    host->cpu[sizeof(words)] = 0;
+    const char *text = (const char *)words;
+    size_t len = strnlen(text, sizeof(words));
+    for (; len && *text == ' '; len--)
+        text++;
+    while (len && text[len - 1] == ' ')
+        len--;
+    memcpy(host->cpu, text, len);
+    host->cpu[len] = 0;
 }
 
 void vmm_host_probe(struct vmm_host *host)
 {
     unsigned eax, ebx, ecx, edx;
     struct utsname name;
-    *host = (struct vmm_host){.flavour = find_flavour(),
-                              .cpu_count = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
+    *host = (struct vmm_host){.cpu_count = (unsigned)sysconf(_SC_NPROCESSORS_ONLN)};
     read_brand(host);
     if (uname(&name) == 0)
         snprintf(host->kernel, sizeof(host->kernel), "%.79s", name.release);
@@ -207,6 +242,7 @@ void vmm_host_probe(struct vmm_host *host)
     struct host kvm;
     if (host_open(&kvm, &host->error))
         return;
+    host->flavour = find_flavour();
     ask_all(host, kvm.kvm_fd);
     int vm_fd = ioctl(kvm.kvm_fd, KVM_CREATE_VM, 0);
     if (vm_fd < 0)

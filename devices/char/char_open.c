@@ -116,6 +116,11 @@ static int char_open_socket(struct char_backend *backend, const char *path, stru
     if (backend->listen_fd < 0)
         return error_set_errno(error, -errno, "console socket %s: cannot make a socket", path);
     int result = socket_bind(backend->listen_fd, &address);
+    if (result == -EADDRINUSE)
+        return error_set(
+            error, result,
+            "console socket %s: is there already, and in use or no socket: remove it, or take another path",
+            path);
     if (result)
         return error_set_errno(error, result, "console socket %s: cannot bind", path);
     backend->name = strdup(path);

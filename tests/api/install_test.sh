@@ -61,12 +61,19 @@ found=$(nm -g --defined-only "$lib/libvmm.a" | awk 'NF == 3 && $3 !~ /^vmm_/ { p
 expect the_archive_has_no_other_global_names "libvmm.a defines"
 
 found=
-for command in run doctor decode 'bench exits'; do
+for command in run doctor decode 'bench exits' 'bench blk' 'trace report' 'trace convert'; do
     for option in $("$prefix/bin/vmm" $command --help | grep -oE -e '--[a-z][a-z-]+'); do
         sed 's/\\-/-/g' "$prefix/share/man/man1/vmm.1" | grep -qe "$option" || found="$found $command $option"
     done
 done
 expect the_manual_names_every_option "not in vmm.1"
+
+if command -v man >/dev/null; then
+    found=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l "$prefix/share/man/man1/vmm.1" 2>&1 >/dev/null)
+    expect the_manual_is_formatted_without_a_warning "vmm.1"
+else
+    report skip the_manual_is_formatted_without_a_warning "there is no man"
+fi
 
 found=$(cmake --install "$build" --prefix "$stage/moved" >/dev/null 2>&1 || echo "cmake --install --prefix failed"
     real=$(realpath "$(PKG_CONFIG_PATH="$stage/moved${lib#"$prefix"}/pkgconfig" \

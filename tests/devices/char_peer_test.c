@@ -332,7 +332,9 @@ START_TEST(a_path_in_use_is_refused_and_left_alone)
     struct vmm_error error;
     char file[200], message[300];
     set_up_socket();
-    snprintf(message, sizeof(message), "console socket %s: cannot bind: Address already in use", path);
+    snprintf(message, sizeof(message),
+             "console socket %s: is there already, and in use or no socket: remove it, or take another path",
+             path);
     ck_assert_int_eq(second_backend(path, &error), -EADDRINUSE);
     ck_assert_str_eq(error.message, message);
     snprintf(file, sizeof(file), "%s/file", directory);

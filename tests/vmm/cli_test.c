@@ -23,6 +23,8 @@ static const struct {
     {"", "vmm: which command? None was given\nTry 'vmm --help'.\n"},
     {"ruin", "there is no command 'ruin'; did you mean 'run'?\nTry 'vmm --help'.\n"},
     {"zzzzzzzz", "there is no command 'zzzzzzzz'\n"},
+    {"help ruin", "there is no command 'ruin'; did you mean 'run'?\n"},
+    {"--hlep", "there is no option '--hlep'; did you mean '--help'?\n"},
     {"run", "which image? None was given\nTry 'vmm run --help'.\n"},
     {"run a b", "one image at a time: 'b' is one too many\n"},
     {"run vmlinuz console=ttyS0",
@@ -49,6 +51,12 @@ static const struct {
     {"run --cpus -1 x", "--cpus: '-1' is not a number of CPUs"},
     {"run --cpus two x", "--cpus: 'two' is not a number of CPUs"},
     {"run --cpus 2x x", "--cpus: '2x' is not a number of CPUs"},
+    {"run --mem 63K x", "--mem: 63K is no size of guest RAM: give a multiple of 4K, from 64K on\n"},
+    {"run --mem 65537 x", "--mem: 65537 is no size of guest RAM"},
+    {"run --cpus 2 --irqchip none x",
+     "--cpus: 2 CPUs need interrupt controllers: --irqchip kernel or split\n"},
+    {"run --flat x", "--flat: there is no 'x'; choose from: real16, prot32, long64\n"},
+    {"run --mem x", "--mem: 'x' is not a size"},
     {"run --cpus 4294967297 x", "--cpus: '4294967297' is not a number of CPUs"},
     {"run --serial tty x", "--serial: 'tty' is none of stdio, none, pty, file:PATH, unix:PATH\n"},
     {"run --serial file: x", "--serial: 'file:' is none of"},
@@ -212,6 +220,12 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
                  {"-h", "Commands:\n"},
                  {"help", "Commands:\n"},
                  {"--version", "vmm "},
+                 {"-V", "vmm "},
+                 {"help run", "Usage: vmm run"},
+                 {"help doctor", "Usage: vmm doctor"},
+                 {"help trace", "Usage: vmm trace"},
+                 {"help bench", "Usage: vmm bench"},
+                 {"help qemu-compat", "Usage: vmm qemu-compat"},
                  {"run --help", "Exit status:\n"},
                  {"run -h --mem zz", "Exit status:\n"},
                  {"doctor --help", "Exit status: 0"},
@@ -220,6 +234,19 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
         program_run(helps[i].line, &run);
         ck_assert_msg(run.status == 0 && strstr(run.out, helps[i].part) && !run.err[0],
                       "vmm %s: status %d\n%s%s", helps[i].line, run.status, run.out, run.err);
+    }
+}
+END_TEST
+
+START_TEST(help_fits_a_window)
+{
+    static const char *const lines[] = {
+        "help",       "help run",   "help doctor",         "help decode",
+        "help trace", "help bench", "trace report --help", "bench blk --help"};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        program_run(lines[i], &run);
+        for (const char *at = run.out; *at; at += strcspn(at, "\n") + 1)
+            ck_assert_msg(strcspn(at, "\n") <= 112, "vmm %s: %.*s", lines[i], (int)strcspn(at, "\n"), at);
     }
 }
 END_TEST
@@ -259,7 +286,12 @@ static void check_unusable(const char *message)
 START_TEST(a_host_without_kvm_is_told_what_to_do)
 {
     leave_dev();
-    check_unusable("/dev/kvm: there is none: load the module kvm_intel or kvm_amd");
+    check_unusable("/dev/kvm: there is none");
+    ck_assert_ptr_nonnull(strstr(run.out, "\"kvm\":\"unknown\""));
+    ck_assert_msg(strstr(run.out, "mknod /dev/kvm") || strstr(run.out, "modprobe kvm_") ||
+                      strstr(run.out, "in the firmware"),
+                  "%s", run.out);
+    ck_assert_ptr_null(strstr(run.out, " \",\"kernel\"")); /* no blanks behind the processor's name */
     ck_assert_int_eq(close(creat("/dev/kvm", 0600)), 0);
     check_unusable("/dev/kvm: is not KVM's device");
     if (geteuid() == 0)
@@ -277,6 +309,7 @@ void test_suite(Suite *suite)
     test_add(suite, what_no_guest_sees_is_taken_without_a_word);
     test_add(suite, runners_find_what_they_look_for);
     test_add(suite, help_is_asked_for_and_goes_to_standard_output);
+    test_add(suite, help_fits_a_window);
     test_add(suite, output_that_cannot_be_written_is_a_failure);
     test_add(suite, a_host_without_kvm_is_told_what_to_do);
 }

@@ -26,24 +26,26 @@ static const struct command {
 
 #define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
 
-static void print_help(void)
+static void print_help(FILE *file)
 {
-    printf("vmm %s: run x86 guests on Linux KVM\n\nUsage: vmm COMMAND [OPTION...]\n\nCommands:\n",
-           vmm_version());
+    fprintf(file, "vmm %s: run x86 guests on Linux KVM\n\nUsage: vmm COMMAND [OPTION...]\n\nCommands:\n",
+            vmm_version());
     for (size_t i = 0; i < COMMAND_COUNT; i++)
-        printf("  %-12s %s\n", commands[i].name, commands[i].summary);
-    printf("\n'vmm COMMAND --help' explains a command; the manual page is vmm(1).\n");
+        fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
+    fprintf(file, "\n'vmm COMMAND --help' explains a command; the manual page is vmm(1).\n");
 }
 
 static int unknown_command(const char *word)
 {
+    static const char *const options[] = {"--help", "--version", NULL};
     const char *names[COMMAND_COUNT + 1] = {NULL};
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         names[i] = commands[i].name;
-    const char *nearest = cli_nearest(word, names);
+    const char *kind = word[0] == '-' ? "option" : "command";
+    const char *nearest = cli_nearest(word, word[0] == '-' ? options : names);
     if (nearest)
-        return cli_usage("", "there is no command '%s'; did you mean '%s'?", word, nearest);
-    return cli_usage("", "there is no command '%s'", word);
+        return cli_usage("", "there is no %s '%s'; did you mean '%s'?", kind, word, nearest);
+    return cli_usage("", "there is no %s '%s'", kind, word);
 }
 
 /* A program that was started without one of its three files would get /dev/kvm or guest RAM in its place, and
@@ -55,27 +57,44 @@ static void open_standard_files(void)
             _exit(CLI_HOST);
 }
 
+/* argv[0] is the command's name. */
+static int run_named(int argc, const char **argv)
+{
+    for (size_t i = 0; i < COMMAND_COUNT; i++) {
+        if (strcmp(argv[0], commands[i].name))
+            continue;
+        argv[0] = commands[i].title;
+        return commands[i].run(argc, argv);
+    }
+    return unknown_command(argv[0]);
+}
+
+/* "vmm help run" is "vmm run --help". */
+static int help(int argc, const char **argv)
+{
+    const char *arguments[] = {argc > 1 ? argv[1] : NULL, "--help", NULL};
+    if (arguments[0])
+        return run_named(2, arguments);
+    print_help(stdout);
+    return CLI_OK;
+}
+
 static int run_command(int argc, const char **argv)
 {
     const char *word = argc > 1 ? argv[1] : NULL;
-    if (!word)
+    if (!word) {
+        print_help(stderr);
         return cli_usage("", "which command? None was given");
-    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0 || strcmp(word, "help") == 0) {
-        print_help();
-        return CLI_OK;
     }
-    if (strcmp(word, "--version") == 0) {
+    if (strcmp(word, "help") == 0)
+        return help(argc - 1, argv + 1);
+    if (strcmp(word, "--help") == 0 || strcmp(word, "-h") == 0)
+        return help(1, argv);
+    if (strcmp(word, "--version") == 0 || strcmp(word, "-V") == 0) {
         printf("vmm %s\n", vmm_version());
         return CLI_OK;
     }
-    const char **arguments = argv + 1;
-    for (size_t i = 0; i < COMMAND_COUNT; i++) {
-        if (strcmp(word, commands[i].name))
-            continue;
-        arguments[0] = commands[i].title;
-        return commands[i].run(argc - 1, arguments);
-    }
-    return unknown_command(word);
+    return run_named(argc - 1, argv + 1);
 }
 
 /* By a link with that name, so that a runner needs no change. */

@@ -115,23 +115,39 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
     return CLI_HOST;
 }
 
-static int report_stats(const struct run_options *options, const struct run_stats *stats,
-                        const struct vmm_end *end)
+/* Where statistics are to go is found out before a run that may take hours. False, with a message, where it
+ * cannot be. */
+static bool open_stats(const struct run_options *options, struct run_stats **stats, FILE **file)
 {
-    FILE *file = options->stats_file ? fopen(options->stats_file, "we") : stderr;
-    if (!file) {
+    *stats = NULL;
+    *file = stderr;
+    if (!wants_stats(options))
+        return true;
+    if (options->stats_file)
+        *file = fopen(options->stats_file, "we");
+    if (!*file) {
         cli_message("%s: cannot open: %m", options->stats_file);
-        return CLI_HOST;
+        return false;
     }
-    if (options->stats_json)
+    *stats = calloc(1, sizeof(**stats));
+    if (!*stats)
+        cli_message("statistics: out of memory");
+    return *stats;
+}
+
+/* `end` is NULL where there was no run to speak of. */
+static int close_stats(const struct run_options *options, struct run_stats *stats, FILE *file,
+                       const struct vmm_end *end)
+{
+    if (stats && end && options->stats_json)
         stats_print_json(file, stats, end);
-    else
+    else if (stats && end)
         stats_print_text(file, stats, end);
-    if (options->stats_file && fclose(file)) {
-        cli_message("%s: cannot write: %m", options->stats_file);
-        return CLI_HOST;
-    }
-    return CLI_OK;
+    free(stats);
+    if (file == stderr || fclose(file) == 0)
+        return CLI_OK;
+    cli_message("%s: cannot write: %m", options->stats_file);
+    return CLI_HOST;
 }
 
 /* Each CPU is a descriptor, and 1,024 are usual for a process that has not asked for more. */
@@ -210,14 +226,13 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
 
 static int run_machine(struct run_options *options)
 {
-    struct run_stats *stats = wants_stats(options) ? calloc(1, sizeof(*stats)) : NULL;
+    struct run_stats *stats;
     struct vmm_error error;
     struct vmm_end end;
+    FILE *stats_file;
     uint64_t since_ms = options->timeout ? now_ms() : 0;
-    if (wants_stats(options) && !stats) {
-        cli_message("statistics: out of memory");
+    if (!open_stats(options, &stats, &stats_file))
         return CLI_HOST;
-    }
     options->timeout_ms = options->config.timeout_ms;
     allow_descriptors(options->config.cpu_count);
     /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
@@ -230,10 +245,7 @@ static int run_machine(struct run_options *options)
         cli_message("%s", error.message);
     else
         status = status_of(options, &end);
-    if (!result && stats && report_stats(options, stats, &end))
-        status = CLI_HOST;
-    free(stats);
-    return status;
+    return close_stats(options, stats, stats_file, result ? NULL : &end) ? CLI_HOST : status;
 }
 
 int run_as(int argc, const char **argv, const char *not_loaded)

@@ -12,7 +12,8 @@
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
 static struct run_options options;
 
-#define CPUS_LIMIT 65536 /* no KVM allows as many; libvmm says how many this one does */
+#define RAM_BYTES_MIN (64 << 10)
+#define RAM_UNIT      4096
 
 enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DISK, OPTION_DEVICE, OPTION_FW_CFG, OPTION_VERBOSE };
 
@@ -22,46 +23,39 @@ static const struct poptOption option_table[] = {
      "what backs it: anonymous (default), huge (the host's pool of huge pages), shared (a memory file)",
      "KIND"},
     {"cpus", 'c', POPT_ARG_STRING, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
-    {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
-    {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
-     "a file for the guest: a bzImage's initrd, any other image's module; may be repeated", "FILE[ TEXT]"},
-    {"flat", 0, POPT_ARG_STRING, &options.flat, 0,
-     "the image is a flat binary: real16 (at 0x7c00), prot32 or long64 (at 0x100000)", "MODE[@ADDRESS]"},
-    {"serial", 's', POPT_ARG_STRING, &options.serial, 0,
-     "the first serial port: stdio (default; Ctrl-A x ends the guest), none, pty, file:PATH, unix:PATH",
-     "WHERE"},
-    {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
-     "interrupt controllers: kernel, split or none (default: none for one CPU with --flat, else kernel)",
-     "KIND"},
-    {"disk", 'D', POPT_ARG_STRING, NULL, OPTION_DISK,
-     "a virtio disk over a raw image; may be repeated: readonly=on; overlay=FILE|memory takes the writes; "
-     "cache=writeback|none; aio=auto|uring|threads; pin=on: keep the guest's memory in place for io_uring; "
-     "transport=pci|mmio; iops=N, bandwidth=BYTES for each "
-     "second; queues=N; block-size=BYTES; serial=TEXT",
-     "path=FILE,KEY=VALUE,..."},
-    {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE,
-     "a further device; may be repeated: scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto]"
-     "[,coalesce=on|off][,direct=on|off] is memory that remembers what was written and counts; "
-     "testdev[,engine=trap|kvm] is QEMU's pc-testdev; debug-exit,iobase=PORT[,iosize=COUNT] instead of that "
-     "at 0xf4; virtio-rng[,transport=pci|mmio] gives random bytes; virtio-console[,transport=pci|mmio] with "
-     "hvc=WHERE (a console: hvc0) and port=NAME:WHERE, each as often as wanted, WHERE as with --serial",
-     "NAME,KEY=VALUE,..."},
-    {"fw-cfg", 0, POPT_ARG_STRING, NULL, OPTION_FW_CFG,
-     "a file that the guest finds in fw_cfg; may be repeated", "name=NAME,file=PATH|string=TEXT"},
-    {"mmio-engine", 0, POPT_ARG_STRING, &options.mmio_engine, 0,
-     "who decodes accesses to device memory: kvm, trap (vmm does), auto (default: what the device asks for)",
-     "ENGINE"},
-    {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
-     "never go on in software behind an access to trapped memory", NULL},
     {"cpu", 0, POPT_ARG_STRING, &options.cpu, 0,
      "features that the guest is not to have, as -avx512f,-xsave (names as in /proc/cpuinfo)",
      "-FEATURE,..."},
+    {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
+     "interrupt controllers: kernel, split or none (default: none for one CPU with --flat, else kernel)",
+     "KIND"},
+    {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
+    {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
+     "a file for the guest: a bzImage's initrd, any other image's module, which may have a command line; "
+     "may be repeated",
+     "FILE[ TEXT]"},
+    {"flat", 0, POPT_ARG_STRING, &options.flat, 0,
+     "the image is plain code for real16 (at 0x7c00), prot32 or long64 (at 0x100000) mode", "MODE[@ADDRESS]"},
+    {"serial", 's', POPT_ARG_STRING, &options.serial, 0,
+     "the first serial port: stdio (default; Ctrl-A x ends the guest), none, pty, file:PATH, unix:PATH",
+     "WHERE"},
+    {"disk", 'D', POPT_ARG_STRING, NULL, OPTION_DISK, "a virtio disk, see below; may be repeated", "DISK"},
+    {"device", 'd', POPT_ARG_STRING, NULL, OPTION_DEVICE, "a further device, see below; may be repeated",
+     "DEVICE"},
+    {"fw-cfg", 0, POPT_ARG_STRING, NULL, OPTION_FW_CFG,
+     "a file that the guest finds in fw_cfg: name=NAME,file=PATH or name=NAME,string=TEXT; may be repeated",
+     "FILE"},
     {"pci", 0, POPT_ARG_NONE, &options.pci, 0, "a PCI bus, even without a device on it", NULL},
     {"no-acpi", 0, POPT_ARG_NONE, &options.no_acpi, 0,
      "no ACPI tables, and none of their devices: power management, power button, reset port 0xcf9, pvpanic",
      NULL},
     {"dump-acpi", 0, POPT_ARG_STRING, &options.dump_acpi, 0,
      "write the ACPI tables to files in this directory", "DIRECTORY"},
+    {"mmio-engine", 0, POPT_ARG_STRING, &options.mmio_engine, 0,
+     "who decodes accesses to device memory: kvm, trap (vmm does), auto (default: what the device asks for)",
+     "ENGINE"},
+    {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
+     "never go on in software behind an access to trapped memory", NULL},
     {"on-reboot", 0, POPT_ARG_STRING, &options.on_reboot, 0,
      "when the guest asks for a reset: exit (default), or restart the machine from its image; consoles stay "
      "connected",
@@ -73,10 +67,35 @@ static const struct poptOption option_table[] = {
      NULL},
     {"stats-json", 0, POPT_ARG_NONE, &options.stats_json, 0, "the same as one JSON object", NULL},
     {"stats-file", 0, POPT_ARG_STRING, &options.stats_file, 0, "write that to this file", "FILE"},
-    {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)trace_option_table, 0, "Tracing:", NULL},
     {"verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "more messages; twice for even more", NULL},
     {"help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "show this help", NULL},
+    {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)trace_option_table, 0, "Tracing:", NULL},
     POPT_TABLEEND};
+
+static const char help_parts[] =
+    "\n"
+    "DISK is path=FILE, a raw image or a block device, and any of:\n"
+    "  readonly=on                  the guest cannot write\n"
+    "  overlay=FILE|memory          writes go there; the image is only read\n"
+    "  cache=writeback|none         by the host's page cache (default), or past it\n"
+    "  aio=auto|uring|threads       by io_uring where it is to be had (default)\n"
+    "  transport=pci|mmio           how the guest finds it (default pci)\n"
+    "  queues=N                     default one for each CPU\n"
+    "  block-size=BYTES             what the guest is told; default the medium's\n"
+    "  serial=TEXT                  up to 20 characters\n"
+    "  iops=N, bandwidth=BYTES      limits for each second\n"
+    "  pin=on                       keep the guest's memory in place for io_uring\n"
+    "\n"
+    "DEVICE is one of:\n"
+    "  virtio-console[,transport=pci|mmio][,hvc=WHERE][,port=NAME:WHERE]...\n"
+    "                               consoles (hvc0, ...) and named ports, WHERE as with --serial\n"
+    "  virtio-rng[,transport=pci|mmio]\n"
+    "                               random bytes\n"
+    "  debug-exit,iobase=PORT[,iosize=COUNT]\n"
+    "                               instead of the four ports from 0xf4 on\n"
+    "  testdev[,engine=trap|kvm]    QEMU's pc-testdev\n"
+    "  scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto][,coalesce=on][,direct=on]\n"
+    "                               memory that remembers what was written to it, and counts accesses\n";
 
 static const char help_tail[] =
     "\n"
@@ -110,6 +129,11 @@ static bool parse_memory(void)
     if (options.mem &&
         (!cli_parse_size(options.mem, &options.config.ram_bytes) || !options.config.ram_bytes)) {
         cli_usage("run", "--mem: '%s' is not a size; write 64K, 512M or 4G", options.mem);
+        return false;
+    }
+    if (options.mem && (options.config.ram_bytes < RAM_BYTES_MIN || options.config.ram_bytes % RAM_UNIT)) {
+        cli_usage("run", "--mem: %s is no size of guest RAM: give a multiple of 4K, from 64K on",
+                  options.mem);
         return false;
     }
     if (!options.mem_backing)
@@ -161,12 +185,15 @@ static bool parse_cpus(void)
     if (!options.cpus)
         return true;
     unsigned long count = strtoul(options.cpus, &end, 10);
-    if (*options.cpus < '0' || *options.cpus > '9' || *end || !count || count > CPUS_LIMIT) {
+    if (*options.cpus < '0' || *options.cpus > '9' || *end || !count || count > UINT32_MAX) {
         cli_usage("run", "--cpus: '%s' is not a number of CPUs; write 1, 2, 4 ...", options.cpus);
         return false;
     }
     options.config.cpu_count = (unsigned)count;
-    return true;
+    if (count == 1 || options.config.irqchip != VMM_IRQCHIP_NONE)
+        return true;
+    cli_usage("run", "--cpus: %lu CPUs need interrupt controllers: --irqchip kernel or split", count);
+    return false;
 }
 
 static bool parse_reboot(void)
@@ -278,16 +305,15 @@ static int parse(poptContext context, bool *is_help)
     }
     if (code < -1)
         return cli_bad_option("run", context, code, option_table);
+    /* First the values: one may be the image, behind an option that was given none. */
+    if (!parse_memory() || !parse_serial() || !parse_flat() || !parse_rest() ||
+        !trace_options_parse(&options.trace))
+        return CLI_USAGE;
     options.image.path = poptGetArg(context);
     options.image.cmdline = options.cmdline;
-    if (!options.image.path)
+    if (!options.image.path || !*options.image.path)
         return cli_usage("run", "which image? None was given");
-    if (poptPeekArg(context))
-        return one_too_many(poptPeekArg(context));
-    return parse_memory() && parse_serial() && parse_flat() && parse_rest() &&
-                   trace_options_parse(&options.trace)
-               ? CLI_OK
-               : CLI_USAGE;
+    return poptPeekArg(context) ? one_too_many(poptPeekArg(context)) : CLI_OK;
 }
 
 bool run_options_parse(struct run_options *out, int argc, const char **argv, int *status)
@@ -298,6 +324,7 @@ bool run_options_parse(struct run_options *out, int argc, const char **argv, int
     *status = parse(options.context, &is_help);
     if (is_help) {
         poptPrintHelp(options.context, stdout, 0);
+        fputs(help_parts, stdout);
         fputs(help_tail, stdout);
     }
     if (!is_help && *status == CLI_OK) {

@@ -18,21 +18,20 @@ const struct poptOption trace_option_table[] = {
     {"trace-filter", 0, POPT_ARG_STRING, &found.filter, 0,
      "only records for which this is true, such as 'addr >= 0x3f8 && addr < 0x400 && write'", "EXPR"},
     {"trace-buffer", 0, POPT_ARG_STRING, NULL, OPTION_TRACE_BUFFER,
-     "bytes of each thread's ring (default 1M); or one more buffer: "
-     "name=NAME[,size=SIZE][,mode=MODE][,full=FULL][,events=EVENT+EVENT...][,filter=EXPR], which may be "
-     "repeated",
-     "SIZE|BUFFER"},
+     "bytes of each thread's ring (default 1M); or one more buffer: name=NAME, and behind commas any of "
+     "size=SIZE, mode=MODE, full=FULL, events=EVENT+EVENT, filter=EXPR; may be repeated",
+     "BUFFER"},
     {"trace-mode", 0, POPT_ARG_STRING, &found.mode, 0,
      "when rings go to the file: stream (all the time; default), ring (at the end), snapshot (at the "
      "trigger)",
      "MODE"},
     {"trace-full", 0, POPT_ARG_STRING, &found.full, 0,
      "what a full ring loses: the oldest record (overwrite), the new one (stop; default with stream)",
-     "overwrite|stop"},
+     "FULL"},
     {"trace-trigger", 0, POPT_ARG_STRING, &found.trigger, 0,
      "write the rings when this is true of a record: [snapshot[:N] if ]EXPR, or traceoff if EXPR", "TRIGGER"},
     {"trace-marker", 0, POPT_ARG_STRING, &found.marker, 0,
-     "where the guest writes text into the trace (default port 0x504), or off", "PORT|off"},
+     "where the guest writes text into the trace (default 0x504), or off", "PORT"},
     POPT_TABLEEND};
 
 static const char *const mode_names[] = {
