@@ -63,6 +63,12 @@ enum vmm_mmio_engine {
     VMM_MMIO_TRAP, /* we: one exit for the whole instruction, whatever it is */
 };
 
+/* Who executes what is not ring 3 in long mode: a kernel, real and protected mode. */
+enum vmm_ring0_engine {
+    VMM_RING0_KVM,      /* KVM, by the processor or, where that cannot, by its own emulator */
+    VMM_RING0_SOFTWARE, /* our emulator, which is slower than a processor */
+};
+
 /* Every zero means its default. The strings and the struct are only read by vmm_create. */
 struct vmm_config {
     uint64_t ram_bytes; /* from 64 KiB, a multiple of 4096; default 128 MiB */
@@ -74,8 +80,9 @@ struct vmm_config {
     enum vmm_irqchip irqchip;
     enum vmm_mmio_engine mmio_engine; /* of devices that have no engine of their own */
     bool no_run_ahead;                /* leave the guest to KVM after each instruction executed in software */
-    uint64_t timeout_ms;              /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
-    bool measure_time;                /* count the time in and out of the guest: some 20 ns for each exit */
+    enum vmm_ring0_engine ring0_engine;
+    uint64_t timeout_ms; /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
+    bool measure_time;   /* count the time in and out of the guest: some 20 ns for each exit */
     /* The signal that takes a vCPU out of the guest. If nobody handles it when a machine is created, it gets
      * a handler that does nothing. Default SIGRTMIN + 7. */
     int kick_signal;

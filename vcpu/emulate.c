@@ -13,13 +13,10 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
-#include "base/trace.h"
-#include "mmio/deliver.h"
-#include "mmio/run.h"
-#include "vcpu/emulation.h"
+#include "vcpu/emulate_step.h"
 #include "vcpu/event.h"
 #include "vcpu/exit.h"
-#include "vcpu/exit_trace.h"
+#include "vcpu/interpret.h"
 #include "vcpu/state.h"
 
 /* How many exits after an emulated instruction registers are still asked for in advance: at least a half. */
@@ -101,59 +98,17 @@ static inline int store_registers(struct vcpu *vcpu, struct emulation *emulation
     return store_all(vcpu, emulation, changed_system);
 }
 
+int emulation_load(struct vcpu *vcpu)
+{
+    return load_registers(vcpu, vcpu->emulation);
+}
+
+int emulation_store(struct vcpu *vcpu, bool changed_system)
+{
+    return store_registers(vcpu, vcpu->emulation, changed_system);
+}
+
 /* ---- Execution ---- */
-
-static bool is_kicked(const struct vcpu *vcpu)
-{
-    return __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE);
-}
-
-/* step_insn, and its record where somebody wants it. */
-static enum step_result step(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
-                             struct step_outcome *outcome)
-{
-    struct cpu_state *cpu = &emulation->cpu;
-    TRACE_PROBE1(emulate_insn, cpu->rip);
-    if (!trace_is_on())
-        return step_insn(&emulation->step, cpu, hint, hint_len, outcome);
-    uint64_t rip = cpu->rip, start = trace_now();
-    enum step_result result = step_insn(&emulation->step, cpu, hint, hint_len, outcome);
-    exit_trace_insn(cpu, rip, start, outcome);
-    return result;
-}
-
-/* The same for step_run_insn. */
-static enum step_result step_plain(struct emulation *emulation, const struct step_outcome *outcome)
-{
-    TRACE_PROBE1(emulate_insn, emulation->cpu.rip);
-    if (!trace_is_on())
-        return step_run_insn(emulation->step.run);
-    uint64_t rip = emulation->cpu.rip, start = trace_now();
-    enum step_result result = step_run_insn(emulation->step.run);
-    if (result == STEP_DONE || result == STEP_AGAIN)
-        exit_trace_insn(&emulation->cpu, rip, start, outcome);
-    return result;
-}
-
-static enum step_result deliver(struct emulation *emulation, struct step_event event,
-                                struct step_outcome *outcome)
-{
-    enum step_result result = deliver_event(&emulation->step, &emulation->cpu, &event, outcome);
-    outcome->changed_system = true;
-    return result;
-}
-
-/* One instruction and the exception that it may raise. DONE and AGAIN: the registers are where the guest goes
- * on. EXCEPTION: a triple fault. UNSUPPORTED: nothing has happened. */
-static enum step_result execute(struct emulation *emulation, const uint8_t *hint, unsigned hint_len,
-                                struct step_outcome *outcome)
-{
-    emulation->is_plain = false;
-    enum step_result result = step(emulation, hint, hint_len, outcome);
-    if (result != STEP_EXCEPTION)
-        return result;
-    return deliver(emulation, outcome->event, outcome);
-}
 
 /* One plain instruction of the run that has begun. */
 static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation,
@@ -163,29 +118,10 @@ static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation,
         .left = 1, .window_left = 1, .window = 1, .stop = &vcpu->run->immediate_exit};
     if (!trace_is_on() && step_run_quick(emulation->step.run, &budget))
         return STEP_DONE;
-    return step_plain(emulation, outcome);
+    return emulate_plain(emulation, outcome);
 }
 
-/* Some of them, as the budget allows. Returns how many; 0: the next is KVM's. */
-static unsigned run_some(struct emulation *emulation, struct step_budget *budget,
-                         const struct step_outcome *outcome)
-{
-    if (!trace_is_on()) {
-        unsigned count = step_run_quick(emulation->step.run, budget);
-        if (count)
-            return count;
-    }
-    enum step_result result = step_plain(emulation, outcome);
-    if (result != STEP_DONE && result != STEP_AGAIN)
-        return 0;
-    bool touched = outcome->device_reads + outcome->device_writes;
-    budget->left--;
-    budget->window_left = touched ? budget->window : budget->window_left - 1;
-    budget->accesses += touched;
-    return 1;
-}
-
-/* As `execute`: in a run where the instruction is a plain one, which is the short way. */
+/* As emulate_insn: in a run where the instruction is a plain one, which is the short way. */
 static enum step_result execute_first(struct vcpu *vcpu, struct emulation *emulation, const uint8_t *hint,
                                       unsigned hint_len, struct step_outcome *outcome)
 {
@@ -195,7 +131,7 @@ static enum step_result execute_first(struct vcpu *vcpu, struct emulation *emula
         if (result == STEP_DONE || result == STEP_AGAIN)
             return result;
     }
-    return execute(emulation, hint, hint_len, outcome);
+    return emulate_insn(emulation, hint, hint_len, outcome);
 }
 
 /* Goes on in software while that saves exits. */
@@ -204,8 +140,8 @@ static void run_plain(struct vcpu *vcpu, struct emulation *emulation, struct ste
     struct step_budget *budget = &emulation->run_ahead.budget;
     struct step_outcome done;
     step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, &done);
-    while (budget->left && budget->window_left && !is_kicked(vcpu)) {
-        unsigned count = run_some(emulation, budget, &done);
+    while (budget->left && budget->window_left && !emulate_is_kicked(vcpu)) {
+        unsigned count = emulate_some(emulation, budget, &done);
         if (!count)
             break;
         outcome->changed_system |= done.changed_system;
@@ -224,7 +160,7 @@ static enum step_result execute_ahead(struct vcpu *vcpu, struct emulation *emula
     return STEP_DONE;
 }
 
-static bool wait_for_interrupt(struct vcpu *vcpu, enum vcpu_end *end)
+bool emulation_halt(struct vcpu *vcpu, enum vcpu_end *end)
 {
     struct kvm_mp_state state = {.mp_state = KVM_MP_STATE_HALTED};
     if (ioctl(vcpu->fd, KVM_SET_MP_STATE, &state) == 0)
@@ -251,8 +187,8 @@ static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsi
     emulation->step.replay = NULL;
     bool changed_system = outcome->changed_system;
     vcpu->emulated_count++;
-    while (result == STEP_AGAIN && !is_kicked(vcpu)) {
-        result = execute(emulation, NULL, 0, outcome);
+    while (result == STEP_AGAIN && !emulate_is_kicked(vcpu)) {
+        result = emulate_insn(emulation, NULL, 0, outcome);
         changed_system |= outcome->changed_system;
     }
     outcome->changed_system |= changed_system;
@@ -261,7 +197,7 @@ static enum step_result execute_all(struct vcpu *vcpu, const uint8_t *hint, unsi
     return result;
 }
 
-static struct emulation *get_emulation(struct vcpu *vcpu)
+struct emulation *emulation_get(struct vcpu *vcpu)
 {
     if (!vcpu->emulation)
         vcpu->emulation = emulation_create(vcpu);
@@ -270,7 +206,7 @@ static struct emulation *get_emulation(struct vcpu *vcpu)
 
 void vcpu_note_read(struct vcpu *vcpu, gpa_t gpa, unsigned size, uint64_t value)
 {
-    struct emulation *emulation = get_emulation(vcpu);
+    struct emulation *emulation = emulation_get(vcpu);
     struct kvm_regs regs;
     if (!emulation || ioctl(vcpu->fd, KVM_GET_REGS, &regs))
         return;
@@ -302,17 +238,11 @@ static bool complete_access(struct vcpu *vcpu, bool *goes_on, enum vcpu_end *end
     return false;
 }
 
-/* Whether KVM has an event in hand that belongs before the next instruction. */
-static bool has_pending_event(const struct vcpu *vcpu)
-{
-    const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
-    return events->exception.injected || events->exception.pending || events->interrupt.injected ||
-           events->nmi.injected || events->nmi.pending || events->smi.pending;
-}
-
 bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
 {
-    struct emulation *emulation = get_emulation(vcpu);
+    if (vcpu->interpreter)
+        return vcpu_interpret(vcpu, false, end);
+    struct emulation *emulation = emulation_get(vcpu);
     bool has_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS, goes_on = true;
     struct step_outcome outcome = {.changed_system = false};
     vcpu->ahead_wanted = false;
@@ -330,16 +260,15 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
     int failure = load_registers(vcpu, emulation);
     if (failure)
         return fail(vcpu, failure, end);
-    if (has_pending_event(vcpu) || !run_ahead_may(&emulation->cpu))
+    if (event_is_in_hand(&vcpu->run->s.regs.events) || event_is_pending(&vcpu->run->s.regs.events) ||
+        !run_ahead_may(&emulation->cpu))
         return true;
     run_plain(vcpu, emulation, &outcome);
     failure = store_registers(vcpu, emulation, outcome.changed_system);
     return failure ? fail(vcpu, failure, end) : true;
 }
 
-/* The delivery of an event that KVM has in hand has touched a trapped region. */
-static __attribute__((noinline)) enum step_result execute_delivery(struct vcpu *vcpu,
-                                                                   struct step_outcome *outcome)
+__attribute__((noinline)) enum step_result emulation_deliver(struct vcpu *vcpu, struct step_outcome *outcome)
 {
     struct emulation *emulation = vcpu->emulation;
     struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
@@ -347,19 +276,19 @@ static __attribute__((noinline)) enum step_result execute_delivery(struct vcpu *
     emulation->event_taken = true;
     emulation->is_plain = false;
     emulation_load_debug(vcpu, &emulation->cpu);
-    return event_take(events, &emulation->cpu, &event) ? deliver(emulation, event, outcome)
-                                                       : execute(emulation, NULL, 0, outcome);
+    return event_take(events, &emulation->cpu, &event) ? emulate_event(emulation, event, outcome)
+                                                       : emulate_insn(emulation, NULL, 0, outcome);
 }
 
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
 {
     struct step_outcome outcome;
-    struct emulation *emulation = get_emulation(vcpu);
+    struct emulation *emulation = emulation_get(vcpu);
     int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
     if (failure)
         return fail(vcpu, failure, end);
     bool is_delivery = !hint && event_is_in_hand(&vcpu->run->s.regs.events);
-    switch (is_delivery ? execute_delivery(vcpu, &outcome) : execute_all(vcpu, hint, hint_len, &outcome)) {
+    switch (is_delivery ? emulation_deliver(vcpu, &outcome) : execute_all(vcpu, hint, hint_len, &outcome)) {
     case STEP_DONE:
     case STEP_AGAIN:
         failure = store_registers(vcpu, emulation, outcome.changed_system);
@@ -367,7 +296,7 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
             return fail(vcpu, failure, end);
         if (vcpu->sync_exits < SYNC_EXITS / 2)
             vcpu_sync_registers(vcpu, SYNC_EXITS);
-        return !emulation->cpu.halted || wait_for_interrupt(vcpu, end);
+        return !emulation->cpu.halted || emulation_halt(vcpu, end);
     case STEP_EXCEPTION:
         store_registers(vcpu, emulation, true);
         *end = VCPU_SHUTDOWN;

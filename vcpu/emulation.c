@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 
+#include "mmio/msr.h"
 #include "mmio/run.h"
 #include "mmio/simd_code.h"
 #include "vcpu/cpuid.h"
@@ -80,8 +81,19 @@ static bool read_msr(void *owner, uint32_t index, uint64_t *value)
     return msr == VCPU_MSR_UNKNOWN ? access_msr(owner, KVM_GET_MSRS, index, value) : msr == VCPU_MSR_DONE;
 }
 
-#define MSR_IA32_APIC_BASE 0x1bu
-#define MSR_X2APIC_TPR     0x808u
+#define MSR_IA32_APIC_BASE    0x1bu
+#define MSR_IA32_TSC_DEADLINE 0x6e0u
+#define MSR_X2APIC_TPR        0x808u /* of 0x800 to 0x8ff */
+
+/* Of which KVM makes something only at the next entry, such as the time in a page of the guest's: not those
+ * that are read by the processor alone. */
+static bool is_due_at_entry(uint32_t index)
+{
+    bool is_syscall = (index >= MSR_STAR && index <= MSR_FMASK) ||
+                      (index >= MSR_SYSENTER_CS && index <= MSR_SYSENTER_EIP);
+    return !is_syscall && index != MSR_KERNEL_GS_BASE && index != MSR_TSC_AUX &&
+           index != MSR_IA32_TSC_DEADLINE && index / 0x100 != MSR_X2APIC_TPR / 0x100;
+}
 
 /* What KVM has now of an MSR that is a part of its special registers, too: those that were loaded may be
  * written back. */
@@ -91,6 +103,8 @@ static void note_written(struct vcpu *vcpu, uint32_t index, uint64_t value)
         vcpu->run->s.regs.sregs.apic_base = value;
     else if (index == MSR_X2APIC_TPR)
         vcpu->emulation->cpu.cr8 = vcpu->run->s.regs.sregs.cr8 = value >> 4 & 15;
+    vcpu->emulation->entry_due |= is_due_at_entry(index);
+    vcpu->emulation->apic_written |= index / 0x100 == MSR_X2APIC_TPR / 0x100;
 }
 
 static bool write_msr(void *owner, uint32_t index, uint64_t value)

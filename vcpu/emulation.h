@@ -28,14 +28,31 @@ struct emulation {
         uint64_t rip, exit;
     } noted;
     bool tlb_stale;
-    bool event_taken; /* out of KVM's hands, since the registers were loaded */
-    bool is_plain;    /* since then, only what mmio/run.h calls plain was executed */
+    bool event_taken;  /* out of KVM's hands, since the registers were loaded */
+    bool is_plain;     /* since then, only what mmio/run.h calls plain was executed */
+    bool entry_due;    /* since then, an MSR was written of which KVM makes something only at an entry */
+    bool apic_written; /* since then: an interrupt may be waiting */
     uint32_t xsave_bytes;
     uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
 };
 
 /* NULL where there is no memory for it. */
 struct emulation *emulation_create(struct vcpu *vcpu);
+
+/* The vCPU's, made when it is first asked for. */
+struct emulation *emulation_get(struct vcpu *vcpu);
+
+/* All registers out of KVM, where it has come back since the last time, and back into it. 0 or a negative
+ * errno. */
+int emulation_load(struct vcpu *vcpu);
+int emulation_store(struct vcpu *vcpu, bool changed_system);
+
+/* Delivers the event that KVM has in hand; where that is a software interrupt's, executes its instruction. As
+ * emulate_insn. */
+enum step_result emulation_deliver(struct vcpu *vcpu, struct step_outcome *outcome);
+
+/* The CPU waits for an interrupt. False: there can be none, and *end says so. */
+bool emulation_halt(struct vcpu *vcpu, enum vcpu_end *end);
 
 /* Of the vCPU `owner`, unless they were read since the exit. */
 void emulation_load_debug(void *owner, struct cpu_state *cpu);

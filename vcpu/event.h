@@ -11,10 +11,16 @@
 
 #include "mmio/step.h"
 
-/* Whether there is one. */
+/* Whether there is one: handed to the processor, which has not finished it. */
 static inline bool event_is_in_hand(const struct kvm_vcpu_events *events)
 {
     return events->exception.injected | events->interrupt.injected | events->nmi.injected;
+}
+
+/* Whether there is one that only KVM can deliver. */
+static inline bool event_is_pending(const struct kvm_vcpu_events *events)
+{
+    return events->exception.pending | events->nmi.pending | events->smi.pending;
 }
 
 /* Takes the event that KVM was delivering out of `events`, which is then to be stored. False: there was none,

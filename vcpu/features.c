@@ -396,3 +396,11 @@ void features_mask_impossible(struct cpuid_table *table)
             limit_avx10(entry);
     }
 }
+
+/* KVM_FEATURE_PV_TLB_FLUSH */
+static const struct feature deferred_flush = {"kvm_pv_tlb_flush", "", 0x40000001, 0, EAX, 9};
+
+void features_mask_deferred_flush(struct cpuid_table *table)
+{
+    take_out(table, &deferred_flush);
+}

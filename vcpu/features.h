@@ -18,4 +18,8 @@ int features_mask(struct cpuid_table *table, const char *text, struct vmm_error 
  * MSRs, AVX10 beyond version 1, supervisor state of XSAVES. */
 void features_mask_impossible(struct cpuid_table *table);
 
+/* Takes out KVM's offer to flush the TLB of a vCPU that does not run at its next entry: one that executes in
+ * software does run, with translations of its own. */
+void features_mask_deferred_flush(struct cpuid_table *table);
+
 #endif

@@ -14,6 +14,7 @@
 #include "vcpu/exit.h"
 #include "vcpu/exit_access.h"
 #include "vcpu/exit_trace.h"
+#include "vcpu/interpret.h"
 
 int vcpu_create(const struct vcpu_machine *machine, unsigned index, struct vcpu **out,
                 struct vmm_error *error)
@@ -127,19 +128,26 @@ static inline int vcpu_enter(struct vcpu *vcpu)
     return vcpu->on_entry == VCPU_TRACED ? exit_trace_enter(vcpu) : enter_with_extra(vcpu);
 }
 
+int vcpu_enter_once(struct vcpu *vcpu)
+{
+    return vcpu_enter(vcpu);
+}
+
 static enum vcpu_end run(struct vcpu *vcpu)
 {
+    enum vcpu_end end;
     for (;;) {
         int result = vcpu_enter(vcpu);
         /* -EAGAIN: a vCPU that waits for its start-up IPI was looked at and does not run yet. */
         if (result == -EINTR || result == -EAGAIN) {
             if (__atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE))
                 return VCPU_KICKED;
+            if (vcpu->interpreter && !vcpu_interpret(vcpu, true, &end))
+                return end;
             continue;
         }
         if (exit_is_access(vcpu, result))
             continue;
-        enum vcpu_end end;
         if (!vcpu_handle_exit(vcpu, result, &end))
             return end;
         if (vcpu->ahead_wanted && !vcpu_emulate_ahead(vcpu, &end))
@@ -151,13 +159,21 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu)
 {
     vcpu->on_entry = VCPU_SYNC | (vcpu->machine->measure_time ? VCPU_TIMED : 0);
     vcpu->on_exit = (vcpu->machine->coalesced ? VCPU_COALESCED : 0) |
-                    (vcpu->machine->has_trapped ? VCPU_TRAPPED : 0);
+                    (vcpu->machine->has_trapped ? VCPU_TRAPPED : 0) |
+                    (vcpu->machine->interprets ? VCPU_INTERPRETED : 0);
     emulation_forget(vcpu->emulation);
+    int result = vcpu->machine->interprets ? interpreter_begin(vcpu) : 0;
+    if (result) {
+        vcpu->error = -result;
+        return VCPU_HOST_FAILED;
+    }
     if (trace_is_on())
         exit_trace_begin(vcpu);
     enum vcpu_end end = run(vcpu);
     if (trace_is_on())
         exit_trace_end(vcpu, end);
+    if (vcpu->interpreter)
+        interpreter_end(vcpu);
     return end;
 }
 

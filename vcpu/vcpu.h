@@ -50,6 +50,9 @@ struct vcpu_machine {
     bool measure_time;
     bool has_trapped;          /* some region on the bus is trapped */
     bool run_ahead;            /* go on in software behind an access to a trapped region */
+    bool interprets;           /* ring 0 is executed in software (interpret.h) */
+    bool *ring3_seen;          /* where that ends it; NULL: it does not */
+    int kick_signal;           /* of vcpu_kick */
     pthread_mutex_t *bus_lock; /* struct step_machine; NULL with one vCPU */
     /* What only KVM can reach: its own interrupt controllers and timer. NULL: it has none. */
     bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
@@ -95,14 +98,16 @@ struct exit_note {
 
 /* What is to be done beside KVM_RUN and the dispatch: a bit in `on_entry` or in `on_exit`, or both. */
 enum vcpu_extra {
-    VCPU_SYNC = 1 << 0,      /* entry: other registers are to come with the exit than with the last */
-    VCPU_TIMED = 1 << 1,     /* entry: measure_time */
-    VCPU_TRACED = 1 << 2,    /* entry: the thread is traced; exit: also, and nothing is trapped */
-    VCPU_COALESCED = 1 << 3, /* exit: KVM may have collected writes */
-    VCPU_TRAPPED = 1 << 4,   /* exit: KVM's access may be one to a trapped region */
+    VCPU_SYNC = 1 << 0,        /* entry: other registers are to come with the exit than with the last */
+    VCPU_TIMED = 1 << 1,       /* entry: measure_time */
+    VCPU_TRACED = 1 << 2,      /* entry: the thread is traced; exit: also, and nothing is trapped */
+    VCPU_COALESCED = 1 << 3,   /* exit: KVM may have collected writes */
+    VCPU_TRAPPED = 1 << 4,     /* exit: KVM's access may be one to a trapped region */
+    VCPU_INTERPRETED = 1 << 5, /* exit: what is behind it is for the interpreter */
 };
 
 struct emulation;
+struct interpreter;
 
 struct vcpu {
     const struct vcpu_machine *machine;
@@ -112,7 +117,7 @@ struct vcpu {
     const char *unsupported;     /* why the last of them could not be, or NULL */
     unsigned sync_exits;         /* exits to come that bring the registers along */
     uint64_t synced_fields;      /* which the last exit brought */
-    bool ahead_wanted;           /* the exit was KVM's own access to a trapped region */
+    bool ahead_wanted; /* the exit was KVM's own access to a trapped region; or there is an interpreter */
     struct kvm_run *run;
     int fd;
     unsigned index;
@@ -128,6 +133,7 @@ struct vcpu {
     uint64_t traced_exits;                  /* exits that the trace has */
     struct bus_seen seen;                   /* the access that the exit was; ended 0: it was not just that */
     struct trace_ring *plain_ring;          /* trace_plain_ring() */
+    struct interpreter *interpreter;        /* of a machine that interprets, while it runs; else NULL */
     uint64_t place_key, place_rip;          /* what exit_trace.c has found out last */
     struct exit_note history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
 };
@@ -157,6 +163,9 @@ void vcpu_clear_kick(struct vcpu *vcpu);
  * consistent (KVM API, 5: "the kvm_run structure", immediate_exit). -EINTR where that is done; 0 where the
  * instruction has led to another exit, which waits in vcpu->run. */
 int vcpu_complete_io(struct vcpu *vcpu);
+
+/* KVM_RUN, once: 0 or a negative errno. */
+int vcpu_enter_once(struct vcpu *vcpu);
 
 /* Asks KVM to hand over the registers with each of the next exits, where it can. */
 void vcpu_sync_registers(struct vcpu *vcpu, unsigned exits);

@@ -137,10 +137,31 @@ bool host_is_intel(void)
     return ebx == signature_INTEL_ebx;
 }
 
+static bool module_switch(const char *path)
+{
+    char value = 'N';
+    int fd = open(path, O_RDONLY | O_CLOEXEC);
+    ssize_t len = fd >= 0 ? read(fd, &value, 1) : 0;
+    if (fd >= 0)
+        close(fd);
+    return len == 1 && (value == 'Y' || value == '1');
+}
+
+bool host_has_nested_paging(void)
+{
+    return module_switch("/sys/module/kvm_intel/parameters/ept") ||
+           module_switch("/sys/module/kvm_amd/parameters/npt");
+}
+
 /* CPUID tells more than a module's name, which a kernel that has them built in may not show. */
 static enum vmm_kvm_flavour find_flavour(void)
 {
     return module_is_loaded("kvm_pvm") ? VMM_KVM_SOFTWARE : find_hardware();
+}
+
+bool host_interprets_ring0(void)
+{
+    return find_flavour() == VMM_KVM_SOFTWARE;
 }
 
 /* Each capability that something of ours depends on, and what follows from having it or not. */

@@ -25,4 +25,11 @@ void host_close(struct host *host);
 /* Whether KVM runs on VT-x, which needs three pages of guest-physical address space in real mode. */
 bool host_is_intel(void);
 
+/* Whether KVM leaves the guest's page tables to the processor (EPT, NPT) instead of keeping shadows of them.
+ */
+bool host_has_nested_paging(void);
+
+/* Whether KVM interprets all but ring 3 in long mode, since it runs without hardware virtualization. */
+bool host_interprets_ring0(void);
+
 #endif

@@ -48,6 +48,9 @@ static int check_config(struct vmm_config *config, struct vmm_error *error)
                          (int)config->irqchip);
     if ((unsigned)config->mmio_engine > VMM_MMIO_TRAP)
         return error_set(error, -EINVAL, "machine: there is no MMIO engine %d", (int)config->mmio_engine);
+    if ((unsigned)config->ring0_engine > VMM_RING0_SOFTWARE)
+        return error_set(error, -EINVAL, "machine: there is no engine %d for ring 0",
+                         (int)config->ring0_engine);
     if (config->irqchip == VMM_IRQCHIP_NONE && config->cpu_count > 1)
         return error_set(error, -EINVAL,
                          "%u CPUs without an interrupt controller cannot be started: use --irqchip kernel",
@@ -87,6 +90,17 @@ static int place_real_mode(struct vmm *machine, struct vmm_error *error)
     if (!host_is_intel())
         return 0;
     return error_set_errno(error, result, "/dev/kvm: cannot place what VT-x needs for real mode");
+}
+
+/* A processor without nested paging runs ring 0 on KVM's shadows of page tables, of whose changes in software
+ * KVM would not know. */
+static int check_ring0(const struct vmm_config *config, struct vmm_error *error)
+{
+    if (config->ring0_engine == VMM_RING0_KVM || host_has_nested_paging() || host_interprets_ring0())
+        return 0;
+    return error_set(error, -EOPNOTSUPP,
+                     "ring 0 in software: KVM runs without nested paging here (module parameter ept or npt): "
+                     "leave ring 0 to KVM");
 }
 
 static int create_vm(struct vmm *machine, struct vmm_error *error)
@@ -140,6 +154,8 @@ static int load_cpuid(struct vmm *machine, struct cpuid_table *table, struct vmm
     if (result)
         return error_set_errno(error, result, "/dev/kvm: does not say which CPUID it supports");
     features_mask_impossible(table);
+    if (machine->config.ring0_engine == VMM_RING0_SOFTWARE)
+        features_mask_deferred_flush(table);
     return features_mask(table, machine->features, error);
 }
 
@@ -171,6 +187,8 @@ static int machine_init(struct vmm *machine, struct vmm_error *error)
         result = prepare_kick_signal(machine->config.kick_signal, error);
     if (!result)
         result = host_open(&machine->host, error);
+    if (!result)
+        result = check_ring0(&machine->config, error);
     if (!result)
         result = keep_features(machine, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_HOST, since_ns);

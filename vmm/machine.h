@@ -120,6 +120,7 @@ struct vmm {
     struct coalesced_ring coalesced;
     struct machine_msrs *msrs; /* of the program's own; a borrow from the parts */
     uint32_t unknown_msrs[VCPU_MSR_LIMIT];
+    bool ring3_seen;          /* of struct vcpu_machine */
     pthread_mutex_t bus_lock; /* of struct step_machine */
     struct machine_cpu *cpus; /* config.cpu_count, once the run begins */
     struct run_control run;

@@ -261,25 +261,29 @@ static bool has_trapped(const struct vmm *machine)
 static int create_cpus(struct vmm *machine, struct vmm_error *error)
 {
     unsigned count = machine->config.cpu_count;
-    machine->vcpu_machine = (struct vcpu_machine){.vm_fd = machine->vm_fd,
-                                                  .run_bytes = machine->host.run_bytes,
-                                                  .sync_fields = machine->host.sync_fields,
-                                                  .ports = machine->ports,
-                                                  .memory_bus = machine->memory_bus,
-                                                  .memory = machine->memory,
-                                                  .has_trapped = has_trapped(machine),
-                                                  .run_ahead = !machine->config.no_run_ahead,
-                                                  .bus_lock = &machine->bus_lock,
-                                                  .is_kernel_device = machine_is_kernel_device,
-                                                  .is_kernel_port = machine_is_kernel_port,
-                                                  .ram_written = machine->direct_slots ? machine_ram_written
-                                                                                       : NULL,
-                                                  .log = &machine->log,
-                                                  .measure_time = machine->config.measure_time,
-                                                  .ioapic_eoi = machine_ioapic_eoi,
-                                                  .msr = machine->msrs ? machine_access_msr : NULL,
-                                                  .unknown_msrs = machine->unknown_msrs,
-                                                  .owner = machine};
+    bool interprets = machine->config.ring0_engine == VMM_RING0_SOFTWARE;
+    machine->vcpu_machine = (struct vcpu_machine){
+        .vm_fd = machine->vm_fd,
+        .run_bytes = machine->host.run_bytes,
+        .sync_fields = machine->host.sync_fields,
+        .ports = machine->ports,
+        .memory_bus = machine->memory_bus,
+        .memory = machine->memory,
+        .has_trapped = has_trapped(machine),
+        .run_ahead = !machine->config.no_run_ahead || interprets,
+        .interprets = interprets,
+        .ring3_seen = !interprets || host_has_nested_paging() ? NULL : &machine->ring3_seen,
+        .kick_signal = machine->config.kick_signal,
+        .bus_lock = &machine->bus_lock,
+        .is_kernel_device = machine_is_kernel_device,
+        .is_kernel_port = machine_is_kernel_port,
+        .ram_written = machine->direct_slots ? machine_ram_written : NULL,
+        .log = &machine->log,
+        .measure_time = machine->config.measure_time,
+        .ioapic_eoi = machine_ioapic_eoi,
+        .msr = machine->msrs ? machine_access_msr : NULL,
+        .unknown_msrs = machine->unknown_msrs,
+        .owner = machine};
     machine->cpus = calloc(count, sizeof(*machine->cpus));
     if (!machine->cpus)
         return error_set(error, -ENOMEM, "machine: out of memory");

@@ -161,6 +161,15 @@ START_TEST(what_a_guest_cannot_have_is_never_there)
 }
 END_TEST
 
+START_TEST(a_vcpu_in_software_is_not_flushed_later)
+{
+    fill();
+    features_mask_deferred_flush(&table);
+    ck_assert_uint_eq(entry(0x40000001, 0)->eax, ~(1u << 9));
+    ck_assert_uint_eq(entry(0x80000007, 0)->eax, ~0u);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, a_feature_is_one_bit);
@@ -171,4 +180,5 @@ void test_suite(Suite *suite)
     test_add(suite, nothing_named_is_nothing_taken);
     test_add(suite, what_is_not_understood_changes_nothing);
     test_add(suite, what_a_guest_cannot_have_is_never_there);
+    test_add(suite, a_vcpu_in_software_is_not_flushed_later);
 }

@@ -66,6 +66,7 @@ static const struct {
     {"run --flat real x", "choose from: real16, prot32, long64 (did you mean real16?)\n"},
     {"run --flat real16@zz x", "--flat: 'zz' is not an address; write 0x7c00 or 1M\n"},
     {"run --mmio-engine tarp x", "(did you mean trap?)\n"},
+    {"run --ring0-engine softwear x", "(did you mean software?)\n"},
     {"run --timeout 0 x", "--timeout: '0' is not a time; write 500ms, 10s or 2m\n"},
     {"run --timeout 5x x", "--timeout: '5x' is not a time"},
     {"run --timeout -1 x", "--timeout: '-1' is not a time"},

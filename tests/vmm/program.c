@@ -21,8 +21,8 @@ const char *program_path = VMM_PROGRAM;
 static int add_mmio_way(char **words)
 {
     int count = 0;
-    words[count++] = "--mmio-engine";
-    words[count++] = "trap";
+    words[count++] = test_runs_ring0() ? "--ring0-engine" : "--mmio-engine";
+    words[count++] = test_runs_ring0() ? "software" : "trap";
     if (test_steps_alone())
         words[count++] = "--no-run-ahead";
     return count;

@@ -56,6 +56,8 @@ static const struct poptOption option_table[] = {
      "ENGINE"},
     {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
      "never go on in software behind an access to trapped memory", NULL},
+    {"ring0-engine", 0, POPT_ARG_STRING, &options.ring0_engine, 0,
+     "who executes all but ring 3 in long mode: kvm (default), software (vmm does)", "ENGINE"},
     {"on-reboot", 0, POPT_ARG_STRING, &options.on_reboot, 0,
      "when the guest asks for a reset: exit (default), or restart the machine from its image; consoles stay "
      "connected",
@@ -218,6 +220,8 @@ static bool parse_rest(void)
                                            [VMM_IRQCHIP_SPLIT] = "split",
                                            [VMM_IRQCHIP_NONE] = "none",
                                            NULL};
+    static const char *const ring0_engines[] = {
+        [VMM_RING0_KVM] = "kvm", [VMM_RING0_SOFTWARE] = "software", NULL};
     unsigned choice;
     if (options.irqchip) {
         if (!cli_choose("irqchip", options.irqchip, irqchips, &choice))
@@ -228,6 +232,11 @@ static bool parse_rest(void)
         if (!cli_choose("mmio-engine", options.mmio_engine, run_engine_names, &choice))
             return false;
         options.config.mmio_engine = choice;
+    }
+    if (options.ring0_engine) {
+        if (!cli_choose("ring0-engine", options.ring0_engine, ring0_engines, &choice))
+            return false;
+        options.config.ring0_engine = choice;
     }
     if (!parse_reboot())
         return false;

@@ -1,0 +1,300 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Stretches of instructions in software. KVM is this file's: it has all registers in the shared page,
+ * executes nothing, and takes the interrupt of a test in hand when it is looked at with IF set.
+ */
+#include "vcpu/interpret.h"
+
+#include <errno.h>
+#include <signal.h>
+#include <stdarg.h>
+#include <string.h>
+#include <sys/ioctl.h>
+
+#include "ept/memory.h"
+#include "tests/harness.h"
+#include "vcpu/cpuid.h"
+#include "vcpu/emulate.h"
+
+#define SYNC_ALL  (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
+#define CODE_GPA  0x2000u
+#define ENTRY_GPA 0x1000u
+#define VECTOR    0x40u
+#define FLAGS_IF  0x202u
+
+static struct kvm_run page;
+static struct cpuid_table cpuid;
+static struct vcpu_machine machine;
+static struct vcpu vcpu;
+static unsigned mp_state, looks;
+static uint64_t look_rip;  /* of the last look */
+static bool has_interrupt; /* that waits */
+static bool ring3_seen;
+
+static int run(void)
+{
+    sigset_t pending;
+    ck_assert_int_eq(sigpending(&pending), 0);
+    ck_assert(sigismember(&pending, machine.kick_signal)); /* else it would execute */
+    page.kvm_dirty_regs = 0;
+    looks++;
+    look_rip = page.s.regs.regs.rip;
+    struct kvm_vcpu_events *events = &page.s.regs.events;
+    if (has_interrupt && (page.s.regs.regs.rflags & 0x200) && !events->interrupt.shadow) {
+        events->interrupt.injected = 1;
+        events->interrupt.nr = VECTOR;
+        has_interrupt = false;
+    }
+    errno = EINTR;
+    return -1;
+}
+
+int ioctl(int fd, unsigned long request, ...)
+{
+    va_list arguments;
+    (void)fd;
+    va_start(arguments, request);
+    void *argument = va_arg(arguments, void *);
+    va_end(arguments);
+    switch (request) {
+    case KVM_RUN:
+        return run();
+    case KVM_GET_DEBUGREGS:
+        memset(argument, 0, sizeof(struct kvm_debugregs));
+        return 0;
+    case KVM_GET_MP_STATE:
+        ((struct kvm_mp_state *)argument)->mp_state = mp_state;
+        return 0;
+    case KVM_SET_MP_STATE:
+        mp_state = ((struct kvm_mp_state *)argument)->mp_state;
+        return 0;
+    case KVM_SET_SIGNAL_MASK:
+        return 0;
+    }
+    ck_abort_msg("an unexpected system call: %#lx", request);
+}
+
+static void ignore(int number)
+{
+    (void)number;
+}
+
+static bool is_kernel_port(void *owner, unsigned port, unsigned size)
+{
+    (void)owner;
+    (void)size;
+    return port == 0x20;
+}
+
+static void set_up(const void *code, size_t len, uint64_t flags)
+{
+    const struct kvm_segment flat = {.limit = 0xffff, .type = 3, .present = 1, .s = 1};
+    static const uint8_t entry[4] = {ENTRY_GPA & 0xff, ENTRY_GPA >> 8, 0, 0}, hlt = 0xf4;
+    machine = (struct vcpu_machine){.sync_fields = SYNC_ALL,
+                                    .interprets = true,
+                                    .kick_signal = SIGRTMIN + 7,
+                                    .is_kernel_port = is_kernel_port};
+    signal(machine.kick_signal, ignore);
+    ck_assert_int_eq(guest_memory_create(64 * KIB, MEMORY_ANONYMOUS, &machine.memory, NULL), 0);
+    ck_assert_int_eq(bus_create(BUS_PORTS, &machine.ports, NULL), 0);
+    ck_assert_int_eq(bus_create(BUS_MEMORY, &machine.memory_bus, NULL), 0);
+    ck_assert_int_eq(guest_mem_write(machine.memory, VECTOR * 4, entry, sizeof(entry)), 0);
+    ck_assert_int_eq(guest_mem_write(machine.memory, ENTRY_GPA, &hlt, 1), 0);
+    ck_assert_int_eq(guest_mem_write(machine.memory, CODE_GPA, code, len), 0);
+    memset(&page, 0, sizeof(page));
+    struct kvm_sync_regs *regs = &page.s.regs;
+    regs->regs.rip = CODE_GPA;
+    regs->regs.rsp = 0x8000;
+    regs->regs.rflags = flags;
+    regs->sregs.cs = regs->sregs.ss = regs->sregs.ds = regs->sregs.es = flat;
+    regs->sregs.cs.type = 0xb;
+    regs->sregs.fs = regs->sregs.gs = flat;
+    regs->sregs.idt.limit = 0x3ff;
+    regs->sregs.cr0 = 0x10;
+    vcpu = (struct vcpu){
+        .machine = &machine, .run = &page, .fd = -1, .cpuid = &cpuid, .synced_fields = SYNC_ALL};
+    mp_state = KVM_MP_STATE_RUNNABLE;
+    looks = 0;
+    has_interrupt = false;
+    ck_assert_int_eq(interpreter_begin(&vcpu), 0);
+}
+
+static void interpret(bool is_between)
+{
+    enum vcpu_end end;
+    ck_assert(vcpu_interpret(&vcpu, is_between, &end));
+}
+
+static void tear_down(void)
+{
+    if (vcpu.interpreter)
+        interpreter_end(&vcpu);
+    emulation_destroy(vcpu.emulation);
+    bus_destroy(machine.ports);
+    bus_destroy(machine.memory_bus);
+    guest_memory_destroy(machine.memory);
+}
+
+/* mov cx, 5000; dec cx; jnz; hlt */
+static const uint8_t long_loop[] = {0xb9, 0x88, 0x13, 0x49, 0x75, 0xfd, 0xf4};
+#define LONG_LOOP_INSNS 10002u
+
+START_TEST(ring_0_goes_on_until_it_waits)
+{
+    set_up(long_loop, sizeof(long_loop), FLAGS_IF);
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + sizeof(long_loop));
+    ck_assert_uint_eq(page.s.regs.regs.rcx, 0);
+    ck_assert_uint_eq(vcpu.emulated_count, LONG_LOOP_INSNS);
+    ck_assert_uint_eq(mp_state, KVM_MP_STATE_HALTED);
+    ck_assert_uint_eq(looks, 2);
+    tear_down();
+}
+END_TEST
+
+/* No interrupt could come. */
+START_TEST(without_if_nobody_looks)
+{
+    set_up(long_loop, sizeof(long_loop), 2);
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, LONG_LOOP_INSNS);
+    ck_assert_uint_eq(looks, 0);
+    tear_down();
+}
+END_TEST
+
+START_TEST(an_interrupt_is_delivered_in_software)
+{
+    uint8_t frame[6];
+    set_up(long_loop, sizeof(long_loop), FLAGS_IF);
+    has_interrupt = true;
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rip, ENTRY_GPA + 1);
+    ck_assert_uint_eq(page.s.regs.regs.rflags & 0x200, 0);
+    ck_assert_uint_eq(page.s.regs.events.interrupt.injected, 0);
+    ck_assert_uint_eq(page.kvm_dirty_regs & KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_EVENTS);
+    ck_assert_int_eq(guest_mem_read(machine.memory, 0x8000 - sizeof(frame), frame, sizeof(frame)), 0);
+    ck_assert_uint_eq(frame[0] | frame[1] << 8, look_rip);
+    ck_assert_uint_eq(frame[5] & 2, 2);
+    tear_down();
+}
+END_TEST
+
+/* Behind an access to a device: as soon as the processor would take an interrupt. */
+START_TEST(an_interrupt_comes_behind_the_shadow_of_sti)
+{
+    static const uint8_t code[] = {0xe6, 0x80, 0xfb, 0x90, 0xfa, 0xf4}; /* out; sti; nop; cli; hlt */
+    set_up(code, sizeof(code), 2);
+    interpret(true);
+    ck_assert_uint_eq(looks, 1);
+    ck_assert_uint_eq(look_rip, CODE_GPA + 4);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + sizeof(code));
+    tear_down();
+}
+END_TEST
+
+START_TEST(an_exit_is_completed_first)
+{
+    set_up("\xf4", 1, 2);
+    interpret(false);
+    ck_assert_uint_eq(looks, 1);
+    ck_assert_uint_eq(look_rip, CODE_GPA);
+    ck_assert_uint_eq(vcpu.emulated_count, 1);
+    tear_down();
+}
+END_TEST
+
+START_TEST(what_only_kvm_can_do_is_left_to_it)
+{
+    static const uint8_t code[] = {0x90, 0xe4, 0x20}; /* nop; in al, 0x20 */
+    set_up(code, sizeof(code), FLAGS_IF);
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + 1);
+    ck_assert_uint_eq(vcpu.emulated_count, 1);
+    ck_assert_uint_eq(page.kvm_dirty_regs & KVM_SYNC_X86_REGS, KVM_SYNC_X86_REGS);
+    tear_down();
+}
+END_TEST
+
+static void enter_ring_3(void)
+{
+    struct kvm_sregs *sregs = &page.s.regs.sregs;
+    sregs->efer = 0x500;
+    sregs->cr0 = 0x80000011;
+    sregs->cr4 = 0x20;
+    sregs->cs.l = 1;
+    sregs->cs.dpl = sregs->ss.dpl = 3;
+}
+
+START_TEST(what_does_not_run_in_ring_0_is_left_to_kvm)
+{
+    set_up("\xf4", 1, FLAGS_IF);
+    enter_ring_3();
+    interpret(true);
+    ck_assert_ptr_nonnull(vcpu.interpreter);
+    tear_down();
+    set_up("\xf4", 1, FLAGS_IF);
+    mp_state = KVM_MP_STATE_UNINITIALIZED;
+    interpret(true);
+    tear_down();
+    set_up("\xf4", 1, FLAGS_IF | 0x100); /* TF */
+    interpret(true);
+    tear_down();
+    set_up("\xf4", 1, FLAGS_IF);
+    page.s.regs.events.nmi.pending = 1;
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, 0);
+    ck_assert_uint_eq(page.kvm_dirty_regs, 0);
+    tear_down();
+}
+END_TEST
+
+START_TEST(a_kick_ends_it)
+{
+    set_up(long_loop, sizeof(long_loop), FLAGS_IF);
+    page.immediate_exit = 1;
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, 0);
+    ck_assert_uint_eq(looks, 0);
+    tear_down();
+}
+END_TEST
+
+/* KVM then has shadows of page tables, and does not see what is written to those in software. */
+START_TEST(with_shadow_paging_it_ends_at_the_first_application)
+{
+    ring3_seen = false;
+    set_up("\xf4", 1, FLAGS_IF);
+    machine.ring3_seen = &ring3_seen;
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, 1);
+    ck_assert(!ring3_seen);
+    tear_down();
+    set_up("\xf4", 1, FLAGS_IF);
+    machine.ring3_seen = &ring3_seen;
+    enter_ring_3();
+    interpret(true);
+    ck_assert(ring3_seen);
+    ck_assert_ptr_null(vcpu.interpreter);
+    tear_down();
+    set_up("\xf4", 1, FLAGS_IF); /* another CPU's */
+    machine.ring3_seen = &ring3_seen;
+    interpret(true);
+    ck_assert_ptr_null(vcpu.interpreter);
+    ck_assert_uint_eq(vcpu.emulated_count, 0);
+    tear_down();
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, ring_0_goes_on_until_it_waits);
+    test_add(suite, without_if_nobody_looks);
+    test_add(suite, an_interrupt_is_delivered_in_software);
+    test_add(suite, an_interrupt_comes_behind_the_shadow_of_sti);
+    test_add(suite, an_exit_is_completed_first);
+    test_add(suite, what_only_kvm_can_do_is_left_to_it);
+    test_add(suite, what_does_not_run_in_ring_0_is_left_to_kvm);
+    test_add(suite, a_kick_ends_it);
+    test_add(suite, with_shadow_paging_it_ends_at_the_first_application);
+}
