@@ -34,50 +34,30 @@ static int create_shared_file(struct guest_memory *memory, struct vmm_error *err
 }
 
 /* Only what lies in a huge page of the guest's and of the host's can KVM map as one, so RAM begins with one.
- * Up to this much of its mapping stays unused for that. */
+ * Up to this much of its mapping stays unused for that. A shared memory file the kernel maps so by itself,
+ * where it has huge pages for such files (shmem_enabled). */
 static uint64_t slack_bytes(uint64_t ram_bytes, enum memory_backing backing)
 {
-    return backing != MEMORY_HUGE && ram_bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 0;
+    return backing == MEMORY_ANONYMOUS && ram_bytes >= HUGE_PAGE_BYTES ? HUGE_PAGE_BYTES : 0;
 }
 
-/* What is mapped at first: of a shared memory file only the addresses, for RAM may begin behind their start
- * and is to be the file from its first byte. */
-static void *map_addresses(uint64_t len, enum memory_backing backing)
+static void align_ram(struct guest_memory *memory)
 {
-    static const int flags[] = {[MEMORY_ANONYMOUS] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
-                                [MEMORY_HUGE] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
-                                [MEMORY_SHARED] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE};
-    return mmap(NULL, len, backing == MEMORY_SHARED ? PROT_NONE : PROT_READ | PROT_WRITE, flags[backing], -1,
-                0);
-}
-
-static bool map_shared(struct guest_memory *memory)
-{
-    return mmap(memory->ram, memory->ram_bytes, PROT_READ | PROT_WRITE,
-                MAP_SHARED | MAP_NORESERVE | MAP_FIXED, memory->fd, 0) != MAP_FAILED;
-}
-
-/* Where RAM begins in the mapping, and what it is. */
-static int place_ram(struct guest_memory *memory, struct vmm_error *error)
-{
-    bool has_slack = memory->mapping_bytes > memory->ram_bytes;
     memory->ram = memory->mapping;
-    if (has_slack)
-        memory->ram = (uint8_t *)align_up((uintptr_t)memory->mapping, HUGE_PAGE_BYTES);
-    if (memory->fd >= 0 && !map_shared(memory))
-        return error_set_errno(error, -errno, "memory: cannot map %llu bytes of the shared memory file",
-                               (unsigned long long)memory->ram_bytes);
-    madvise(memory->mapping, memory->mapping_bytes, MADV_DONTDUMP);
+    if (memory->mapping_bytes == memory->ram_bytes)
+        return;
+    memory->ram = (uint8_t *)align_up((uintptr_t)memory->mapping, HUGE_PAGE_BYTES);
     /* Small guests touch little but the first pages: none of them is to cost the clearing of 2 MiB. */
-    if (has_slack)
-        madvise(memory->ram, HUGE_PAGE_BYTES, MADV_NOHUGEPAGE);
-    return 0;
+    madvise(memory->ram, HUGE_PAGE_BYTES, MADV_NOHUGEPAGE);
 }
 
 /* Huge pages are reserved now, so that a pool that is too small shows here and not as a SIGBUS at the guest's
  * first touch; all other RAM is the kernel's until it is touched. */
 static int map_ram(struct guest_memory *memory, enum memory_backing backing, struct vmm_error *error)
 {
+    static const int flags[] = {[MEMORY_ANONYMOUS] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_NORESERVE,
+                                [MEMORY_HUGE] = MAP_PRIVATE | MAP_ANONYMOUS | MAP_HUGETLB,
+                                [MEMORY_SHARED] = MAP_SHARED | MAP_NORESERVE};
     if (backing == MEMORY_HUGE && memory->ram_bytes % HUGE_PAGE_BYTES)
         return error_set(error, -EINVAL, "memory: %llu bytes are not a multiple of a huge page, which is 2M",
                          (unsigned long long)memory->ram_bytes);
@@ -85,7 +65,7 @@ static int map_ram(struct guest_memory *memory, enum memory_backing backing, str
     if (result)
         return result;
     memory->mapping_bytes = memory->ram_bytes + slack_bytes(memory->ram_bytes, backing);
-    void *mapping = map_addresses(memory->mapping_bytes, backing);
+    void *mapping = mmap(NULL, memory->mapping_bytes, PROT_READ | PROT_WRITE, flags[backing], memory->fd, 0);
     if (mapping == MAP_FAILED && backing == MEMORY_HUGE)
         return error_set_errno(
             error, -errno,
@@ -96,7 +76,9 @@ static int map_ram(struct guest_memory *memory, enum memory_backing backing, str
         return error_set_errno(error, -errno, "memory: cannot map %llu bytes of guest RAM",
                                (unsigned long long)memory->ram_bytes);
     memory->mapping = mapping;
-    return place_ram(memory, error);
+    madvise(mapping, memory->mapping_bytes, MADV_DONTDUMP);
+    align_ram(memory);
+    return 0;
 }
 
 int guest_memory_create(uint64_t ram_bytes, enum memory_backing backing, struct guest_memory **out,
