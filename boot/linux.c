@@ -162,17 +162,19 @@ static int check_config(const struct loader *loader, const struct linux_kernel *
     return result;
 }
 
+/* A kernel below the address that it prefers moves itself up to it before it unpacks (boot protocol,
+ * init_size), so a lower place is of no use. */
 static int put_kernel(struct loader *loader, struct linux_kernel *kernel)
 {
-    if (kernel->relocatable &&
-        !placement_find_up(&loader->placement, kernel->room, kernel->alignment, kernel->gpa, 4 * GIB,
-                           &kernel->gpa) &&
-        !placement_find_up(&loader->placement, kernel->room, kernel->alignment, HIGH_MEMORY, 4 * GIB,
-                           &kernel->gpa))
-        return error_set(loader->error, -ENOSPC,
-                         "%s: the kernel unpacks itself in %llu MiB in a row, which the guest's RAM does not "
-                         "have; give the guest more memory",
-                         loader->image->name, (unsigned long long)(align_up(kernel->room, MIB) / MIB));
+    const gpa_t lowest = kernel->gpa;
+    if (kernel->relocatable && !placement_find_up(&loader->placement, kernel->room, kernel->alignment, lowest,
+                                                  4 * GIB, &kernel->gpa))
+        return error_set(
+            loader->error, -ENOSPC,
+            "%s: the kernel unpacks itself in %llu MiB in a row, from %#llx on, which the guest's RAM "
+            "does not have; give the guest more memory",
+            loader->image->name, (unsigned long long)(align_up(kernel->room, MIB) / MIB),
+            (unsigned long long)lowest);
     return loader_put(loader, "the kernel", kernel->gpa, kernel->room, kernel->offset, kernel->file_len);
 }
 

@@ -160,11 +160,11 @@ START_TEST(a_kernel_that_can_moves_to_where_there_is_room)
 {
     static const struct {
         uint64_t preferred, alignment, init_size;
-        gpa_t gpa;
+        gpa_t taken, gpa;
     } rows[] = {
-        {0x210000, 0x100000, 0x20000, 0x300000},  /* aligned up */
-        {0x1000000, 0x200000, 0x20000, 0x200000}, /* its place is not RAM: the lowest that is */
-        {0, 0x1000, 0x20000, 0x100000},
+        {0x210000, 0x100000, 0x20000, 0, 0x300000},        /* aligned up */
+        {0x210000, 0x100000, 0x20000, 0x301000, 0x400000}, /* its place is not free: the next above it */
+        {0, 0x1000, 0x20000, 0, 0x100000},
     };
     for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct fixture fixture;
@@ -172,12 +172,29 @@ START_TEST(a_kernel_that_can_moves_to_where_there_is_room)
         store_le64(fixture.bytes + LINUX_PREF_ADDRESS, rows[i].preferred);
         store_le32(fixture.bytes + LINUX_KERNEL_ALIGNMENT, rows[i].alignment);
         store_le32(fixture.bytes + LINUX_INIT_SIZE, rows[i].init_size);
+        const struct memory_map_entry taken = {rows[i].taken, 0x1000, MEMORY_KIND_RESERVED};
+        fixture.config.reserved = &taken;
+        fixture.config.reserved_count = rows[i].taken != 0;
         fixture_must_load(&fixture);
         check_invariants(&fixture);
         ck_assert_uint_eq(fixture.state.image_gpa, rows[i].gpa);
         ck_assert_uint_eq(param(&fixture, LINUX_CODE32_START, 4), rows[i].gpa);
         fixture_fini(&fixture);
     }
+}
+END_TEST
+
+/* It would move itself up there, over whatever is in its way, or where no RAM is. */
+START_TEST(no_kernel_is_put_below_the_place_that_it_prefers)
+{
+    struct fixture fixture;
+    linux_init(&fixture, 8 * MIB);
+    store_le64(fixture.bytes + LINUX_PREF_ADDRESS, 0x7f0000);
+    store_le32(fixture.bytes + LINUX_KERNEL_ALIGNMENT, 0x1000);
+    fixture_must_refuse(&fixture, -ENOSPC, "unpacks itself in 1 MiB in a row, from 0x7f0000 on, which");
+    store_le64(fixture.bytes + LINUX_PREF_ADDRESS, 0x7e0000);
+    fixture_must_load(&fixture);
+    fixture_fini(&fixture);
 }
 END_TEST
 
@@ -331,6 +348,7 @@ void test_suite(Suite *suite)
     test_add(suite, the_initrd_goes_as_high_as_it_may);
     test_add(suite, several_files_are_one_initrd);
     test_add(suite, a_kernel_that_can_moves_to_where_there_is_room);
+    test_add(suite, no_kernel_is_put_below_the_place_that_it_prefers);
     test_add(suite, a_kernel_that_cannot_move_has_all_up_to_its_place);
     test_add(suite, every_refusal_says_why);
     test_add(suite, the_command_line_fits_up_to_its_limit);
