@@ -4,7 +4,20 @@
  */
 #include "mmio/block.h"
 
+#include <errno.h>
+#include <stdlib.h>
 #include <string.h>
+
+int block_cache_init(struct block_cache *cache, unsigned count)
+{
+    *cache = (struct block_cache){.blocks = calloc(count, sizeof(*cache->blocks)), .place_mask = count - 1};
+    return cache->blocks ? 0 : -ENOMEM;
+}
+
+void block_cache_fini(struct block_cache *cache)
+{
+    free(cache->blocks);
+}
 
 void block_cache_begin(struct block_cache *cache, struct cpu_state *cpu, struct insn_mode mode)
 {
@@ -12,7 +25,7 @@ void block_cache_begin(struct block_cache *cache, struct cpu_state *cpu, struct 
         return;
     cache->cpu = cpu;
     cache->mode = mode;
-    for (unsigned i = 0; i < BLOCK_ENTRIES; i++)
+    for (uint64_t i = 0; i <= cache->place_mask; i++)
         cache->blocks[i].rip = NO_ADDRESS;
 }
 

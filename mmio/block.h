@@ -12,10 +12,9 @@
 #include "base/bytes.h"
 #include "mmio/quick.h"
 
-#define BLOCK_ENTRIES 64u          /* a power of two */
-#define BLOCK_INSNS   5u           /* at most */
-#define BLOCK_BYTES   16u          /* of code, which must not leave its page */
-#define NO_ADDRESS    (1ull << 63) /* not canonical: no code is there */
+#define BLOCK_INSNS 5u           /* at most */
+#define BLOCK_BYTES 16u          /* of code, which must not leave its page */
+#define NO_ADDRESS  (1ull << 63) /* not canonical: no code is there */
 
 struct block {
     uint64_t rip;               /* NO_ADDRESS: an empty entry */
@@ -30,15 +29,20 @@ struct block {
 struct block_cache {
     struct cpu_state *cpu;
     struct insn_mode mode;
-    struct block blocks[BLOCK_ENTRIES];
+    struct block *blocks;
+    uint64_t place_mask; /* of `count` blocks: count - 1 */
 };
+
+/* `count` is a power of two. -ENOMEM. */
+int block_cache_init(struct block_cache *cache, unsigned count);
+void block_cache_fini(struct block_cache *cache);
 
 /* The CPU and the mode of the lookups to come. All zeroes: there were none before. */
 void block_cache_begin(struct block_cache *cache, struct cpu_state *cpu, struct insn_mode mode);
 
 static inline struct block *block_place(struct block_cache *cache, uint64_t rip)
 {
-    return &cache->blocks[(rip ^ rip >> 6) & (BLOCK_ENTRIES - 1)];
+    return &cache->blocks[(rip ^ rip >> 6) & cache->place_mask];
 }
 
 /* Whether its bytes are those that stand at `code`. */

@@ -15,8 +15,12 @@
 #include "mmio/execute.h"
 #include "mmio/tlb.h"
 
-#define DECODED_ENTRIES 128u /* a power of two */
-#define COMPARED_BYTES  16u  /* of code, which must not leave its page */
+/* What is remembered, powers of two: for a burst of accesses to a device, and for a kernel. */
+#define DECODED_FEW    128u
+#define DECODED_MANY   4096u
+#define BLOCKS_FEW     64u
+#define BLOCKS_MANY    4096u
+#define COMPARED_BYTES 16u /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
 struct decoded {
@@ -41,28 +45,48 @@ struct step_run {
     gva_t code_page;
     const uint8_t *code;
     unsigned code_begins; /* so many places of it may a block begin in; 0: there is no page */
-    struct decoded decoded[DECODED_ENTRIES];
+    struct decoded *decoded;
+    uint64_t decoded_mask; /* of their number, less 1 */
     struct block_cache blocks;
 };
 
-int step_run_create(struct step_run **out, struct vmm_error *error)
+static int create(struct step_run **out, unsigned decoded, unsigned blocks, struct vmm_error *error)
 {
     struct step_run *run = calloc(1, sizeof(*run));
-    if (!run)
+    if (run)
+        run->decoded = calloc(decoded, sizeof(*run->decoded));
+    if (!run || !run->decoded || block_cache_init(&run->blocks, blocks)) {
+        step_run_destroy(run);
         return error_set(error, -ENOMEM, "emulator: out of memory");
+    }
+    run->decoded_mask = decoded - 1;
     run->tlb.session = run->tlb.generation = 1;
     *out = run;
     return 0;
 }
 
+int step_run_create(struct step_run **run, struct vmm_error *error)
+{
+    return create(run, DECODED_FEW, BLOCKS_FEW, error);
+}
+
+int step_run_create_large(struct step_run **run, struct vmm_error *error)
+{
+    return create(run, DECODED_MANY, BLOCKS_MANY, error);
+}
+
 void step_run_destroy(struct step_run *run)
 {
+    if (!run)
+        return;
+    block_cache_fini(&run->blocks);
+    free(run->decoded);
     free(run);
 }
 
 static struct decoded *decoded_place(struct step_run *run, uint64_t rip)
 {
-    return &run->decoded[(rip ^ rip >> 7) & (DECODED_ENTRIES - 1)];
+    return &run->decoded[(rip ^ rip >> 7) & run->decoded_mask];
 }
 
 __attribute__((noinline)) static const uint8_t *code_walk(struct step_env *env)

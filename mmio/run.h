@@ -15,6 +15,8 @@ struct step_run;
 struct step_env;
 
 int step_run_create(struct step_run **run, struct vmm_error *error);
+/* The same that remembers enough for a kernel, some 5 MiB. */
+int step_run_create_large(struct step_run **run, struct vmm_error *error);
 void step_run_destroy(struct step_run *run);
 
 /* The CPU as it stands now; nobody else may change it, but for its general registers and flags, until the

@@ -12,7 +12,7 @@
 
 #include "mmio/access.h"
 
-#define TLB_ENTRIES 64u /* a power of two */
+#define TLB_ENTRIES 256u /* a power of two */
 
 /* One page, at the privilege and flags of the session; `allowed` are the accesses that have succeeded. Its
  * trail is kept apart. */

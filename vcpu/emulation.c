@@ -195,7 +195,9 @@ struct emulation *emulation_create(struct vcpu *vcpu)
     const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
     struct simd_code *simd = NULL;
     struct step_run *run = NULL;
-    if (!emulation || step_run_create(&run, NULL) || simd_code_create(&simd, NULL)) {
+    bool is_large = vcpu->machine->interprets;
+    if (!emulation || (is_large ? step_run_create_large(&run, NULL) : step_run_create(&run, NULL)) ||
+        simd_code_create(&simd, NULL)) {
         step_run_destroy(run);
         free(emulation);
         return NULL;

@@ -185,13 +185,11 @@ static void compare_ways(const struct program *program, enum test_mode mode)
     ck_assert_mem_eq(&after, &other, sizeof(after));
 }
 
-START_TEST(random_programs_do_the_same_both_ways)
+static void compare_random_programs(unsigned long count)
 {
     static const enum test_mode modes[] = {TEST_64, TEST_64_USER, TEST_COMPAT};
     struct program program;
-    unsigned long count = test_cases(PROGRAMS_USUAL);
     oracle_seed(test_seed());
-    ck_assert_int_eq(step_run_create(&run, NULL), 0);
     for (unsigned long i = 0; i < count; i++) {
         enum test_mode mode = modes[random_below(3)];
         make_program(&program, mode != TEST_COMPAT);
@@ -201,6 +199,19 @@ START_TEST(random_programs_do_the_same_both_ways)
     /* else it shows nothing */
     ck_assert_uint_gt(insn_count, 4 * count);
     ck_assert_uint_gt(2 * quick_count, insn_count);
+}
+
+START_TEST(random_programs_do_the_same_both_ways)
+{
+    ck_assert_int_eq(step_run_create(&run, NULL), 0);
+    compare_random_programs(test_cases(PROGRAMS_USUAL));
+}
+END_TEST
+
+START_TEST(so_they_do_where_much_is_remembered)
+{
+    ck_assert_int_eq(step_run_create_large(&run, NULL), 0);
+    compare_random_programs(test_cases(PROGRAMS_USUAL / 10));
 }
 END_TEST
 
@@ -418,6 +429,7 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add_slow(suite, random_programs_do_the_same_both_ways, 300);
+    test_add_slow(suite, so_they_do_where_much_is_remembered, 60);
     test_add(suite, a_block_sees_itself_change);
     test_add(suite, a_block_sees_what_a_device_changes);
     test_add(suite, a_block_stops_at_a_fault);
