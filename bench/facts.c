@@ -80,6 +80,29 @@ static const char *flavour_name(enum vmm_kvm_flavour flavour)
     return "unknown";
 }
 
+/* Ticks for so many rounds of a hundred instructions, and a loop around them. */
+static uint64_t time_rounds(unsigned rounds)
+{
+    uint64_t start = __builtin_ia32_rdtsc();
+    while (rounds--)
+        __asm__ volatile(".rept 100\n\tnop\n\t.endr" ::: "memory");
+    return __builtin_ia32_rdtsc() - start;
+}
+
+/* A processor executes several of them in a tick, and never the same number. */
+bool bench_clock_counts_instructions(void)
+{
+    unsigned exact = 0;
+    uint64_t first = 0;
+    for (unsigned i = 0; i < 5; i++) {
+        uint64_t ticks = time_rounds(30), more = time_rounds(60) - ticks;
+        if (!i)
+            first = more;
+        exact += more == first && more >= 30 * 100 && more <= 30 * 106;
+    }
+    return exact >= 3;
+}
+
 static void add_qemu(struct bench_facts *facts)
 {
     char line[200] = "";
@@ -121,6 +144,8 @@ void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_
         read_line("/sys/devices/system/cpu/cpu0/cpufreq/scaling_governor", line, sizeof(line), "unknown"));
     add_load(facts, "load");
     add(facts, "tsc_mhz", "%.0f", bench_tsc_per_ns() * 1000);
+    if (bench_clock_counts_instructions())
+        add(facts, "clock", "counts instructions, a nanosecond each");
     if (pinned_cpu < 0)
         add(facts, "pinned", "no");
     else

@@ -8,7 +8,7 @@
 #include <stdbool.h>
 #include <stddef.h>
 
-#define FACT_LIMIT 16u
+#define FACT_LIMIT 20u
 
 struct bench_fact {
     const char *name;
@@ -19,6 +19,10 @@ struct bench_facts {
     size_t count;
     struct bench_fact list[FACT_LIMIT];
 };
+
+/* Whether the TSC counts this processor's instructions: that of an emulator which wants figures to be
+ * repeatable. It stands still, or leaps, while something outside is waited for. */
+bool bench_clock_counts_instructions(void);
 
 /* What is known only when all was measured. */
 void bench_facts_conclude(struct bench_facts *facts);
