@@ -141,8 +141,10 @@ static void describe_exit(const struct trace_record *record, const struct trace_
     else if (record->address)
         len += snprintf(rest, room, "%s %#" PRIx64 ", %#" PRIx64, direction(record), record->address,
                         record->value);
-    else
+    else if (record->value)
         len += snprintf(rest, room, "%#" PRIx64, record->value);
+    else
+        text[--len] = 0; /* the reason says it all */
     if (record->rip && len >= 0 && (size_t)len < text_bytes)
         snprintf(text + len, text_bytes - (size_t)len, ", rip %#" PRIx64, record->rip);
 }

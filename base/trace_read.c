@@ -51,6 +51,7 @@ static size_t take_block(struct trace_file *file, const uint8_t *bytes, size_t l
     return BLOCK_HEAD + payload;
 }
 
+/* By time; of those that begin together as the events are listed: an exit, then the access that it was. */
 static int compare_items(const void *a, const void *b)
 {
     const struct trace_item *left = a, *right = b;
@@ -58,6 +59,8 @@ static int compare_items(const void *a, const void *b)
         return left->record.time < right->record.time ? -1 : 1;
     if (left->track != right->track)
         return left->track < right->track ? -1 : 1;
+    if (left->record.event != right->record.event)
+        return left->record.event < right->record.event ? -1 : 1;
     return memcmp(&left->record, &right->record, sizeof(left->record));
 }
 

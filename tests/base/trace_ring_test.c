@@ -381,7 +381,7 @@ static struct trace_record exit_with_access(uint64_t value, const char *device)
 
 static void check_pair(const struct trace_item *items, uint64_t value, const char *device)
 {
-    const struct trace_record *access = &items[0].record, *exit = &items[1].record;
+    const struct trace_record *exit = &items[0].record, *access = &items[1].record;
     ck_assert_int_eq(access->event, TRACE_PIO);
     ck_assert_int_eq(exit->event, TRACE_EXIT);
     ck_assert_uint_eq(access->time, exit->time);
