@@ -214,8 +214,13 @@ static uint64_t look_up_rip(struct vcpu *vcpu, const struct trace_record *exit, 
     return rip;
 }
 
+/* Where AMD's KVM puts a vCPU whose state a shutdown has destroyed. */
+#define RESET_RIP 0xfff0u
+
 static uint64_t find_rip(struct vcpu *vcpu, const struct trace_record *exit)
 {
+    if (exit->index == KVM_EXIT_SHUTDOWN && vcpu->left_rip == RESET_RIP)
+        return 0;
     uint64_t key = vcpu->left_rip ^ (may_be_behind(exit) ? KEY_BEHIND : 0);
     if (__builtin_expect(key == vcpu->place_key, 1))
         return vcpu->place_rip;

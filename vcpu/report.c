@@ -197,6 +197,10 @@ static void report_group(struct vcpu *vcpu, const struct exit_group *group)
 /* As many of the newest as fit. */
 static void report_exits(struct vcpu *vcpu)
 {
+    if (!vcpu->exit_count) {
+        LINE("  vCPU %u has had no exits", vcpu->index);
+        return;
+    }
     struct exit_group groups[VCPU_HISTORY];
     unsigned count = exit_history_group(vcpu, groups), first = count, lines = 0;
     while (first && lines + lines_of(&groups[first - 1]) <= EXIT_LINES)
@@ -234,18 +238,32 @@ void vcpu_report_last(struct vcpu *vcpu)
     trace_visit_last(vcpu->machine->trace[vcpu->index], RECORDS_SHOWN, report_record, &last);
 }
 
+/* A shutdown leaves no registers on AMD (APM 2, 15.14.3): KVM has made new ones. */
+static bool is_reset(const struct cpu_state *cpu)
+{
+    return cpu->rip == 0xfff0 && cpu->segments[CPU_CS].base == 0xffff0000 && !(cpu->cr0 & CR0_PE);
+}
+
+static void report_state(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    report_registers(vcpu, cpu);
+    report_system(vcpu, cpu);
+    report_code(vcpu, cpu);
+}
+
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
 {
     report_reason(vcpu, end);
     struct cpu_state cpu;
     int result = vcpu_load_state(vcpu, &cpu, VCPU_REGS | VCPU_SREGS);
-    if (result) {
+    if (result)
         LINE("  KVM does not give its registers: %s", strerror(-result));
-    } else {
-        report_registers(vcpu, &cpu);
-        report_system(vcpu, &cpu);
-        report_code(vcpu, &cpu);
-    }
+    else if (end == VCPU_SHUTDOWN && is_reset(&cpu))
+        LINE("  its registers are lost: this processor keeps none in a shutdown, and KVM has reset them; a "
+             "--trace "
+             "has the rip of its exits");
+    else
+        report_state(vcpu, &cpu);
     vcpu_report_last(vcpu);
 }
 

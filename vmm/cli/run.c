@@ -78,8 +78,10 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = run_devices_add(&options->devices, *machine, error);
     if (!result)
         result = run_disks_add(&options->disks, *machine, error);
-    if (!result && options->trace.config.path)
+    if (!result && options->trace.config.path) {
         result = vmm_add_trace(*machine, &options->trace.config, error);
+        options->is_misused = result == -EINVAL;
+    }
     if (!result)
         result = load(options, *machine, error);
     if (!result && options->dump_acpi)
@@ -240,7 +242,7 @@ static int run_machine(struct run_options *options)
     int result = keep_peers(options, &error);
     for (bool starts = !result; starts; starts = !result && starts_again(options, &end, since_ms))
         result = run_once(options, stats, &end, &error);
-    int status = CLI_HOST;
+    int status = options->is_misused ? CLI_USAGE : CLI_HOST;
     if (result)
         cli_message("%s", error.message);
     else

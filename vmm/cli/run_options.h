@@ -21,6 +21,7 @@ struct run_options {
     const char *not_loaded; /* what a message about the image begins with, or NULL */
     bool restarts, triple_fault_reboots;
     uint64_t timeout_ms; /* of all starts together */
+    bool is_misused;     /* what --trace-* say makes no sense */
     int signal;          /* that has ended the run; 0: none */
     struct vmm_config config;
     struct vmm_serial_config serial_config;

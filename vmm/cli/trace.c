@@ -92,6 +92,8 @@ static int write_view(struct trace_view *view)
         result = -EIO;
     if (!result)
         return CLI_OK;
+    if (!options.output && result != -ENOMEM)
+        return CLI_HOST; /* main says it */
     cli_message("%s: %s", options.output ? options.output : "standard output",
                 result == -ENOMEM ? "out of memory" : "cannot write");
     return CLI_HOST;
@@ -114,7 +116,8 @@ static int show(const char *path)
         struct trace_view view = {.file = file, .symbols = symbols, .out = stdout};
         status = write_view(&view);
         if (*file->damage)
-            cli_message("%s: %s; %zu records before that were read", path, file->damage, file->item_count);
+            cli_message("%s: %s; %zu record%s before that could be read", path, file->damage,
+                        file->item_count, file->item_count == 1 ? "" : "s");
         if (*file->damage && status == CLI_OK)
             status = CLI_FAILED;
     }

@@ -43,19 +43,24 @@ static void print_head(const struct trace_view *view, const struct tally *tally)
     if (file->item_count)
         span = trace_file_span_ns(file,
                                   file->items[file->item_count - 1].record.time - file->items[0].record.time);
-    fprintf(out, "%zu records over %.3f ms, %u thread%s", file->item_count, span / 1e6, file->track_count,
-            plural(file->track_count));
+    fprintf(out, "%zu record%s over %.3f ms, %u thread%s", file->item_count, plural(file->item_count),
+            span / 1e6, file->track_count, plural(file->track_count));
     if (*file->why)
         fprintf(out, "; the run ended by: %s", file->why);
     fprintf(out, "\n");
     if (file->lost)
-        fprintf(out, "%" PRIu64 " records are missing: they were lost in full buffers\n", file->lost);
+        fprintf(out, "%" PRIu64 " record%s missing: lost in full buffers\n", file->lost,
+                file->lost == 1 ? " is" : "s are");
     if (file->trigger_count)
-        fprintf(out, "the trigger fired %" PRIu64 " time%s; %" PRIu64 " snapshot%s in the file\n",
-                file->trigger_count, plural(file->trigger_count), file->snapshot_count,
+        fprintf(out, "the trigger fired %" PRIu64 " time%s\n", file->trigger_count,
+                plural(file->trigger_count));
+    if (file->snapshot_count)
+        fprintf(out, "%" PRIu64 " snapshot%s in the file\n", file->snapshot_count,
                 file->snapshot_count == 1 ? " is" : "s are");
     if (*file->damage)
         fprintf(out, "the file is %s; this is what came before\n", file->damage);
+    if (!tally->exits.count)
+        return;
     fprintf(out, "in the guest %.3f ms, in %" PRIu64 " exit%s %.3f ms\n", tally->guest_ns / 1e6,
             tally->exits.count, plural(tally->exits.count), tally->exits.ns / 1e6);
 }
@@ -72,6 +77,8 @@ static void print_cost(FILE *out, const struct cost *cost, double whole)
 static void print_reasons(const struct trace_view *view, const struct tally *tally)
 {
     char number[16];
+    if (!tally->reasons.count)
+        return;
     fprintf(view->out, "\nexits by reason            count        time   share        mean        max\n");
     for (size_t i = 0; i < tally->reasons.count; i++) {
         const struct row *row = &tally->reasons.rows[i];

@@ -104,7 +104,8 @@ static bool add_exit(const struct trace_file *file, struct tally *tally, struct 
         return false;
     cost_add(&tally->exits, ns);
     cost_add(&reason->cost, ns);
-    struct row *insn = table_row(&tally->insns, record->rip);
+    struct row nowhere = {.key = 0}; /* of an exit whose rip is not known */
+    struct row *insn = record->rip ? table_row(&tally->insns, record->rip) : &nowhere;
     if (!insn)
         return false;
     cost_add(&insn->cost, ns);
