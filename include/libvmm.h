@@ -5,7 +5,7 @@
  * Functions return 0, or a negative errno and fill `error` (which may be NULL) with a sentence. The library
  * never exits, aborts or prints; text goes to the log callback of the configuration. Several machines may
  * live in one process. Which thread may call a function is said with it; where nothing is said, the thread
- * that created the machine, while the machine does not run.
+ * that created the machine, while the machine does not run. Pointers are not NULL unless it is said.
  */
 #ifndef LIBVMM_H
 #define LIBVMM_H
@@ -101,6 +101,10 @@ void vmm_destroy(struct vmm *machine);
 /* ---- Devices ----------------------------------------------------------------------------------------------
  */
 
+/* vmm_add_* calls return -EALREADY once the machine has run, or while it does, and those that say "before
+ * vmm_load" once an image is loaded; -EEXIST where ports or memory overlap what is there. A call that fails
+ * may leave a part of what it was to add: destroy the machine then. */
+
 enum vmm_serial_kind {
     VMM_SERIAL_NONE,        /* output vanishes, no input */
     VMM_SERIAL_DESCRIPTORS, /* in_fd and out_fd, which stay the caller's; -1 for no input */
@@ -156,8 +160,7 @@ int vmm_add_progress(struct vmm *machine, struct vmm_error *error);
 
 /* What ACPI describes: power management registers at port 0x600 (power off, timer), the generic event device
  * at 0x60c (power button, IRQ 5), the reset port 0xcf9, pvpanic at 0x505. A machine that has them also gets
- * ACPI tables, unless its image is flat or it has no interrupt controllers: add them after the other devices,
- * before vmm_load. */
+ * ACPI tables, unless its image is flat or it has no interrupt controllers. Before vmm_load. */
 int vmm_add_acpi(struct vmm *machine, struct vmm_error *error);
 
 /* A PCI bus, with no device on it but its host bridge: configuration space at ports 0xcf8 and 0xcfc and, 1
@@ -201,7 +204,7 @@ struct vmm_disk_config {
     uint64_t operations_limit, bytes_limit;
 };
 
-/* The strings are only read by the call. Before vmm_add_acpi and vmm_load. */
+/* The strings are only read by the call. Before vmm_load. */
 int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, struct vmm_error *error);
 
 /* The size of the disk that was added as number `index`, from 0: the file is made that long, or, with 0
@@ -247,7 +250,8 @@ struct vmm_scratch_config {
 int vmm_add_scratch(struct vmm *machine, const struct vmm_scratch_config *config, struct vmm_error *error);
 
 /* A device of the caller's own. `offset` counts from `base`; `size` is 1, 2, 4 or 8; `offset` + `size` is
- * inside. Called from vCPU threads, never two at once for one region. */
+ * inside. Either may be NULL: all ones are read, writes are ignored. Called from vCPU threads, never two at
+ * once for one region. */
 struct vmm_region_ops {
     uint64_t (*read)(void *context, uint64_t offset, unsigned size);
     void (*write)(void *context, uint64_t offset, unsigned size, uint64_t value);

@@ -91,7 +91,9 @@ static int add_pvpanic(struct vmm *machine, struct vmm_error *error)
 int vmm_add_acpi(struct vmm *machine, struct vmm_error *error)
 {
     uint64_t since_ns = machine_now_ns();
-    int result = add_acpi_pm(machine, error);
+    int result = machine_check_unloaded(machine, "ACPI", error);
+    if (!result)
+        result = add_acpi_pm(machine, error);
     if (!result)
         result = add_acpi_ged(machine, error);
     if (!result)

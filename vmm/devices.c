@@ -92,7 +92,9 @@ int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config
                                             .machine = machine,
                                             .on_escape = config->on_escape,
                                             .context = config->escape_context};
-    int result = char_backend_create(&char_config, backend, error);
+    int result = machine_check_open(machine, error);
+    if (!result)
+        result = char_backend_create(&char_config, backend, error);
     if (!result)
         result = machine_own(machine, *backend, destroy_char_backend, error);
     return result;
@@ -146,6 +148,8 @@ int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count,
 {
     uint64_t since_ns = machine_now_ns();
     struct debug_exit *debug_exit;
+    if (!count)
+        return error_set(error, -EINVAL, "debug-exit: 0 ports are none: give 1 or more");
     const struct debug_exit_config config = {
         .base = port, .port_count = count, .power = machine_power_line(machine)};
     int result = debug_exit_create(&config, &debug_exit, error);

@@ -75,6 +75,8 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
     struct foreign_region *foreign = NULL;
     if (!name || !ops)
         return error_set(error, -EINVAL, "%s: a region needs a name and operations", name ? name : "region");
+    if (space != VMM_SPACE_PORTS && space != VMM_SPACE_MEMORY)
+        return error_set(error, -EINVAL, "%s: there is no address space %d", name, (int)space);
     int result = space == VMM_SPACE_MEMORY ? machine_check_not_ram(machine, name, base, len, error) : 0;
     if (!result)
         result = foreign_create(machine, name, base, len, &foreign, error);
@@ -105,6 +107,8 @@ int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void
                 const struct vmm_region_ops *ops, void *context, struct vmm_error *error)
 {
     struct foreign_region *foreign = NULL;
+    if (!name || !bytes)
+        return error_set(error, -EINVAL, "%s: a ROM needs a name and bytes", name ? name : "ROM");
     if (!len || base % PAGE_BYTES || len % PAGE_BYTES)
         return error_set(error, -EINVAL, "%s: a ROM is whole pages, not %#llx bytes at %#llx", name,
                          (unsigned long long)len, (unsigned long long)base);

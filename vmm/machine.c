@@ -19,12 +19,32 @@ uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t
     return now_ns;
 }
 
+int machine_check_open(const struct vmm *machine, struct vmm_error *error)
+{
+    return machine->has_run
+               ? error_set(error, -EALREADY, "machine: runs, or has run: nothing can be added to it")
+               : 0;
+}
+
+int machine_check_unloaded(const struct vmm *machine, const char *name, struct vmm_error *error)
+{
+    return machine->loaded
+               ? error_set(error, -EALREADY,
+                           "%s: the image is told what is there when it is loaded: call vmm_load later", name)
+               : 0;
+}
+
 int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error)
 {
-    struct machine_part *entry = malloc(sizeof(*entry));
-    if (!entry) {
+    struct machine_part *entry = NULL;
+    int result = machine_check_open(machine, error);
+    if (!result) {
+        entry = malloc(sizeof(*entry));
+        result = entry ? 0 : error_set(error, -ENOMEM, "machine: out of memory");
+    }
+    if (result) {
         destroy(part);
-        return error_set(error, -ENOMEM, "machine: out of memory");
+        return result;
     }
     *entry = (struct machine_part){.next = machine->parts, .destroy = destroy, .part = part};
     machine->parts = entry;
@@ -182,6 +202,7 @@ int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct 
 static int machine_init(struct vmm *machine, struct vmm_error *error)
 {
     uint64_t since_ns = machine_now_ns();
+    const struct cpuid_table *cpuid;
     int result = check_config(&machine->config, error);
     if (!result)
         result = prepare_kick_signal(machine->config.kick_signal, error);
@@ -191,6 +212,8 @@ static int machine_init(struct vmm *machine, struct vmm_error *error)
         result = check_ring0(&machine->config, error);
     if (!result)
         result = keep_features(machine, error);
+    if (!result && machine->features)
+        result = machine_cpuid(machine, &cpuid, error);
     since_ns = machine_count_phase(machine, VMM_PHASE_HOST, since_ns);
     if (!result)
         result = create_vm(machine, error);

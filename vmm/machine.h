@@ -129,7 +129,13 @@ struct vmm {
     struct machine_mark marks[VMM_MARK_COUNT];
 };
 
-/* Remembers how to destroy what was added. On failure `part` is destroyed at once. */
+/* -EALREADY, with a sentence: once the run has begun; and for what the image is told of, once it is loaded.
+ */
+int machine_check_open(const struct vmm *machine, struct vmm_error *error);
+int machine_check_unloaded(const struct vmm *machine, const char *name, struct vmm_error *error);
+
+/* Remembers how to destroy what was added. On failure, as that the run has begun, `part` is destroyed at
+ * once. */
 int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error);
 
 /* Adds what passed since `since_ns` to the phase; returns the time now. */

@@ -104,7 +104,9 @@ static int create_pci(struct vmm *machine, struct vmm_error *error)
 
 int machine_pci(struct vmm *machine, struct pci **pci, struct vmm_error *error)
 {
-    int result = machine->pci ? 0 : create_pci(machine, error);
+    int result = machine_check_unloaded(machine, "pci", error);
+    if (!result && !machine->pci)
+        result = create_pci(machine, error);
     *pci = machine->pci;
     return result;
 }

@@ -41,7 +41,8 @@ int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes,
     if (!machine->fwcfg)
         return error_set(error, -ENODEV, "fw_cfg: the machine has none for '%s': call vmm_add_legacy first",
                          name);
-    return fwcfg_add_file(machine->fwcfg, name, bytes, len, error);
+    int result = machine_check_open(machine, error);
+    return result ? result : fwcfg_add_file(machine->fwcfg, name, bytes, len, error);
 }
 
 #define E820_ENTRY_BYTES 20

@@ -70,7 +70,9 @@ int vmm_add_trace(struct vmm *machine, const struct vmm_trace_config *config, st
         return error_set(error, -EEXIST, "trace: the machine is traced already");
     if (!config->path)
         return error_set(error, -EINVAL, "trace: which file? None was given");
-    int result = open_trace(machine, config, error);
+    int result = machine_check_open(machine, error);
+    if (!result)
+        result = open_trace(machine, config, error);
     return result || config->no_marker ? result : add_marker(machine, config->marker_port, error);
 }
 

@@ -44,6 +44,9 @@ static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_er
 {
     unsigned index = machine->virtio_mmio_count;
     struct virtio_mmio *mmio;
+    int result = machine_check_unloaded(machine, virtio_config(virtio)->name, error);
+    if (result)
+        return result;
     if (index == VIRTIO_MMIO_LIMIT)
         return error_set(error, -ENOSPC, "%s: at most %d devices by virtio-mmio; PCI has room for more",
                          virtio_config(virtio)->name, VIRTIO_MMIO_LIMIT);
@@ -51,7 +54,7 @@ static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_er
                                               .irq = {set_mmio_line, machine, index},
                                               .doorbells = machine_doorbell_line(machine),
                                               .virtio = virtio};
-    int result = virtio_mmio_create(&config, &mmio, error);
+    result = virtio_mmio_create(&config, &mmio, error);
     if (!result)
         result = machine_own(machine, mmio, destroy_mmio, error);
     if (!result)

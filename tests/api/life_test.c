@@ -202,6 +202,13 @@ START_TEST(what_is_missing_is_named)
     ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, NULL, 0, 1, &own_ops, NULL, &error), -EINVAL);
     ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, "own", 0, 1, NULL, NULL, &error), -EINVAL);
     ck_assert_str_eq(error.message, "own: a region needs a name and operations");
+    ck_assert_int_eq(vmm_add_region(machine, (enum vmm_space)7, "own", 0, 1, &own_ops, NULL, &error),
+                     -EINVAL);
+    ck_assert_str_eq(error.message, "own: there is no address space 7");
+    ck_assert_int_eq(vmm_add_rom(machine, NULL, 0x8000000, "", 4096, NULL, NULL, &error), -EINVAL);
+    ck_assert_int_eq(vmm_add_rom(machine, "rom", 0x8000000, NULL, 4096, NULL, NULL, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "rom: a ROM needs a name and bytes");
+    ck_assert_int_eq(vmm_add_debug_exit_ports(machine, 0xf4, 0, &error), -EINVAL);
     ck_assert_int_eq(vmm_load(machine, &nothing, &error), -EINVAL);
     ck_assert_str_eq(error.message, "image: needs a path or bytes");
     ck_assert_int_eq(vmm_load(machine, &odd_mode, &error), -EINVAL);
@@ -315,6 +322,24 @@ START_TEST(a_dead_guest_is_reported)
 }
 END_TEST
 
+START_TEST(a_triple_fault_is_reported)
+{
+    test_need_kvm();
+    static struct guest_log log;
+    const struct vmm_config config = {.log = guest_log_line, .log_context = &log, .log_level = VMM_LOG_ERROR};
+    /* in al,0x80; lidt [0x600], which is all zeros; int3 */
+    struct vmm *machine = guest_create(&config, "\xe4\x80\x0f\x01\x1e\x00\x06\xcc", 8);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_TRIPLE_FAULT);
+    ck_assert_ptr_nonnull(strstr(log.text, "vCPU 0: triple fault"));
+    ck_assert_ptr_nonnull(strstr(log.text, "SHUTDOWN"));
+    /* Where it was, or why nobody knows; but not where a CPU is reset to. */
+    bool is_lost = strstr(log.text, "its registers are lost");
+    ck_assert_msg(is_lost != (strstr(log.text, "rip 0000000000007c07") != NULL), "%s", log.text);
+    ck_assert_ptr_null(strstr(log.text, "rip 000000000000fff0"));
+    vmm_destroy(machine);
+}
+END_TEST
+
 START_TEST(the_host_can_be_asked)
 {
     struct vmm_host host;
@@ -365,9 +390,13 @@ START_TEST(acpis_devices_end_the_run)
                 {"\xba\xf9\x0c\xb8\x06\x00\xee\xf4", VMM_END_RESET},
                 {"\xba\x05\x05\xb8\x01\x00\xee\xf4", VMM_END_PANIC}};
     for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
-        struct vmm *machine = guest_create(NULL, rows[i].code, sizeof(rows[i].code));
+        const struct vmm_image image = {
+            .bytes = rows[i].code, .len = sizeof(rows[i].code), .flat = VMM_FLAT_REAL16};
+        struct vmm *machine;
+        ck_assert_int_eq(vmm_create(NULL, &machine, NULL), 0);
         ck_assert_int_eq(vmm_dump_acpi(machine, "/tmp", NULL), -ENOENT);
         ck_assert_int_eq(vmm_add_acpi(machine, NULL), 0);
+        ck_assert_int_eq(vmm_load(machine, &image, NULL), 0);
         ck_assert_int_eq(vmm_dump_acpi(machine, "/tmp", NULL), -ENOENT); /* a flat image */
         vmm_press_power_button(machine);
         struct vmm_end end = guest_run(machine);
@@ -381,11 +410,54 @@ START_TEST(a_feature_that_does_not_exist_is_refused)
 {
     test_need_kvm();
     const struct vmm_config config = {.cpu_features = "-avx,-nonsense"};
-    struct vmm *machine = guest_create(&config, DEBUG_EXIT("\x01"), 4);
-    struct vmm_end end;
+    struct vmm *machine;
     struct vmm_error error;
-    ck_assert_int_eq(vmm_run(machine, &end, &error), -EINVAL);
+    ck_assert_int_eq(vmm_create(&config, &machine, &error), -EINVAL);
     ck_assert_msg(strstr(error.message, "nonsense") != NULL, "%s", error.message);
+    ck_assert_ptr_null(machine);
+}
+END_TEST
+
+START_TEST(nothing_is_added_to_a_machine_that_has_run)
+{
+    test_need_kvm();
+    static const struct vmm_serial_config serial = {.kind = VMM_SERIAL_NONE};
+    static const struct vmm_scratch_config scratch = {.base = 0xd0000000, .len = 4096};
+    static const struct vmm_trace_config trace = {.path = "/dev/null"};
+    static const uint8_t rom[4096];
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x01"), 4);
+    struct vmm_error error;
+    ck_assert_int_eq(vmm_add_legacy(machine, NULL), 0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert_int_eq(vmm_add_serial(machine, &serial, &error), -EALREADY);
+    ck_assert_str_eq(error.message, "machine: runs, or has run: nothing can be added to it");
+    ck_assert_int_eq(vmm_add_debug_exit(machine, 0x600, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_testdev(machine, VMM_MMIO_AUTO, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_fwcfg_file(machine, "opt/a", "b", 1, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_progress(machine, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_scratch(machine, &scratch, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_region(machine, VMM_SPACE_PORTS, "own", 0x700, 4, &own_ops, NULL, NULL),
+                     -EALREADY);
+    ck_assert_int_eq(vmm_add_rom(machine, "rom", 0x100000, rom, sizeof(rom), NULL, NULL, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_trace(machine, &trace, NULL), -EALREADY);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(what_the_image_is_told_of_is_added_before_it)
+{
+    test_need_kvm();
+    static const struct vmm_disk_config disk = {.path = "/dev/zero"};
+    struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x01"), 4);
+    struct vmm_error error;
+    ck_assert_int_eq(vmm_add_acpi(machine, &error), -EALREADY);
+    ck_assert_str_eq(error.message,
+                     "ACPI: the image is told what is there when it is loaded: call vmm_load later");
+    ck_assert_int_eq(vmm_add_pci(machine, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_rng(machine, VMM_TRANSPORT_PCI, NULL), -EALREADY);
+    ck_assert_int_eq(vmm_add_rng(machine, VMM_TRANSPORT_MMIO, NULL), -EALREADY);
+    ck_assert_int_lt(vmm_add_disk(machine, &disk, NULL), 0);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
     vmm_destroy(machine);
 }
 END_TEST
@@ -395,6 +467,8 @@ void test_suite(Suite *suite)
     test_add(suite, an_unknown_msr_is_a_fault_and_one_warning);
     test_add(suite, acpis_devices_end_the_run);
     test_add(suite, a_feature_that_does_not_exist_is_refused);
+    test_add(suite, nothing_is_added_to_a_machine_that_has_run);
+    test_add(suite, what_the_image_is_told_of_is_added_before_it);
     test_add(suite, a_guest_ends_with_its_value);
     test_add(suite, null_config_is_the_default_machine);
     test_add(suite, serial_output_reaches_the_descriptor);
@@ -410,5 +484,6 @@ void test_suite(Suite *suite)
     test_add(suite, a_machine_needs_an_image_and_runs_once);
     test_add(suite, guest_memory_is_reached_within_its_bounds);
     test_add(suite, a_dead_guest_is_reported);
+    test_add(suite, a_triple_fault_is_reported);
     test_add(suite, the_host_can_be_asked);
 }
