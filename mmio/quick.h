@@ -46,6 +46,7 @@ struct quick {
     uint8_t size;
     uint8_t from_size, from_shift; /* of the second operand; 64 less its bits */
     uint8_t shift, segment;
+    uint8_t length;  /* of the instruction */
     bool is_negated; /* a branch that is taken where no flag of `flags` is set */
     bool ends_block; /* what stands behind it is not necessarily next */
 };
@@ -65,6 +66,7 @@ quick_fn quick_end;
 
 quick_fn quick_mov, quick_mov_from_memory, quick_mov_to_memory;
 quick_fn quick_movzx, quick_movzx_from_memory, quick_movsx, quick_movsx_from_memory;
+quick_fn quick_push, quick_pop, quick_call, quick_call_to, quick_return;
 quick_fn quick_lea, quick_jump, quick_jump_to, quick_jump_if, quick_loop;
 
 /* Arithmetic: `op` is enum insn_op, ADD, OR, AND, SUB, XOR, CMP, TEST, or INC and DEC, which are ADD and SUB

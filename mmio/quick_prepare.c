@@ -163,7 +163,62 @@ static quick_fn *choose_loop(const struct preparation *made)
     return quick_loop;
 }
 
-/* A target on the same page is as canonical as the instruction. */
+/* The 8 bytes at rSP + disp, in 64-bit code. */
+static bool prepare_slot(const struct preparation *made, int64_t disp)
+{
+    struct quick *quick = made->quick;
+    if (made->insn->bits != 64 || made->insn->operand_size != sizeof(uint64_t))
+        return false;
+    quick->disp = (uint64_t)disp;
+    quick->base = &made->cpu->gpr[CPU_RSP];
+    quick->index = quick->segment_base = &zero;
+    quick->segment = CPU_SS;
+    quick->size = sizeof(uint64_t);
+    quick->mask = quick->address_mask = ~0ull;
+    quick->keep = 0;
+    return true;
+}
+
+static quick_fn *choose_push_or_pop(const struct preparation *made)
+{
+    bool is_push = made->insn->op == INSN_OP_PUSH;
+    const struct insn_operand *operand = &made->insn->operands[0];
+    uint64_t *gpr = &made->cpu->gpr[operand->reg & 15];
+    if (operand->kind != INSN_GPR || !prepare_slot(made, is_push ? -(int64_t)sizeof(*gpr) : 0))
+        return NULL;
+    made->quick->to = gpr;
+    made->quick->from = gpr;
+    return is_push ? quick_push : quick_pop;
+}
+
+static quick_fn *choose_return(const struct preparation *made)
+{
+    made->quick->ends_block = true;
+    return !made->insn->operand_count && prepare_slot(made, 0) ? quick_return : NULL;
+}
+
+/* A target in the same half, or smaller part, of the address space is as canonical as the instruction. */
+static bool is_near(const struct preparation *made)
+{
+    return made->insn->bits != 64 || !((made->quick->value ^ made->quick->rip) >> 47);
+}
+
+static quick_fn *choose_call(const struct preparation *made)
+{
+    const struct insn *insn = made->insn;
+    struct quick *quick = made->quick;
+    quick->ends_block = true;
+    quick->value = made->next_rip + insn->imm;
+    if (!prepare_slot(made, -(int64_t)sizeof(uint64_t)))
+        return NULL;
+    if (insn->operands[0].kind == INSN_RELATIVE)
+        return is_near(made) ? quick_call : NULL;
+    if (insn->operands[0].kind != INSN_GPR)
+        return NULL;
+    quick->from = &made->cpu->gpr[insn->operands[0].reg & 15];
+    return quick_call_to;
+}
+
 static quick_fn *choose_branch(const struct preparation *made)
 {
     const struct insn *insn = made->insn;
@@ -177,7 +232,7 @@ static quick_fn *choose_branch(const struct preparation *made)
         return quick_jump_to;
     }
     quick->value = (made->next_rip + insn->imm) & quick->address_mask;
-    if (insn->operands[0].kind != INSN_RELATIVE || (quick->value ^ quick->rip) / PAGE_BYTES)
+    if (insn->operands[0].kind != INSN_RELATIVE || !is_near(made))
         return NULL;
     if (insn->op == INSN_OP_JMP)
         return quick_jump;
@@ -196,6 +251,13 @@ static quick_fn *choose(const struct preparation *made)
         return choose_count(made);
     case INSN_OP_LEA:
         return choose_lea(made);
+    case INSN_OP_PUSH:
+    case INSN_OP_POP:
+        return choose_push_or_pop(made);
+    case INSN_OP_CALL:
+        return choose_call(made);
+    case INSN_OP_RET:
+        return choose_return(made);
     case INSN_OP_MOV:
     case INSN_OP_MOVZX:
     case INSN_OP_MOVSX:
@@ -218,6 +280,7 @@ bool quick_prepare(struct quick *quick, const struct insn *insn, struct cpu_stat
     unsigned size = insn->operands[0].size, from_size = insn->operands[1].size;
     uint64_t mask = size && size <= 8 ? size_mask(size) : 0;
     *quick = (struct quick){.rip = rip,
+                            .length = insn->length,
                             .size = (uint8_t)size,
                             .from_size = (uint8_t)from_size,
                             .from_shift = (uint8_t)(64 - 8 * from_size),

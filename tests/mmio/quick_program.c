@@ -108,10 +108,31 @@ static void put_mov(struct program *program, struct size size)
     }
 }
 
+/* PUSH, POP, CALL of a near place or a register, RET, which mostly finds no address. */
+static void put_stack(struct program *program)
+{
+    switch (random_below(8)) {
+    case 0:
+        put(program, 0xe8);
+        put(program, random_below(64));
+        put(program, 0), put(program, 0), put(program, 0);
+        break;
+    case 1:
+        put(program, 0xff);
+        put(program, 0xd0 | random_below(8));
+        break;
+    case 2:
+        put(program, 0xc3);
+        break;
+    default:
+        put(program, 0x50 | random_below(16));
+    }
+}
+
 static void put_insn(struct program *program)
 {
     struct size size = put_prefixes(program);
-    switch (random_below(9)) {
+    switch (random_below(10)) {
     case 0:
     case 1:
         put_alu(program, size);
@@ -136,6 +157,9 @@ static void put_insn(struct program *program)
     case 7:
         put(program, 0x70 | random_below(16));
         put(program, random_below(64) - 24);
+        break;
+    case 8:
+        put_stack(program);
         break;
     default:
         put(program, random_below(2) ? 0xe2 : 0xeb); /* LOOP, JMP */
