@@ -19,10 +19,17 @@
 #define LEVEL_TYPE_SMT  1u
 #define LEVEL_TYPE_CORE 2u
 
+/* What KVM leaves to its caller: that there is a hypervisor, and what its own local APIC has, which it does
+ * not count on being there. */
 int cpuid_load(int kvm_fd, struct cpuid_table *table)
 {
     table->count = CPUID_ENTRY_LIMIT;
-    return ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, table) ? -errno : 0;
+    if (ioctl(kvm_fd, KVM_GET_SUPPORTED_CPUID, table))
+        return -errno;
+    for (uint32_t i = 0; i < table->count; i++)
+        if (table->entries[i].function == 1)
+            table->entries[i].ecx |= LEAF1_ECX_HYPERVISOR | LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
+    return 0;
 }
 
 const struct kvm_cpuid_entry2 *cpuid_find(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf)
@@ -52,14 +59,16 @@ static void set_topology(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsig
     entry->edx = apic_id;
 }
 
+/* What fits into a field that is too small for more: leaf 0xB has the whole number. */
+static unsigned at_most(unsigned number, unsigned limit)
+{
+    return number < limit ? number : limit;
+}
+
 static void set_leaf1(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned cpu_count, bool has_apic)
 {
-    entry->ebx = (entry->ebx & 0xffff) | (cpu_count & 0xff) << 16 | apic_id << 24;
-    entry->ecx |= LEAF1_ECX_HYPERVISOR;
-    /* KVM reports these two for its own local APIC, which it does not count on being there. */
-    if (has_apic)
-        entry->ecx |= LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
-    else
+    entry->ebx = (entry->ebx & 0xffff) | at_most(cpu_count, 0xff) << 16 | apic_id << 24;
+    if (!has_apic)
         entry->ecx &= ~(LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE);
     entry->edx = cpu_count > 1 ? entry->edx | LEAF1_EDX_HTT : entry->edx & ~LEAF1_EDX_HTT;
     entry->edx = has_apic ? entry->edx | LEAF1_EDX_APIC : entry->edx & ~LEAF1_EDX_APIC;
@@ -69,7 +78,7 @@ static void set_leaf1(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned
 static void set_amd_leaf(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsigned cpu_count)
 {
     if (entry->function == 0x80000008) {
-        entry->ecx = (entry->ecx & ~0xf0ffu) | id_bits(cpu_count) << 12 | ((cpu_count - 1) & 0xff);
+        entry->ecx = (entry->ecx & ~0xf0ffu) | id_bits(cpu_count) << 12 | at_most(cpu_count - 1, 0xff);
     } else if (entry->function == 0x8000001e) {
         entry->eax = apic_id;
         entry->ebx = apic_id & 0xff;
@@ -86,8 +95,8 @@ static void adapt_entry(struct kvm_cpuid_entry2 *entry, unsigned apic_id, unsign
     case 4:
         /* Cores in the package; caches beyond the second level are shared by all. */
         if (entry->eax & 0x1f)
-            entry->eax = (entry->eax & 0x3fff) | (cpu_count - 1) << 26 |
-                         ((entry->eax >> 5 & 7) > 2 ? (cpu_count - 1) << 14 : 0);
+            entry->eax = (entry->eax & 0x3fff) | at_most(cpu_count - 1, 0x3f) << 26 |
+                         ((entry->eax >> 5 & 7) > 2 ? at_most(cpu_count - 1, 0xfff) << 14 : 0);
         break;
     case 0xb:
     case 0x1f:

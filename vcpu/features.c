@@ -40,7 +40,6 @@ static const struct feature all_features[] = {
     {"sse", "fxsr", 1, 0, EDX, 25},
     {"sse2", "sse", 1, 0, EDX, 26},
     {"ss", "", 1, 0, EDX, 27},
-    {"ht", "", 1, 0, EDX, 28},
     {"arch_perfmon", "", 0xa, 0, EAX, 0}, /* and all else there */
     {"pni", "sse2", 1, 0, ECX, 0},
     {"pclmulqdq", "sse2", 1, 0, ECX, 1},

@@ -462,8 +462,37 @@ START_TEST(what_the_image_is_told_of_is_added_before_it)
 }
 END_TEST
 
+/* ECX of leaf 1 as the guest reads it: what KVM reports, and what the machine adds to that. */
+static uint32_t leaf1_ecx(const char *features)
+{
+    static const char code[] = "\x66\xb8\x01\x00\x00\x00\x0f\xa2\x66\x89\xc8\x66\xe7\xf4";
+    const struct vmm_config config = {.cpu_features = features, .irqchip = VMM_IRQCHIP_KERNEL};
+    struct vmm *machine = guest_create(&config, code, sizeof(code) - 1);
+    struct vmm_end end = guest_run(machine);
+    vmm_destroy(machine);
+    ck_assert_msg(end.reason == VMM_END_DEBUG_EXIT, "%s", vmm_end_name(end.reason));
+    return end.value;
+}
+
+START_TEST(a_feature_that_was_taken_out_is_gone)
+{
+    static const struct {
+        const char *name;
+        unsigned bit;
+    } rows[] = {{"-x2apic", 21}, {"-tsc_deadline_timer", 24}, {"-hypervisor", 31}, {"-cx16", 13}};
+    test_need_kvm();
+    uint32_t before = leaf1_ecx(NULL);
+    if (!(before >> 31 & 1))
+        test_skip("KVM shows the guest this host's CPUID");
+    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+        ck_assert_msg(leaf1_ecx(rows[i].name) == (before & ~(1u << rows[i].bit)), "%s: %#x instead of %#x",
+                      rows[i].name, leaf1_ecx(rows[i].name), before & ~(1u << rows[i].bit));
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_feature_that_was_taken_out_is_gone);
     test_add(suite, an_unknown_msr_is_a_fault_and_one_warning);
     test_add(suite, acpis_devices_end_the_run);
     test_add(suite, a_feature_that_does_not_exist_is_refused);
