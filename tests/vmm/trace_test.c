@@ -394,6 +394,39 @@ START_TEST(the_report_names_who_causes_exits)
 }
 END_TEST
 
+/* Three requests by a guest that watches the ring, and one by the same guest when it waits: the interrupt is
+ * that one's alone. */
+START_TEST(who_polls_gets_no_interrupt)
+{
+    const struct trace_buffer_config buffer = {.name = "main", .events = ~0ull};
+    const struct trace_config config = {.path = path,
+                                        .buffers = &buffer,
+                                        .buffer_count = 1,
+                                        .names = {.reasons = reasons, .reason_count = 7}};
+    struct trace *trace;
+    struct trace_thread *loop;
+    strcpy(path, "/tmp/vmm-trace-XXXXXX");
+    close(mkstemp(path));
+    ck_assert_int_eq(trace_create(&config, &trace, NULL), 0);
+    ck_assert_int_eq(trace_add_thread(trace, "disk0", -1, &loop, NULL), 0);
+    trace_attach(loop);
+    now = trace_now();
+    for (unsigned i = 0; i < 4; i++, now += 50 * US) {
+        record_at(now, TRACE_QUEUE_KICK, 0, 0);
+        record_at(now + 2 * US, TRACE_QUEUE_POP, 0, 5);
+        record_at(now + 20 * US, TRACE_QUEUE_PUSH, 0, 5);
+    }
+    record_at(now, TRACE_QUEUE_INTERRUPT, 0, 0);
+    trace_attach(NULL);
+    ck_assert_int_eq(trace_finish(trace, "power-off", NULL), 0);
+    trace_destroy(trace);
+    run_on_trace("trace report", 0);
+    ck_assert_ptr_nonnull(strstr(run.out, "  pop       -> push             4 "));
+    ck_assert_ptr_nonnull(strstr(run.out, "  push      -> interrupt        1 "));
+    remove_trace();
+}
+END_TEST
+
 START_TEST(the_report_takes_symbols)
 {
     make_trace();
@@ -462,6 +495,7 @@ void test_suite(Suite *suite)
     test_add(suite, text_has_a_line_for_each_record);
     test_add(suite, csv_has_the_same_columns_everywhere);
     test_add(suite, the_report_names_who_causes_exits);
+    test_add(suite, who_polls_gets_no_interrupt);
     test_add(suite, the_report_takes_symbols);
     test_add(suite, a_cut_off_trace_is_shown_as_far_as_it_goes);
     test_add(suite, mistakes_are_answered);

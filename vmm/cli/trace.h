@@ -30,6 +30,7 @@ struct request {
     uint32_t queue;
     uint64_t chain;
     size_t steps[STEP_COUNT]; /* items of the file, or STEP_MISSING */
+    bool is_seen;             /* by the guest, without an interrupt */
 };
 
 struct requests {

@@ -3,7 +3,7 @@
  * From records to requests: a chain is taken from its queue (pop), goes to the backend and comes back, is
  * given back (push), and the guest is told. The kick that led to it is the last before the pop: where the
  * guest's write arrived on a vCPU's thread, that; else where the device heard of it. An interrupt is that of
- * all chains given back before it.
+ * all chains given back before it, but for those that the guest has used again meanwhile.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -60,9 +60,36 @@ static void note_kick(struct search *search, const struct trace_record *record, 
         *kick = (struct kick){record->device, record->index, item, is_cpu};
 }
 
+static bool is_closed(const struct request *request)
+{
+    return request->is_seen || request->steps[STEP_INTERRUPT] != STEP_MISSING;
+}
+
+static void skip_closed(struct search *search)
+{
+    const struct requests *requests = search->requests;
+    while (search->oldest_open < requests->count && is_closed(&requests->list[search->oldest_open]))
+        search->oldest_open++;
+}
+
+/* The guest uses the chain again: it has seen the last request of that chain, and needs no interrupt for it
+ * any more. */
+static void close_chain(struct search *search, const struct trace_record *record)
+{
+    struct requests *requests = search->requests;
+    for (size_t i = search->oldest_open; i < requests->count; i++) {
+        struct request *request = &requests->list[i];
+        if (request->chain == record->id && request->queue == record->index &&
+            request->steps[STEP_PUSH] != STEP_MISSING && is_same(request->device, record->device))
+            request->is_seen = true;
+    }
+    skip_closed(search);
+}
+
 static bool add_request(struct search *search, const struct trace_record *record, size_t item)
 {
     struct requests *requests = search->requests;
+    close_chain(search, record);
     if (requests->count == search->capacity) {
         size_t capacity = search->capacity ? 2 * search->capacity : 64;
         struct request *list = realloc(requests->list, capacity * sizeof(*list));
@@ -104,13 +131,11 @@ static void note_interrupt(struct search *search, const struct trace_record *rec
     struct requests *requests = search->requests;
     for (size_t i = search->oldest_open; i < requests->count; i++) {
         struct request *request = &requests->list[i];
-        if (request->steps[STEP_PUSH] != STEP_MISSING && request->steps[STEP_INTERRUPT] == STEP_MISSING &&
+        if (request->steps[STEP_PUSH] != STEP_MISSING && !is_closed(request) &&
             request->queue == record->index && is_same(request->device, record->device))
             request->steps[STEP_INTERRUPT] = item;
     }
-    while (search->oldest_open < requests->count &&
-           requests->list[search->oldest_open].steps[STEP_INTERRUPT] != STEP_MISSING)
-        search->oldest_open++;
+    skip_closed(search);
 }
 
 bool requests_find(const struct trace_file *file, struct requests *requests)
