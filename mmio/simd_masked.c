@@ -196,6 +196,17 @@ static void gather_interrupt(const struct step_env *env, struct vsib *vsib)
                        vsib->count * vsib->element);
 }
 
+/* The access to element `i`, which may be made: anything but DONE ends the instruction. */
+static enum step_result prepare_element(struct step_env *env, const struct vsib *vsib, unsigned i,
+                                        unsigned flags, struct access *access)
+{
+    *access = (struct access){.offset = element_offset(env, vsib, i),
+                              .len = (uint16_t)vsib->element,
+                              .segment = vsib->where.memory.segment,
+                              .flags = flags};
+    return access_prepare(env, access);
+}
+
 /* SDM 2C, VPGATHERDD: elements right to left; on a fault those that were done stay done. */
 enum step_result simd_gather(struct step_env *env)
 {
@@ -205,11 +216,8 @@ enum step_result simd_gather(struct step_env *env)
     enum step_result result = STEP_DONE;
     while (vsib.pending) {
         unsigned i = (unsigned)__builtin_ctzll(vsib.pending);
-        struct access access = {.offset = element_offset(env, &vsib, i),
-                                .len = (uint16_t)vsib.element,
-                                .segment = vsib.where.memory.segment,
-                                .flags = ACCESS_READ};
-        result = access_prepare(env, &access);
+        struct access access;
+        result = prepare_element(env, &vsib, i, ACCESS_READ, &access);
         if (result != STEP_DONE)
             break;
         access_read(env, &access, vsib.data + i * vsib.element);
@@ -230,11 +238,8 @@ enum step_result simd_scatter(struct step_env *env)
     enum step_result result = STEP_DONE;
     while (vsib.pending) {
         unsigned i = (unsigned)__builtin_ctzll(vsib.pending);
-        struct access access = {.offset = element_offset(env, &vsib, i),
-                                .len = (uint16_t)vsib.element,
-                                .segment = vsib.where.memory.segment,
-                                .flags = ACCESS_WRITE};
-        result = access_prepare(env, &access);
+        struct access access;
+        result = prepare_element(env, &vsib, i, ACCESS_WRITE, &access);
         if (result != STEP_DONE)
             break;
         access_write(env, &access, vsib.data + i * vsib.element);
