@@ -91,8 +91,9 @@ struct vmm_config {
     enum vmm_log_level log_level;
 };
 
-/* Makes a machine without devices. `config` may be NULL. The caller owns *machine, which is NULL on failure.
- */
+/* Makes a machine without devices. `config` may be NULL. The caller owns *machine, which is NULL on failure:
+ * -EINVAL for a value of the configuration, or another errno where the host has no KVM that works
+ * (vmm_host_probe says more) or too little memory. */
 int vmm_create(const struct vmm_config *config, struct vmm **machine, struct vmm_error *error);
 
 /* Undoes everything; NULL is fine. The machine must not be running. */
@@ -314,7 +315,10 @@ struct vmm_image {
     bool has_flat_address;
 };
 
-/* Puts the image into guest memory; nothing of `image` is needed afterwards. */
+/* Puts the image into guest memory; nothing of `image` is needed afterwards. A machine takes one image:
+ * -EALREADY for a second one. -ENOEXEC, -EINVAL or -ENOSPC where it is none, damaged, or does not fit into
+ * the guest's RAM, which may be written in part by then; another one can be loaded instead. Errors of files
+ * are their errno. */
 int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error);
 
 /* Guest memory by guest-physical address: -EFAULT, with nothing copied, unless every byte is RAM. Any thread.
