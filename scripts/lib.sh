@@ -69,6 +69,22 @@ END
     chmod +x "$1/qemu-system-x86_64"
 }
 
+# Everything that is made goes below build/ of the checkout.
+need_writable_checkout() {
+    mkdir -p "$root/build" 2>/dev/null || true
+    [[ -d $root/build && -w $root/build ]] ||
+        die "cannot write to $root/build: clone the repository to where you may, or change its owner"
+}
+
+# What CMakePresets.json asks for; an older one only says that it does not understand.
+need_cmake() {
+    local version
+    version=$(cmake --version 2>/dev/null | sed -n 's/^cmake version \([0-9.]*\).*/\1/p')
+    [[ -n $version ]] || die "there is no cmake: scripts/install-packages build"
+    printf '%s\n' 3.25 "$version" | sort -V -C ||
+        die "cmake $version is too old: 3.25 is needed, which Debian 12 has (first in PATH is $(command -v cmake))"
+}
+
 # build PRESET [TARGET...]: configures and builds; fails with a message. The whole output is in build/PRESET.log.
 build() {
     local preset=$1 log="$root/build/$1.log" targets=()
@@ -76,7 +92,8 @@ build() {
     if (($#)); then
         targets=(--target "$@")
     fi
-    mkdir -p "$root/build"
+    need_writable_checkout
+    need_cmake
     say "build: preset $preset"
     # --fresh: a build tree that was moved, or configured by something else, is of no use.
     if ! (cd "$root" && { cmake --preset "$preset" || cmake --fresh --preset "$preset"; }) >"$log" 2>&1; then

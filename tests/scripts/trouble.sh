@@ -1,0 +1,54 @@
+#!/bin/sh
+# SPDX-License-Identifier: MIT
+# What the scripts of the README say where something is missing: each in a copy of scripts/, with programs of
+# these names before the real ones.
+set -u
+root=$1 program=trouble
+. "$root/tests/harness.sh"
+work=$(mktemp -d)
+trap 'chmod -R u+w "$work"; rm -rf "$work"' EXIT
+mkdir "$work/checkout" "$work/bin"
+cp -R "$root/scripts" "$work/checkout/"
+PATH=$work/bin:$PATH
+
+# fake NAME SCRIPT: a program of that name.
+fake() {
+    printf '#!/bin/sh\n%s\n' "$2" >"$work/bin/$1"
+    chmod +x "$work/bin/$1"
+}
+
+# expect TEST STATUS TEXT COMMAND...: that status, and that text on either output.
+expect() {
+    test=$1 wanted=$2 text=$3
+    shift 3
+    status=0
+    output=$(cd "$work/checkout" && "$@" 2>&1 </dev/null) || status=$?
+    if [ "$status" = "$wanted" ] && echo "$output" | grep -qF -- "$text"; then
+        report ok "$test"
+    else
+        echo "$output"
+        report fail "$test" "status $status, not $wanted, or no '$text'"
+    fi
+}
+
+expect an_unknown_argument_of_boot_is_named 2 'unknown argument --fast' scripts/boot --fast
+expect an_unknown_argument_of_test_is_named 2 'unknown argument --fast' scripts/test --fast
+expect an_unknown_lane_is_answered_with_the_lanes 2 'unit, threads, native or nested' scripts/test --lane all
+expect an_unknown_purpose_is_named 2 'nothing is listed for "tset"' scripts/install-packages tset
+
+fake dpkg-query 'exit 1'
+fake sudo 'exec "$@"'
+fake apt-get 'echo "E: Temporary failure resolving"; exit 100'
+expect a_failing_apt_is_shown_with_what_is_missing 1 'still needed: gcc' scripts/install-packages build
+expect boot_stops_without_its_packages 1 'apt-get failed' scripts/boot
+
+fake dpkg-query 'echo "install ok installed"'
+fake cmake 'echo "cmake version 3.18.4"'
+expect an_old_cmake_is_named 1 'cmake 3.18.4 is too old: 3.25 is needed' bash -c '. scripts/lib.sh; build release'
+fake cmake 'exit 127'
+expect no_cmake_is_said 1 'there is no cmake' bash -c '. scripts/lib.sh; build release'
+
+rm -rf "$work/checkout/build"
+: >"$work/checkout/build"
+expect a_checkout_that_cannot_be_written_is_said 1 'cannot write to' scripts/boot
+finish
