@@ -66,6 +66,7 @@ quick_fn quick_end;
 
 quick_fn quick_mov, quick_mov_from_memory, quick_mov_to_memory;
 quick_fn quick_movzx, quick_movzx_from_memory, quick_movsx, quick_movsx_from_memory;
+quick_fn quick_shl, quick_shr, quick_sar;
 quick_fn quick_push, quick_pop, quick_call, quick_call_to, quick_return;
 quick_fn quick_lea, quick_jump, quick_jump_to, quick_jump_if, quick_loop;
 

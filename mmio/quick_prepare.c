@@ -239,6 +239,23 @@ static quick_fn *choose_branch(const struct preparation *made)
     return insn->op == INSN_OP_JCC ? choose_jump_if(made) : choose_loop(made);
 }
 
+/* By a constant: a count of 0 changes no flags, and is none of these. */
+static quick_fn *choose_shift(const struct preparation *made)
+{
+    const struct insn *insn = made->insn;
+    struct quick *quick = made->quick;
+    bool is_one = insn->operands[1].kind == INSN_IMM_ONE;
+    uint64_t count = is_one ? 1 : insn->imm & (8 * quick->size - 1u);
+    if ((!is_one && insn->operands[1].kind != INSN_IMM) || quick->size < 4 || !count ||
+        prepare_operand(made, 0) != REG)
+        return NULL;
+    quick->value = count;
+    quick->from_shift = (uint8_t)(64 - 8 * quick->size);
+    quick->flags = FLAGS_STATUS & ~FLAG_AF;
+    quick->kept_flags = ~quick->flags;
+    return insn->op == INSN_OP_SHL ? quick_shl : insn->op == INSN_OP_SHR ? quick_shr : quick_sar;
+}
+
 static quick_fn *choose(const struct preparation *made)
 {
     switch (made->insn->op) {
@@ -251,6 +268,10 @@ static quick_fn *choose(const struct preparation *made)
         return choose_count(made);
     case INSN_OP_LEA:
         return choose_lea(made);
+    case INSN_OP_SHL:
+    case INSN_OP_SHR:
+    case INSN_OP_SAR:
+        return choose_shift(made);
     case INSN_OP_PUSH:
     case INSN_OP_POP:
         return choose_push_or_pop(made);

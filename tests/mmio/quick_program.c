@@ -129,10 +129,20 @@ static void put_stack(struct program *program)
     }
 }
 
+/* SHL, SHR, SAR by 1 or by a constant. */
+static void put_shift(struct program *program, struct size size)
+{
+    static const uint8_t numbers[] = {4, 5, 7};
+    bool is_by_one = random_below(2);
+    put(program, (is_by_one ? 0xd0 : 0xc0) | size.is_wide);
+    put_modrm(program, numbers[random_below(3)], false);
+    put_random(program, is_by_one ? 0 : 1);
+}
+
 static void put_insn(struct program *program)
 {
     struct size size = put_prefixes(program);
-    switch (random_below(10)) {
+    switch (random_below(11)) {
     case 0:
     case 1:
         put_alu(program, size);
@@ -160,6 +170,9 @@ static void put_insn(struct program *program)
         break;
     case 8:
         put_stack(program);
+        break;
+    case 9:
+        put_shift(program, size);
         break;
     default:
         put(program, random_below(2) ? 0xe2 : 0xeb); /* LOOP, JMP */
