@@ -42,20 +42,23 @@ static bool kernel_has_kvm(void)
     return found;
 }
 
-static int explain_absence(struct vmm_error *error)
+/* There is no device, or (ENODEV, ENXIO) a name for one that has no driver. */
+static int explain_absence(int code, struct vmm_error *error)
 {
+    const char *what = code == -ENOENT ? "there is none" : "has no driver";
     enum vmm_kvm_flavour hardware = find_hardware();
     if (kernel_has_kvm())
-        return error_set(
-            error, -ENOENT,
-            "/dev/kvm: there is none, but the kernel has KVM: give it to this container (docker run "
-            "--device /dev/kvm), or make it: mknod /dev/kvm c 10 232");
+        return error_set(error, code,
+                         "/dev/kvm: %s, but the kernel has KVM: give it to this container (docker run "
+                         "--device /dev/kvm), or make it: mknod /dev/kvm c 10 232",
+                         what);
     if (hardware != VMM_KVM_SOFTWARE)
-        return error_set(error, -ENOENT, "/dev/kvm: there is none: load its module: modprobe %s",
+        return error_set(error, code, "/dev/kvm: %s: load its module: modprobe %s", what,
                          hardware == VMM_KVM_INTEL ? "kvm_intel" : "kvm_amd");
-    return error_set(error, -ENOENT,
-                     "/dev/kvm: there is none, and the processor offers neither VT-x nor AMD-V: switch "
-                     "virtualization on in the firmware, or nested virtualization in the hypervisor");
+    return error_set(error, code,
+                     "/dev/kvm: %s, and the processor offers neither VT-x nor AMD-V: switch "
+                     "virtualization on in the firmware, or nested virtualization in the hypervisor",
+                     what);
 }
 
 static int open_kvm(struct vmm_error *error)
@@ -64,12 +67,13 @@ static int open_kvm(struct vmm_error *error)
     if (fd >= 0)
         return fd;
     int code = -errno;
-    if (code == -ENOENT)
-        return explain_absence(error);
+    if (code == -ENOENT || code == -ENODEV || code == -ENXIO)
+        return explain_absence(code, error);
     if (code == -EACCES || code == -EPERM)
-        return error_set_errno(error, code,
-                               "/dev/kvm: cannot open: become a member of its group (usermod -aG kvm USER, "
-                               "then log in again)");
+        return error_set(error, code,
+                         "/dev/kvm: cannot open: %s: become a member of its group (usermod -aG kvm USER, "
+                         "then log in again)",
+                         strerror(-code));
     return error_set_errno(error, code, "/dev/kvm: cannot open");
 }
 

@@ -6,10 +6,12 @@
 #include <errno.h>
 #include <fcntl.h>
 #include <sched.h>
+#include <stdbool.h>
 #include <stdio.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
+#include <sys/sysmacros.h>
 #include <unistd.h>
 
 #include "tests/vmm/program.h"
@@ -264,10 +266,30 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 }
 END_TEST
 
+static bool write_map(const char *path, const char *text)
+{
+    FILE *map = fopen(path, "we");
+    return map && fputs(text, map) >= 0 && fclose(map) == 0;
+}
+
+/* The same user in a namespace of its own, who can make files there. */
+static int unshare_user(void)
+{
+    char users[40], groups[40];
+    snprintf(users, sizeof(users), "%u %u 1\n", geteuid(), geteuid());
+    snprintf(groups, sizeof(groups), "%u %u 1\n", getegid(), getegid());
+    if (unshare(CLONE_NEWUSER | CLONE_NEWNS))
+        return -1;
+    return write_map("/proc/self/setgroups", "deny") && write_map("/proc/self/uid_map", users) &&
+                   write_map("/proc/self/gid_map", groups)
+               ? 0
+               : -1;
+}
+
 /* This process and its children get a /dev of their own; the test runs in a process of its own. */
 static void leave_dev(void)
 {
-    if (unshare(CLONE_NEWNS) && unshare(CLONE_NEWUSER | CLONE_NEWNS))
+    if (unshare(CLONE_NEWNS) && unshare_user())
         test_skip("no mount namespace to hide /dev/kvm in: %s", strerror(errno));
     if (mount("none", "/", NULL, MS_REC | MS_PRIVATE, NULL) || mount("none", "/dev", "tmpfs", 0, NULL))
         test_skip("/dev cannot be covered: %s", strerror(errno));
@@ -295,10 +317,14 @@ START_TEST(a_host_without_kvm_is_told_what_to_do)
     ck_assert_ptr_null(strstr(run.out, " \",\"kernel\"")); /* no blanks behind the processor's name */
     ck_assert_int_eq(close(creat("/dev/kvm", 0600)), 0);
     check_unusable("/dev/kvm: is not KVM's device");
+    if (unlink("/dev/kvm") == 0 && mknod("/dev/kvm", S_IFCHR | 0600, makedev(10, 255)) == 0)
+        check_unusable("/dev/kvm: has no driver");
+    unlink("/dev/kvm");
+    ck_assert_int_eq(close(creat("/dev/kvm", 0600)), 0);
     if (geteuid() == 0)
         return;
     ck_assert_int_eq(chmod("/dev/kvm", 0), 0);
-    check_unusable("/dev/kvm: cannot open: become a member of its group");
+    check_unusable("/dev/kvm: cannot open: Permission denied: become a member of its group");
 }
 END_TEST
 
