@@ -151,8 +151,8 @@ int vmm_add_testdev(struct vmm *machine, enum vmm_mmio_engine engine, struct vmm
  * POST port 0x80, and fw_cfg with the number of CPUs and the size of RAM. */
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error);
 
-/* A file in fw_cfg's directory, such as "opt/org.example/config", from bytes that are copied. After
- * vmm_add_legacy, which adds fw_cfg. Names of QEMU's own begin with "etc/". */
+/* A file in fw_cfg's directory, such as "opt/org.example/config", from bytes that are copied; NULL
+ * for none. After vmm_add_legacy, which adds fw_cfg. Names of QEMU's own begin with "etc/". */
 int vmm_add_fwcfg_file(struct vmm *machine, const char *name, const void *bytes, size_t len,
                        struct vmm_error *error);
 

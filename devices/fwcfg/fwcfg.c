@@ -347,7 +347,8 @@ int fwcfg_add_file(struct fwcfg *fwcfg, const char *name, const void *bytes, siz
     uint8_t *copy = malloc(len + 1);
     if (!copy)
         return error_set(error, -ENOMEM, "fw_cfg: out of memory for '%s'", name);
-    memcpy(copy, bytes, len);
+    if (len)
+        memcpy(copy, bytes, len);
     unsigned index = fwcfg->file_count++;
     struct dir_entry *entry = &fwcfg->directory.entries[index];
     fwcfg->files[index] = (struct fwcfg_file){.bytes = copy, .len = len};
