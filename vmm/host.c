@@ -119,6 +119,15 @@ int host_open(struct host *host, struct vmm_error *error)
     return 0;
 }
 
+/* Whatever signal has come, nothing has happened yet. */
+int host_create_vm(const struct host *host, int *vm_fd, struct vmm_error *error)
+{
+    do
+        *vm_fd = ioctl(host->kvm_fd, KVM_CREATE_VM, 0);
+    while (*vm_fd < 0 && errno == EINTR);
+    return *vm_fd < 0 ? error_set_errno(error, -errno, "/dev/kvm: cannot create a VM") : 0;
+}
+
 void host_close(struct host *host)
 {
     if (host->kvm_fd >= 0)
@@ -269,11 +278,9 @@ void vmm_host_probe(struct vmm_host *host)
         return;
     host->flavour = find_flavour();
     ask_all(host, kvm.kvm_fd);
-    int vm_fd = ioctl(kvm.kvm_fd, KVM_CREATE_VM, 0);
-    if (vm_fd < 0)
-        error_set_errno(&host->error, -errno, "/dev/kvm: cannot create a VM");
-    else
+    int vm_fd;
+    host->usable = host_create_vm(&kvm, &vm_fd, &host->error) == 0;
+    if (host->usable)
         close(vm_fd);
-    host->usable = vm_fd >= 0;
     host_close(&kvm);
 }

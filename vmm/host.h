@@ -22,6 +22,9 @@ struct host {
 int host_open(struct host *host, struct vmm_error *error);
 void host_close(struct host *host);
 
+/* KVM_CREATE_VM; *vm_fd is the caller's to close, or negative. */
+int host_create_vm(const struct host *host, int *vm_fd, struct vmm_error *error);
+
 /* Whether KVM runs on VT-x, which needs three pages of guest-physical address space in real mode. */
 bool host_is_intel(void);
 

@@ -125,11 +125,9 @@ static int check_ring0(const struct vmm_config *config, struct vmm_error *error)
 
 static int create_vm(struct vmm *machine, struct vmm_error *error)
 {
-    do
-        machine->vm_fd = ioctl(machine->host.kvm_fd, KVM_CREATE_VM, 0);
-    while (machine->vm_fd < 0 && errno == EINTR);
-    if (machine->vm_fd < 0)
-        return error_set_errno(error, -errno, "/dev/kvm: cannot create a VM");
+    int result = host_create_vm(&machine->host, &machine->vm_fd, error);
+    if (result)
+        return result;
     if (machine->config.cpu_count > machine->host.max_cpus)
         return error_set(error, -EINVAL, "%u CPUs are more than this host's KVM allows, which is %u",
                          machine->config.cpu_count, machine->host.max_cpus);
