@@ -31,8 +31,8 @@
 #define STRETCH_MAX      400u
 #define PAUSE_MIN_NS     200000u /* that the guest then has to itself */
 #define PAUSE_MAX_NS     8000000u
-#define HANDED_OVER_MIN  20000u /* in a boot, which takes the less time the quieter the machine is */
-#define SIGNAL_SET_BYTES 8u     /* of the kernel's */
+#define HANDED_OVER_MIN  100000u /* in a boot */
+#define SIGNAL_SET_BYTES 8u      /* of the kernel's */
 
 /* One vCPU, of its thread. */
 struct quitter {
@@ -100,7 +100,10 @@ static void let_go(struct quitter *quitter)
     const struct timespec now = {0};
     while (sigtimedwait(&kick, NULL, &now) > 0)
         continue;
-    uint64_t ns = PAUSE_MIN_NS + random_below(quitter, PAUSE_MAX_NS - PAUSE_MIN_NS);
+    /* A boot takes the less time the quieter the machine is: shorter pauses until there were enough. */
+    bool is_enough = handed_over[quitter->vcpu->index] >= HANDED_OVER_MIN;
+    uint64_t max = is_enough ? PAUSE_MAX_NS : PAUSE_MAX_NS / 4;
+    uint64_t ns = PAUSE_MIN_NS + random_below(quitter, max - PAUSE_MIN_NS);
     const struct itimerspec in_a_while = {.it_value.tv_nsec = (long)ns};
     timer_settime(quitter->timer, 0, &in_a_while, NULL);
 }
