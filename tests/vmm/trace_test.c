@@ -106,7 +106,7 @@ static void record_loop(uint64_t start)
     }
 }
 
-static void make_trace(void)
+static struct trace *begin_trace(void)
 {
     const struct trace_buffer_config buffer = {.name = "main", .events = ~0ull};
     const struct trace_config config = {.path = path,
@@ -114,10 +114,23 @@ static void make_trace(void)
                                         .buffer_count = 1,
                                         .names = {.reasons = reasons, .reason_count = 7}};
     struct trace *trace;
-    struct trace_thread *cpus[2], *loop;
     strcpy(path, "/tmp/vmm-trace-XXXXXX");
     close(mkstemp(path));
     ck_assert_int_eq(trace_create(&config, &trace, NULL), 0);
+    return trace;
+}
+
+static void end_trace(struct trace *trace)
+{
+    trace_attach(NULL);
+    ck_assert_int_eq(trace_finish(trace, "power-off", NULL), 0);
+    trace_destroy(trace);
+}
+
+static void make_trace(void)
+{
+    struct trace *trace = begin_trace();
+    struct trace_thread *cpus[2], *loop;
     ck_assert_int_eq(trace_add_thread(trace, "vCPU 0", 0, &cpus[0], NULL), 0);
     ck_assert_int_eq(trace_add_thread(trace, "vCPU 1", 1, &cpus[1], NULL), 0);
     ck_assert_int_eq(trace_add_thread(trace, "events", -1, &loop, NULL), 0);
@@ -132,9 +145,7 @@ static void make_trace(void)
     now += 1000 * US;
     record_entry();
     record_access(TRACE_PIO, "serial", 0x3f8, 3); /* in no exit */
-    trace_attach(NULL);
-    ck_assert_int_eq(trace_finish(trace, "power-off", NULL), 0);
-    trace_destroy(trace);
+    end_trace(trace);
 }
 
 static void remove_trace(void)
@@ -398,16 +409,8 @@ END_TEST
  * that one's alone. */
 START_TEST(who_polls_gets_no_interrupt)
 {
-    const struct trace_buffer_config buffer = {.name = "main", .events = ~0ull};
-    const struct trace_config config = {.path = path,
-                                        .buffers = &buffer,
-                                        .buffer_count = 1,
-                                        .names = {.reasons = reasons, .reason_count = 7}};
-    struct trace *trace;
+    struct trace *trace = begin_trace();
     struct trace_thread *loop;
-    strcpy(path, "/tmp/vmm-trace-XXXXXX");
-    close(mkstemp(path));
-    ck_assert_int_eq(trace_create(&config, &trace, NULL), 0);
     ck_assert_int_eq(trace_add_thread(trace, "disk0", -1, &loop, NULL), 0);
     trace_attach(loop);
     now = trace_now();
@@ -417,9 +420,7 @@ START_TEST(who_polls_gets_no_interrupt)
         record_at(now + 20 * US, TRACE_QUEUE_PUSH, 0, 5);
     }
     record_at(now, TRACE_QUEUE_INTERRUPT, 0, 0);
-    trace_attach(NULL);
-    ck_assert_int_eq(trace_finish(trace, "power-off", NULL), 0);
-    trace_destroy(trace);
+    end_trace(trace);
     run_on_trace("trace report", 0);
     ck_assert_ptr_nonnull(strstr(run.out, "  pop       -> push             4 "));
     ck_assert_ptr_nonnull(strstr(run.out, "  push      -> interrupt        1 "));
