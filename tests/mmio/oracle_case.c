@@ -191,6 +191,18 @@ static bool is_harmless(const struct native_harness *harness, uint64_t address)
            address - (harness->code + PAGE_BYTES) < slack - after;
 }
 
+/* Where the bit of a BT, BTS, BTR or BTC with a register lies: its byte's address, as the processor cuts it. */
+static uint64_t bit_address(const struct oracle_case *made, const struct insn_memory *memory,
+                            const struct insn_registers *registers)
+{
+    uint64_t offset = insn_offset(&made->insn, memory, registers, 0);
+    uint64_t base = insn_address(&made->insn, memory, registers, 0) - offset;
+    unsigned unused = 64 - 8 * memory->size;
+    int64_t bit = (int64_t)(made->in.gpr[made->insn.operands[1].reg] << unused) >> unused;
+    uint64_t address = base + ((offset + (uint64_t)(bit >> 3)) & size_mask(made->insn.address_size));
+    return made->in.mode == 64 ? address : address & 0xffffffff;
+}
+
 /* With the final bytes and registers: no access goes to the test's own memory. */
 static bool is_safe(struct place *place)
 {
@@ -204,18 +216,11 @@ static bool is_safe(struct place *place)
             (memory.access == INSN_ACCESS_NONE && made->insn.op != INSN_OP_CLFLUSH) ||
             memory.access == INSN_ADDRESS)
             continue;
-        uint64_t address = insn_address(&made->insn, &memory, &registers, 0);
-        if (!is_harmless(place->harness, address))
+        if (!is_harmless(place->harness, insn_address(&made->insn, &memory, &registers, 0)))
             return false;
-        if ((made->insn.attributes & INSN_BIT_OFFSET) && made->insn.operands[1].kind == INSN_GPR) {
-            unsigned size = memory.size;
-            uint64_t bits = made->in.gpr[made->insn.operands[1].reg] << (64 - 8 * size);
-            address += (uint64_t)((int64_t)bits >> (64 - 8 * size) >> 3);
-            if (made->in.mode != 64)
-                address &= 0xffffffff;
-            if (!is_harmless(place->harness, address))
-                return false;
-        }
+        if ((made->insn.attributes & INSN_BIT_OFFSET) && made->insn.operands[1].kind == INSN_GPR &&
+            !is_harmless(place->harness, bit_address(made, &memory, &registers)))
+            return false;
     }
     if (made->insn.op == INSN_OP_CLZERO &&
         !is_harmless(place->harness, made->in.gpr[CPU_RAX] & size_mask(made->insn.address_size)))
