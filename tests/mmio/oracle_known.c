@@ -141,6 +141,12 @@ bool oracle_is_expected(const struct oracle_case *made, const struct native_resu
     return insn->op == INSN_OP_XGETBV && (uint32_t)made->in.gpr[CPU_RCX] == 1;
 }
 
+/* The upper half of an offset of data that lies where the kernel maps, or of any data from FS, which does. */
+static bool is_high_offset(const struct insn *insn, uint32_t upper)
+{
+    return insn->segment == INSN_FS ? upper : upper >> 8 == 0x7f;
+}
+
 /* AMD's processors save the x87 pointers only while an exception is pending, if their hypervisor does not say
  * otherwise; ours keeps them. */
 void oracle_state_forget(const struct oracle_case *made, uint8_t *native, uint8_t *guest)
@@ -158,9 +164,10 @@ void oracle_state_forget(const struct oracle_case *made, uint8_t *native, uint8_
     uint8_t zeroes[XSAVE_MXCSR - XSAVE_FOP] = {0};
     if (!memcmp(native + XSAVE_FOP, zeroes, sizeof(zeroes)))
         memset(guest + XSAVE_FOP, 0, sizeof(zeroes));
-    /* A hypervisor that saves them in between may do so by the form that has 32 bits of each: then the data
-     * that lies above 4 GiB, where the kernel maps, has lost its upper half, and nothing else. */
-    if (!load_le32(native + XSAVE_FDP + 4) && load_le32(guest + XSAVE_FDP + 4) >> 8 == 0x7f &&
+    /* A hypervisor that saves them in between may do so by the form that has 32 bits of each: then an
+     * offset above 4 GiB has lost its upper half, and nothing else. */
+    if (!load_le32(native + XSAVE_FDP + 4) &&
+        is_high_offset(&made->insn, load_le32(guest + XSAVE_FDP + 4)) &&
         load_le32(native + XSAVE_FDP) == load_le32(guest + XSAVE_FDP))
         store_le64(guest + XSAVE_FDP, load_le32(guest + XSAVE_FDP));
 }
