@@ -191,7 +191,8 @@ static bool is_harmless(const struct native_harness *harness, uint64_t address)
            address - (harness->code + PAGE_BYTES) < slack - after;
 }
 
-/* Where the bit of a BT, BTS, BTR or BTC with a register lies: its byte's address, as the processor cuts it. */
+/* Where the bit of a BT, BTS, BTR or BTC with a register lies: its byte's address, as the processor cuts it.
+ */
 static uint64_t bit_address(const struct oracle_case *made, const struct insn_memory *memory,
                             const struct insn_registers *registers)
 {

@@ -144,7 +144,7 @@ bool oracle_is_expected(const struct oracle_case *made, const struct native_resu
 /* The upper half of an offset of data that lies where the kernel maps, or of any data from FS, which does. */
 static bool is_high_offset(const struct insn *insn, uint32_t upper)
 {
-    return insn->segment == INSN_FS ? upper : upper >> 8 == 0x7f;
+    return insn->segment == INSN_FS ? upper : upper >> 12 == 0x7;
 }
 
 /* AMD's processors save the x87 pointers only while an exception is pending, if their hypervisor does not say
@@ -166,8 +166,7 @@ void oracle_state_forget(const struct oracle_case *made, uint8_t *native, uint8_
         memset(guest + XSAVE_FOP, 0, sizeof(zeroes));
     /* A hypervisor that saves them in between may do so by the form that has 32 bits of each: then an
      * offset above 4 GiB has lost its upper half, and nothing else. */
-    if (!load_le32(native + XSAVE_FDP + 4) &&
-        is_high_offset(&made->insn, load_le32(guest + XSAVE_FDP + 4)) &&
+    if (!load_le32(native + XSAVE_FDP + 4) && is_high_offset(&made->insn, load_le32(guest + XSAVE_FDP + 4)) &&
         load_le32(native + XSAVE_FDP) == load_le32(guest + XSAVE_FDP))
         store_le64(guest + XSAVE_FDP, load_le32(guest + XSAVE_FDP));
 }

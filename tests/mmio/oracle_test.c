@@ -148,8 +148,8 @@ static void show(const struct oracle_case *made, unsigned trap, const char *diff
     char hex[64] = "", text[sizeof(progress->first)];
     for (unsigned i = 0; i < made->insn.length; i++)
         snprintf(hex + 3 * i, 4, " %02x", made->bytes[i]);
-    snprintf(text, sizeof(text), "%s: mode %u bytes%s (exception %u): %s", made->row->text, made->in.mode, hex,
-             trap, difference);
+    snprintf(text, sizeof(text), "%s: mode %u bytes%s (exception %u): %s", made->row->text, made->in.mode,
+             hex, trap, difference);
     printf("# %s\n", text);
     if (!progress->first[0])
         memcpy(progress->first, text, sizeof(text));
