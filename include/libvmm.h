@@ -91,6 +91,10 @@ struct vmm_config {
     enum vmm_log_level log_level;
 };
 
+/* Whether `text` is one that vmm_config.cpu_features understands; what the host has does not matter. NULL is.
+ * -EINVAL where it is not. */
+int vmm_check_cpu_features(const char *text, struct vmm_error *error);
+
 /* Makes a machine without devices. `config` may be NULL. The caller owns *machine, which is NULL on failure:
  * -EINVAL for a value of the configuration, or another errno where the host has no KVM that works
  * (vmm_host_probe says more) or too little memory. */

@@ -11,6 +11,9 @@
  * take nothing. -EINVAL, with the table as it was, where the text is not understood. */
 int features_mask(struct cpuid_table *table, const char *text, struct vmm_error *error);
 
+/* Whether features_mask would understand the text, on any host: 0 or -EINVAL. */
+int features_check(const char *text, struct vmm_error *error);
+
 /* Takes out what a guest of ours cannot have whatever the host's KVM says: nested virtualization; SGX; AMX,
  * whose state KVM gives only to those who have asked the host for it; and what the emulator does not know and
  * instructions that it executes would have to heed: CET's shadow stacks and branch tracking, user interrupts,

@@ -156,6 +156,11 @@ static int create_memory(struct vmm *machine, struct vmm_error *error)
     return result ? result : slots_add_memory(machine->slots, machine->memory, error);
 }
 
+int vmm_check_cpu_features(const char *text, struct vmm_error *error)
+{
+    return features_check(text, error);
+}
+
 /* The configuration's string is the caller's. */
 static int keep_features(struct vmm *machine, struct vmm_error *error)
 {
@@ -174,7 +179,12 @@ static int load_cpuid(struct vmm *machine, struct cpuid_table *table, struct vmm
     features_mask_impossible(table);
     if (machine->config.ring0_engine == VMM_RING0_SOFTWARE)
         features_mask_deferred_flush(table);
-    return features_mask(table, machine->features, error);
+    result = features_mask(table, machine->features, error);
+    if (result) {
+        const struct vmm_error cause = *error;
+        error_set(error, result, "cpu_features: %s", cause.message);
+    }
+    return result;
 }
 
 int machine_cpuid(struct vmm *machine, const struct cpuid_table **table, struct vmm_error *error)

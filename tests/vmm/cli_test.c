@@ -55,6 +55,8 @@ static const struct {
     {"run --cpus 2x x", "--cpus: '2x' is not a number of CPUs"},
     {"run --mem 63K x", "--mem: 63K is no size of guest RAM: give a multiple of 4K, from 64K on\n"},
     {"run --mem 65537 x", "--mem: 65537 is no size of guest RAM"},
+    {"run --cpu=-nonsense x", "--cpu: there is no feature 'nonsense' to take out"},
+    {"run --cpu avx x", "--cpu: 'avx' has no - before it"},
     {"run --cpus 2 --irqchip none x",
      "--cpus: 2 CPUs need interrupt controllers: --irqchip kernel or split\n"},
     {"run --flat x", "--flat: there is no 'x'; choose from: real16, prot32, long64\n"},

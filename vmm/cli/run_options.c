@@ -184,6 +184,11 @@ static bool parse_flat(void)
 static bool parse_cpus(void)
 {
     char *end;
+    struct vmm_error error;
+    if (options.cpu && vmm_check_cpu_features(options.cpu, &error)) {
+        cli_usage("run", "--cpu: %s", error.message);
+        return false;
+    }
     if (!options.cpus)
         return true;
     unsigned long count = strtoul(options.cpus, &end, 10);
