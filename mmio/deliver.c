@@ -5,6 +5,8 @@
  */
 #include "mmio/deliver.h"
 
+#include <string.h>
+
 #include "base/bytes.h"
 #include "mmio/branch.h"
 #include "mmio/far.h"
@@ -284,7 +286,7 @@ static enum step_result deliver_or_undo(const struct step_machine *machine, stru
 enum step_result deliver_event(const struct step_machine *machine, struct cpu_state *cpu,
                                const struct step_event *event, struct step_outcome *outcome)
 {
-    struct step_event present = *event;
+    struct step_event present = *event, cause = {.kind = EVENT_EXCEPTION};
     for (;;) {
         event_registers(machine, cpu, &present);
         enum step_result result = deliver_or_undo(machine, cpu, &present, outcome);
@@ -298,12 +300,16 @@ enum step_result deliver_event(const struct step_machine *machine, struct cpu_st
             present = second;
             continue;
         }
-        if (was_double || makes_double_fault(&present, &second)) {
-            second = (struct step_event){.kind = EVENT_EXCEPTION, .vector = VECTOR_DF, .has_error = true};
-            outcome->event = second;
-        }
-        if (was_double)
+        if (was_double) {
+            const struct step_event chain[] = {*event, cause, second};
+            memcpy(outcome->undelivered, chain, sizeof(chain));
+            outcome->event = present;
             return STEP_EXCEPTION;
+        }
+        if (makes_double_fault(&present, &second)) {
+            cause = second;
+            second = (struct step_event){.kind = EVENT_EXCEPTION, .vector = VECTOR_DF, .has_error = true};
+        }
         present = second;
     }
 }

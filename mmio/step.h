@@ -141,6 +141,10 @@ struct step_outcome {
     unsigned device_reads, device_writes; /* accesses that reached the bus, ports included */
     unsigned elements;                    /* of a REP instruction, done in this call */
     gpa_t device_gpa;                     /* the last device address touched */
+    /* Of a triple fault: the event that was to be delivered, the exception on the way that made a double
+     * fault of it (of kind EVENT_EXCEPTION and vector 0 where the event was a double fault itself), and the
+     * one on the way to the double fault's handler. */
+    struct step_event undelivered[3];
 };
 
 /* Executes the instruction at cpu->rip, or a bounded part of it. `hint` may be NULL, or `hint_len` bytes that

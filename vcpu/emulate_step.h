@@ -50,6 +50,9 @@ static inline enum step_result emulate_event(struct emulation *emulation, struct
 {
     enum step_result result = deliver_event(&emulation->step, &emulation->cpu, &event, outcome);
     outcome->changed_system = true;
+    emulation->is_shut_down = result == STEP_EXCEPTION;
+    if (emulation->is_shut_down)
+        memcpy(emulation->undelivered, outcome->undelivered, sizeof(outcome->undelivered));
     return result;
 }
 

@@ -32,6 +32,8 @@ struct emulation {
     bool is_plain;     /* since then, only what mmio/run.h calls plain was executed */
     bool entry_due;    /* since then, an MSR was written of which KVM makes something only at an entry */
     bool apic_written; /* since then: an interrupt may be waiting */
+    bool is_shut_down; /* by a triple fault in software: */
+    struct step_event undelivered[3]; /* struct step_outcome's */
     uint32_t xsave_bytes;
     uint8_t *xsave; /* 64-byte aligned; NULL until vector state is wanted */
 };

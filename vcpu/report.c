@@ -8,9 +8,11 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/bytes.h"
 #include "base/disassembly.h"
 #include "base/trace_filter.h"
 #include "base/trace_ring.h"
+#include "vcpu/emulation.h"
 #include "vcpu/exit_history.h"
 #include "vcpu/exit_trace.h"
 #include "vcpu/state.h"
@@ -67,6 +69,43 @@ static void describe_not_executed(struct vcpu *vcpu, char *text, size_t text_byt
     }
 }
 
+/* "#GP (error code 0x10)", "interrupt 0x20". */
+static void describe_event(const struct step_event *event, char *text, size_t text_bytes)
+{
+    static const char *const names[] = {"#DE", "#DB", "NMI", "#BP", "#OF", "#BR", "#UD", "#NM",
+                                        "#DF", NULL,  "#TS", "#NP", "#SS", "#GP", "#PF", NULL,
+                                        "#MF", "#AC", "#MC", "#XM", "#VE", "#CP"};
+    const char *name = event->vector < ARRAY_COUNT(names) ? names[event->vector] : NULL;
+    int len = name && event->kind != EVENT_INTERRUPT && event->kind != EVENT_SOFTWARE_INTERRUPT
+                  ? snprintf(text, text_bytes, "%s", name)
+                  : snprintf(text, text_bytes, "interrupt %#x", event->vector);
+    if (event->has_error)
+        len += snprintf(text + len, text_bytes - (size_t)len, " (error code %#x", event->error_code);
+    if (event->has_error && event->vector == VECTOR_PF)
+        len += snprintf(text + len, text_bytes - (size_t)len, ", address %#llx", U64(event->cr2));
+    if (event->has_error)
+        snprintf(text + len, text_bytes - (size_t)len, ")");
+}
+
+/* KVM does not say what came before a triple fault; the emulator knows. */
+static void report_triple_fault(struct vcpu *vcpu)
+{
+    const struct emulation *emulation = vcpu->emulation;
+    char first[80], cause[80], last[80];
+    LINE("vCPU %u: triple fault: an exception could not be delivered, nor the double fault after it",
+         vcpu->index);
+    if (!emulation || !emulation->is_shut_down)
+        return;
+    describe_event(&emulation->undelivered[0], first, sizeof(first));
+    describe_event(&emulation->undelivered[1], cause, sizeof(cause));
+    describe_event(&emulation->undelivered[2], last, sizeof(last));
+    if (emulation->undelivered[0].kind == EVENT_EXCEPTION && emulation->undelivered[0].vector == VECTOR_DF)
+        LINE("  it began as #DF, on whose way came %s", last);
+    else
+        LINE("  it began as %s, on whose way came %s, and on the way of the double fault %s", first, cause,
+             last);
+}
+
 static void report_reason(struct vcpu *vcpu, enum vcpu_end end)
 {
     char text[200];
@@ -76,8 +115,7 @@ static void report_reason(struct vcpu *vcpu, enum vcpu_end end)
              vcpu->index);
         return;
     case VCPU_SHUTDOWN:
-        LINE("vCPU %u: triple fault: an exception could not be delivered, nor the double fault after it",
-             vcpu->index);
+        report_triple_fault(vcpu);
         return;
     case VCPU_CRASHED:
         LINE("vCPU %u: KVM reports that the guest crashed (system event %u)", vcpu->index,

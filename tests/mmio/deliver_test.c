@@ -208,6 +208,14 @@ START_TEST(faults_on_the_way_are_promoted)
     event = exception(VECTOR_GP, 0);
     ck_assert_int_eq(deliver(&event), STEP_EXCEPTION);
     ck_assert_uint_eq(test_outcome.event.vector, VECTOR_DF);
+    static const struct {
+        uint8_t vector;
+        uint32_t error_code;
+    } chain[] = {{VECTOR_GP, 0}, {VECTOR_GP, 13 << 3 | 3}, {VECTOR_GP, 8 << 3 | 3}};
+    for (unsigned i = 0; i < 3; i++) {
+        ck_assert_uint_eq(test_outcome.undelivered[i].vector, chain[i].vector);
+        ck_assert_uint_eq(test_outcome.undelivered[i].error_code, chain[i].error_code);
+    }
     test_expect("as it was", "rip=10ff0 rsp=2ff00");
 }
 END_TEST

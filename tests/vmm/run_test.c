@@ -52,6 +52,10 @@ START_TEST(each_end_has_its_status)
         {"run --flat real16 " FLAT("real16-i8042-reset"), 0, NULL, NULL},
         {"run --flat real16 " FLAT("real16-port92-reset"), 0, NULL, NULL},
         {"run --flat prot32 " FLAT("prot32-triple"), 6, NULL, "vmm: vCPU 0: triple fault: "},
+        {"run --ring0-engine software --flat prot32 " FLAT("prot32-triple"), 6, NULL,
+         "it began as #DE, on whose way came #GP (error code 0x3), and on the way of the double fault #GP "
+         "(error "
+         "code 0x43)"},
         {"run --flat real16 " FLAT("real16-halt"), 8, NULL, "halted (HLT), and the machine has no interrupt"},
         {"run --timeout 100ms --flat real16 " FLAT("real16-loop"), 124, NULL, "after its time of 100ms\n"},
         {"run --timeout 100ms --irqchip kernel --flat real16 " FLAT("real16-halt"), 124, NULL, "100ms"},
