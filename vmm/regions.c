@@ -110,6 +110,18 @@ static void place_coalesced(struct vmm *machine, const struct bus_region *region
         machine->coalesced.wanted = true;
 }
 
+/* KVM's own controllers would answer, or on some hosts not be found any more. */
+static int check_not_kernel(struct vmm *machine, const struct bus_region *region, struct vmm_error *error)
+{
+    if (!machine_is_kernel_device(machine, region->base, region->len))
+        return 0;
+    return error_set(
+        error, -EEXIST,
+        "%s: %#llx bytes at %#llx overlap KVM's interrupt controllers, at 0xfee00000 and, but for "
+        "a split irqchip, 0xfec00000",
+        region->name, (unsigned long long)region->len, (unsigned long long)region->base);
+}
+
 static int place_memory(struct vmm *machine, struct vmm_error *error)
 {
     size_t count;
@@ -117,6 +129,9 @@ static int place_memory(struct vmm *machine, struct vmm_error *error)
     struct span span = {0};
     int result = 0;
     for (size_t i = 0; !result && i < count; i++) {
+        result = check_not_kernel(machine, regions[i], error);
+        if (result)
+            return result;
         if (regions[i]->direct)
             result = place_direct(machine, regions[i], error);
         else if (wants_trap(machine, regions[i]))

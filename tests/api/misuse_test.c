@@ -30,6 +30,33 @@ START_TEST(regions_do_not_overlap)
 }
 END_TEST
 
+/* Only KVM knows whether an access is the local APIC's; without one the page is like any other. */
+START_TEST(no_region_lies_over_a_controller_of_kvms)
+{
+    test_need_kvm();
+    static const struct {
+        enum vmm_irqchip irqchip;
+        uint64_t base;
+        int result;
+    } cases[] = {{VMM_IRQCHIP_KERNEL, 0xfee00ff8, -EEXIST},
+                 {VMM_IRQCHIP_KERNEL, 0xfec00000, -EEXIST},
+                 {VMM_IRQCHIP_KERNEL, 0xfec01000, 0},
+                 {VMM_IRQCHIP_NONE, 0xfee00000, 0}};
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        struct vmm_error error = {0};
+        struct vmm_end end;
+        struct vmm_config config = {.irqchip = cases[i].irqchip};
+        struct vmm *machine = guest_create(&config, DEBUG_EXIT("\x00"), 4);
+        ck_assert_int_eq(
+            vmm_add_region(machine, VMM_SPACE_MEMORY, "own", cases[i].base, 8, &own_ops, NULL, &error), 0);
+        int result = vmm_run(machine, &end, &error);
+        ck_assert_msg(result == cases[i].result, "%zu: %d, %s", i, result, error.message);
+        ck_assert(!result || strstr(error.message, "overlap KVM's interrupt controllers"));
+        vmm_destroy(machine);
+    }
+}
+END_TEST
+
 START_TEST(bad_configurations_are_refused_with_a_reason)
 {
     test_need_kvm();
@@ -213,6 +240,7 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add(suite, regions_do_not_overlap);
+    test_add(suite, no_region_lies_over_a_controller_of_kvms);
     test_add(suite, bad_configurations_are_refused_with_a_reason);
     test_add(suite, what_is_missing_is_named);
     test_add(suite, regions_stay_inside_their_space);
