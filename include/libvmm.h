@@ -267,8 +267,8 @@ enum vmm_space {
     VMM_SPACE_MEMORY, /* guest-physical addresses outside RAM */
 };
 
-/* `ops` and `context` are borrowed until the destroy; `name` is copied. -EEXIST where the region overlaps; what
- * overlaps interrupt controllers of KVM's is refused by vmm_run, which makes them. */
+/* `ops` and `context` are borrowed until the destroy; `name` is copied. -EEXIST where the region overlaps;
+ * what overlaps interrupt controllers of KVM's is refused by vmm_run, which makes them. */
 int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
                    const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
 

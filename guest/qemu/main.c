@@ -274,7 +274,7 @@ static void check_cpus(uint32_t cpus)
         *command = 0x000c4600 | AP_PAGE >> 12;
         wait_ticks(4000);
     }
-    for (int i = 0; i < 1000 && cpus_started < cpus - 1; i++)
+    for (int i = 0; i < 10000 && cpus_started < cpus - 1; i++)
         wait_ticks(3600);
     check(cpus_started == cpus - 1, "every other CPU starts");
 }

@@ -258,7 +258,7 @@ START_TEST(a_request_that_is_done_may_submit_the_next)
     block_submit(again.block, &again.request);
     block_kick(again.block);
     ck_assert_int_eq(event_loop_start(config.loop, &disk.error), 0); /* for what was not in the cache */
-    for (unsigned ms = 0; ms < 20000 && __atomic_load_n(&again.left, __ATOMIC_RELAXED) != UINT32_MAX; ms++)
+    for (unsigned ms = 0; ms < 60000 && __atomic_load_n(&again.left, __ATOMIC_RELAXED) != UINT32_MAX; ms++)
         usleep(1000);
     event_loop_stop(config.loop);
     ck_assert_uint_eq(again.left, UINT32_MAX);
@@ -434,6 +434,6 @@ void test_suite(Suite *suite)
     test_add(suite, an_overlay_keeps_what_was_written_and_leaves_the_base);
     test_add(suite, a_damaged_overlay_is_refused);
     test_add(suite, an_overlay_that_was_not_finished_is_made);
-    test_add(suite, a_request_that_is_done_may_submit_the_next);
+    test_add_slow(suite, a_request_that_is_done_may_submit_the_next, 120);
     test_add(suite, a_batch_that_is_done_may_submit_the_next);
 }

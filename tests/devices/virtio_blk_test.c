@@ -438,7 +438,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_configuration_that_cannot_be_is_refused);
     test_add(suite, a_disk_grows_while_it_runs);
     test_add(suite, a_failure_of_the_host_reaches_the_guest);
-    test_add(suite, many_requests_at_once_all_come_back);
-    test_add(suite, a_reset_waits_for_what_is_in_flight);
-    test_add(suite, a_limit_holds_requests_back);
+    test_add_slow(suite, many_requests_at_once_all_come_back, 120);
+    test_add_slow(suite, a_reset_waits_for_what_is_in_flight, 120);
+    test_add_slow(suite, a_limit_holds_requests_back, 120);
 }

@@ -143,12 +143,15 @@ START_TEST(linux_uses_a_pci_disk_with_the_ioapic_outside)
 }
 END_TEST
 
+/* Names and sizes of ports come by control messages, when the guest gets to them. */
 static const char console_script[] =
     "for module in /modules/*; do insmod $module; done\n"
-    "sleep 1\n"
+    "for i in $(seq 60); do [ -c /dev/hwrng ] && [ -c /dev/hvc0 ] && cat /sys/class/virtio-ports/*/name | "
+    "grep -q agent && break; sleep 0.5; done\n"
     "echo RNG $(cat /sys/class/misc/hw_random/rng_current) $(dd if=/dev/hwrng bs=1000 count=1 2>/dev/null | "
     "wc -c)\n"
-    "echo text >/dev/hvc0 && echo WRITTEN && sleep 1\n"
+    "echo text >/dev/hvc0 && echo WRITTEN\n"
+    "for i in $(seq 60); do [ \"$(stty size </dev/hvc0)\" = '43 132' ] && break; sleep 0.5; done\n"
     "echo HVC $(stty size </dev/hvc0)\n"
     "for p in /sys/class/virtio-ports/*; do [ \"$(cat $p/name 2>/dev/null)\" = agent ] && "
     "echo from the guest >/dev/${p##*/}; done\n"

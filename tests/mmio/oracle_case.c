@@ -4,13 +4,29 @@
  * memory operand lies where the harness has memory: on a page, across two, across the edge of what may be
  * read or written. Nothing is left to hit the test's own memory.
  */
+#include <cpuid.h>
 #include <string.h>
 
 #include "base/bytes.h"
+#include "mmio/xsave.h"
 #include "tests/mmio/oracle.h"
 
-/* What must not run here: it would enter the kernel, leave the process's segments changed, or has an answer
- * that only the processor knows. */
+/* CPUID 7, ECX: protection keys are in use by this host's kernel; its processor has five levels of paging. */
+#define HOST_OSPKE (1u << 4)
+#define HOST_LA57  (1u << 16)
+
+static bool host_has(unsigned bit)
+{
+    static int64_t known = -1;
+    if (known < 0) {
+        unsigned a, b, c = 0, d;
+        known = __get_cpuid_count(7, 0, &a, &b, &c, &d) ? c : 0;
+    }
+    return known & bit;
+}
+
+/* What must not run here: it would enter the kernel, leave the process's segments or protection keys changed,
+ * or has an answer that only the processor knows. */
 static bool is_forbidden(const struct insn *insn)
 {
     switch (insn->op) {
@@ -47,6 +63,9 @@ static bool is_forbidden(const struct insn *insn)
     case INSN_OP_XABORT:
     case INSN_OP_XTEST:
         return true;
+    case INSN_OP_RDPKRU: /* without the keys: #UD */
+    case INSN_OP_WRPKRU:
+        return host_has(HOST_OSPKE);
     }
     /* FS holds the thread's own storage, GS the test's; SS takes the single step away. */
     if (insn->op == INSN_OP_LOAD_FAR)
@@ -184,7 +203,8 @@ static bool is_harmless(const struct native_harness *harness, uint64_t address)
 {
     const uint64_t slack = PAGE_BYTES, before = 512, after = 128; /* what an access may add on either side */
     const uint64_t len = NATIVE_DATA_BYTES + 2 * slack - before - after;
-    if (address < 0xf000 || (address >> 47 && ~address >> 47)) /* below mmap_min_addr; not canonical */
+    unsigned edge = host_has(HOST_LA57) ? 56 : 47;
+    if (address < 0xf000 || (address >> edge && ~address >> edge)) /* below mmap_min_addr; not canonical */
         return true;
     return address - (harness->data_low - slack + before) < len ||
            address - (harness->data_high - slack + before) < len ||
@@ -245,6 +265,8 @@ static void make_registers(const struct native_harness *harness, struct oracle_c
         made->in.gpr[i] = interesting();
         if (made->in.mode != 64)
             made->in.gpr[i] = i < 8 ? (uint32_t)made->in.gpr[i] : 0;
+        if (host_has(HOST_LA57)) /* no target of a branch that is canonical there only */
+            made->in.gpr[i] = (uint64_t)((int64_t)(made->in.gpr[i] << 16) >> 16);
     }
     if (!harness->has_any_rsp)
         made->in.gpr[CPU_RSP] = (uint64_t)((int64_t)(made->in.gpr[CPU_RSP] << 16) >> 16);
@@ -286,6 +308,8 @@ enum oracle_made oracle_case_make(const struct native_harness *harness, struct o
     }
     make_registers(harness, made);
     place_operands(&place);
+    if (made->insn.op >= INSN_OP_XSAVE && made->insn.op <= INSN_OP_XRSTORS && host_has(HOST_OSPKE))
+        made->in.gpr[CPU_RAX] &= ~(uint64_t)XCR0_PKRU; /* the keys' state, which the harness leaves alone */
     place_selectors(made);
     struct insn again;
     struct insn_mode as = insn_mode(made->in.mode);

@@ -82,9 +82,10 @@ static void run(const struct step_machine *machine)
         struct step_event event = outcome.event;
         if (result == STEP_EXCEPTION)
             result = deliver_event(machine, &cpu, &event, &outcome);
-        ck_assert_msg(result == STEP_DONE || result == STEP_AGAIN, "at %llx, TR %x: %s; so far:\n%s",
-                      (unsigned long long)cpu.rip, cpu.tr.selector,
-                      outcome.reason ? outcome.reason : "a triple fault", output.text);
+        if (result != STEP_DONE &&
+            result != STEP_AGAIN) /* an assertion that holds writes to a file, each time */
+            ck_abort_msg("at %llx, TR %x: %s; so far:\n%s", (unsigned long long)cpu.rip, cpu.tr.selector,
+                         outcome.reason ? outcome.reason : "a triple fault", output.text);
     }
     ck_assert_msg(output.ended, "no end; so far:\n%s", output.text);
 }
@@ -141,5 +142,5 @@ END_TEST
 
 void test_suite(Suite *suite)
 {
-    test_add_slow(suite, the_guest_of_task_switches_runs_in_software, 60);
+    test_add_slow(suite, the_guest_of_task_switches_runs_in_software, 240);
 }
