@@ -134,6 +134,8 @@ static void describe_exit(const struct trace_record *record, const struct trace_
 {
     char number[16];
     int len = snprintf(text, text_bytes, "exit %s ", trace_reason_name(names, record->index, number));
+    if (len < 0 || (size_t)len >= text_bytes)
+        len = (int)text_bytes - 1;
     char *rest = text + len;
     size_t room = text_bytes - (size_t)len;
     if (record->size)

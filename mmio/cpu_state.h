@@ -119,10 +119,13 @@ struct cpu_table {
 #define CR4_PKE        0x00400000u
 #define CR4_CET        0x00800000u
 
-#define EFER_SCE 0x0001u
-#define EFER_LME 0x0100u
-#define EFER_LMA 0x0400u
-#define EFER_NXE 0x0800u
+#define EFER_SCE    0x0001u
+#define EFER_LME    0x0100u
+#define EFER_LMA    0x0400u
+#define EFER_NXE    0x0800u
+#define EFER_SVME   0x1000u
+#define EFER_TCE    0x8000u
+#define EFER_AIBRSE 0x200000u
 
 #define DR6_BS     0x4000u     /* single step */
 #define DR6_FIXED  0xffff0ff0u /* reads as 1 */

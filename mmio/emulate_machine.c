@@ -85,12 +85,18 @@ enum step_result emulate_rdtsc(struct step_env *env)
     return STEP_DONE;
 }
 
+#define MSR_PMC0 0xc1u
+
 /* Counters that never count: those that every processor of the vendor has read 0. */
 enum step_result emulate_rdpmc(struct step_env *env)
 {
     uint32_t index = (uint32_t)env->cpu->gpr[CPU_RCX];
     bool exists = env->machine->vendor_amd ? index < 6 : index < 4 || index - 0x40000000u < 3;
-    if ((env->cpu->cpl && !(env->cpu->cr4 & CR4_PCE)) || !exists)
+    if (env->cpu->cpl && !(env->cpu->cr4 & CR4_PCE))
+        return env_gp(env);
+    if (msr_is_kernels(env, MSR_PMC0))
+        return env_unsupported(env, "RDPMC");
+    if (!exists)
         return env_gp(env);
     write_pair(env, 0);
     return STEP_DONE;

@@ -9,7 +9,6 @@
 
 #define CR4_VMXE  (1u << 13)
 #define CR4_UINTR (1u << 25)
-#define EFER_SVME (1u << 12)
 
 /* XBEGIN: aborted at once, for no reason that a retry would help: EAX is 0, and the fallback runs. XEND has
  * then nothing to end, XABORT does nothing outside a transaction, XTEST finds none. */

@@ -130,12 +130,32 @@ static enum step_result write_cr3(struct step_env *env, uint64_t value)
 /* Bits 0 to 18 but 15, SMEP, SMAP, PKE, CET: what this emulator knows the meaning of. */
 #define CR4_KNOWN 0x00f77fffull
 
+/* Bits that are reserved on a processor without the feature. */
+static bool cr4_is_offered(struct step_env *env, uint64_t set)
+{
+    static const struct {
+        uint8_t bit, leaf, reg, feature;
+    } features[] = {{11, 7, CPUID_ECX, 2},  {12, 7, CPUID_ECX, 16}, {13, 1, CPUID_ECX, 5},
+                    {14, 1, CPUID_ECX, 6},  {16, 7, CPUID_EBX, 0},  {17, 1, CPUID_ECX, 17},
+                    {18, 1, CPUID_ECX, 26}, {20, 7, CPUID_EBX, 7},  {21, 7, CPUID_EBX, 20},
+                    {22, 7, CPUID_ECX, 3},  {23, 7, CPUID_ECX, 7}};
+    if (!env->machine->ops->cpuid)
+        return true;
+    for (unsigned i = 0; i < ARRAY_COUNT(features); i++)
+        if ((set >> features[i].bit & 1) &&
+            !env_has_feature(env, features[i].leaf, features[i].reg, features[i].feature))
+            return false;
+    return true;
+}
+
 static enum step_result write_cr4(struct step_env *env, uint64_t value)
 {
     const struct cpu_state *cpu = env->cpu;
     uint64_t changed = value ^ cpu->cr4;
     if (value & ~CR4_KNOWN)
         return value >> 32 ? env_gp(env) : env_unsupported(env, "an unknown bit of CR4");
+    if ((value & changed) && !cr4_is_offered(env, value & changed))
+        return env_gp(env);
     if (cpu_is_long(cpu) && ((changed & CR4_LA57) || !(value & CR4_PAE)))
         return env_gp(env);
     if ((value & changed & CR4_PCIDE) && (!cpu_is_long(cpu) || (cpu->cr3 & 0xfff)))

@@ -22,6 +22,8 @@ enum step_result far_enter(struct step_env *env, struct descriptor *descriptor, 
     struct cpu_state *cpu = env->cpu;
     struct cpu_segment cs = descriptor_segment(descriptor);
     cs.attributes |= SEGMENT_ACCESSED;
+    if (!cpu_is_long(cpu)) /* the bit means nothing there */
+        cs.attributes &= (uint16_t)~SEGMENT_L;
     cs.selector = (uint16_t)((cs.selector & ~SELECTOR_RPL) | cpl);
     cpu->segments[CPU_CS] = cs;
     cpu->cpl = (uint8_t)cpl;

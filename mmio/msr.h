@@ -24,4 +24,7 @@
 enum step_result msr_load(struct step_env *env, uint32_t index, uint64_t *value);
 enum step_result msr_store(struct step_env *env, uint32_t index, uint64_t value);
 
+/* Whether only KVM can access it: step_ops.is_kernel_msr. */
+bool msr_is_kernels(const struct step_env *env, uint32_t index);
+
 #endif

@@ -96,6 +96,8 @@ struct step_ops {
     bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
     /* The same for ports (interrupt controllers, timer). */
     bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
+    /* The same for MSRs: those with which KVM does for a guest what it does not do for its owner. */
+    bool (*is_kernel_msr)(void *owner, uint32_t index);
 };
 
 /* Reads of devices that were already made for this instruction by whoever gave up on it (KVM's emulator may,

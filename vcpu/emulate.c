@@ -55,14 +55,6 @@ static int store_vector(struct vcpu *vcpu, struct cpu_state *cpu)
     return ioctl(vcpu->fd, KVM_SET_XSAVE, cpu->vector.xsave) ? -errno : 0;
 }
 
-/* KVM forgets translations when paging changes: CR4.PGE off and on again, behind its page. */
-static int flush_kvm_tlb(struct vcpu *vcpu, struct cpu_state *cpu)
-{
-    struct kvm_sregs sregs = vcpu->run->s.regs.sregs;
-    sregs.cr4 = cpu->cr4 ^ CR4_PGE;
-    return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
-}
-
 __attribute__((noinline)) static int store_all(struct vcpu *vcpu, struct emulation *emulation,
                                                bool changed_system)
 {
@@ -85,7 +77,7 @@ __attribute__((noinline)) static int store_all(struct vcpu *vcpu, struct emulati
         parts |= VCPU_DEBUG;
         emulation->debug.refresh_in = 0;
     }
-    int result = emulation->tlb_stale ? flush_kvm_tlb(vcpu, cpu) : 0;
+    int result = emulation->tlb_stale ? vcpu_flush_tlb(vcpu, cpu) : 0;
     if (!result)
         result = vcpu_store_state(vcpu, cpu, parts);
     return result ? result : store_vector(vcpu, cpu);
@@ -280,6 +272,17 @@ __attribute__((noinline)) enum step_result emulation_deliver(struct vcpu *vcpu, 
                                                        : emulate_insn(emulation, NULL, 0, outcome);
 }
 
+/* An older KVM has raised #UD for the instruction that it gave up on; the instruction is executed instead. */
+static void take_back_ud(struct vcpu *vcpu, struct emulation *emulation)
+{
+    struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    if (events->exception.nr != VECTOR_UD || !(events->exception.injected | events->exception.pending))
+        return;
+    events->exception.injected = events->exception.pending = 0;
+    emulation->event_taken = true;
+    emulation->is_plain = false;
+}
+
 bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enum vcpu_end *end)
 {
     struct step_outcome outcome;
@@ -287,7 +290,9 @@ bool vcpu_emulate(struct vcpu *vcpu, const uint8_t *hint, unsigned hint_len, enu
     int failure = emulation ? load_registers(vcpu, emulation) : -ENOMEM;
     if (failure)
         return fail(vcpu, failure, end);
-    bool is_delivery = !hint && event_is_in_hand(&vcpu->run->s.regs.events);
+    if (hint && vcpu->machine->queues_ud)
+        take_back_ud(vcpu, emulation);
+    bool is_delivery = event_is_in_hand(&vcpu->run->s.regs.events);
     switch (is_delivery ? emulation_deliver(vcpu, &outcome) : execute_all(vcpu, hint, hint_len, &outcome)) {
     case STEP_DONE:
     case STEP_AGAIN:

@@ -44,6 +44,9 @@ static uint64_t read_xcr0(void *owner)
     return has_xcr0 ? xcrs.xcrs[0].value : 3;
 }
 
+#define APIC_BASE_ENABLE (1u << 11)
+#define CPUID_1_EDX_APIC (1u << 9)
+
 static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t regs[4])
 {
     const struct vcpu *vcpu = owner;
@@ -52,6 +55,9 @@ static void query_cpuid(void *owner, uint32_t leaf, uint32_t subleaf, uint32_t r
     regs[1] = entry ? entry->ebx : 0;
     regs[2] = entry ? entry->ecx : 0;
     regs[3] = entry ? entry->edx : 0;
+    /* as KVM has it: there is no local APIC while it is switched off */
+    if (leaf == 1 && !(vcpu->run->s.regs.sregs.apic_base & APIC_BASE_ENABLE))
+        regs[3] &= ~CPUID_1_EDX_APIC;
 }
 
 /* One MSR, read or written. */
@@ -72,6 +78,29 @@ static enum vcpu_msr ask_machine(const struct vcpu *vcpu, uint32_t index, bool i
 {
     const struct vcpu_machine *machine = vcpu->machine;
     return machine->msr ? machine->msr(machine->owner, index, is_write, value) : VCPU_MSR_UNKNOWN;
+}
+
+/* What the owner of a VM writes into IA32_TSC, say, is taken for a wish to be in step with the other vCPUs. A
+ * guest whose ring 0 is executed in software writes such registers through KVM, but not those that every
+ * system call, timer and switch of tasks touches, which are the same for both. Where KVM has given up on the
+ * instruction there is no other way. */
+static bool is_kernel_msr(void *owner, uint32_t index)
+{
+    static const struct {
+        uint32_t first, last;
+    } same[] = {{0x48, 0x49}, /* SPEC_CTRL, PRED_CMD */
+                {MSR_SYSENTER_CS, MSR_SYSENTER_EIP},
+                {0x200, 0x2ff},           /* MTRRs, PAT */
+                {0x6e0, 0x6e0},           /* TSC_DEADLINE */
+                {0x800, 0x8ff},           /* x2APIC */
+                {0x4b564d00, 0x4b564dff}, /* KVM's own */
+                {MSR_STAR, MSR_FMASK},
+                {MSR_KERNEL_GS_BASE, MSR_TSC_AUX}};
+    const struct vcpu *vcpu = owner;
+    for (unsigned i = 0; i < ARRAY_COUNT(same); i++)
+        if (index >= same[i].first && index <= same[i].last)
+            return false;
+    return vcpu->interpreter != NULL;
 }
 
 static bool read_msr(void *owner, uint32_t index, uint64_t *value)
@@ -182,6 +211,7 @@ static const struct step_ops vcpu_step_ops = {
     .tlb_flush = flush_tlb,
     .is_kernel_device = is_kernel_device,
     .is_kernel_port = is_kernel_port,
+    .is_kernel_msr = is_kernel_msr,
 };
 
 /* ---- Its beginning and end ---- */

@@ -264,10 +264,17 @@ static enum stretch_end execute(struct vcpu *vcpu, bool *changed_system, enum vc
     return STRETCH_NOT_OURS;
 }
 
+/* Asked for its state, KVM takes an INIT or a start-up interrupt that has come meanwhile: then the registers
+ * are not those of the exit any more. */
 static bool is_running(struct vcpu *vcpu)
 {
     struct kvm_mp_state state;
-    return !ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) && state.mp_state == KVM_MP_STATE_RUNNABLE;
+    struct kvm_regs regs;
+    if (ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) || state.mp_state != KVM_MP_STATE_RUNNABLE)
+        return false;
+    bool is_known = vcpu->synced_fields & KVM_SYNC_X86_REGS;
+    return !is_known || vcpu->run->kvm_dirty_regs ||
+           (!ioctl(vcpu->fd, KVM_GET_REGS, &regs) && regs.rip == vcpu->run->s.regs.regs.rip);
 }
 
 static enum stretch_end fail(struct vcpu *vcpu, int result, enum vcpu_end *end)
@@ -308,6 +315,7 @@ static enum stretch_end run_stretch(struct vcpu *vcpu, bool *has_executed, enum 
         coalesced_drain(vcpu->machine->coalesced);
     if (!is_running(vcpu))
         return STRETCH_NOT_OURS;
+    emulation->debug.refresh_in = 0; /* a stretch is many instructions, and KVM executed some before it */
     int failure = emulation_load(vcpu);
     if (failure)
         return fail(vcpu, failure, end);

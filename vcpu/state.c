@@ -261,12 +261,21 @@ int vcpu_store_regs(struct vcpu *vcpu, const struct cpu_state *cpu)
     return put_part(vcpu, KVM_SYNC_X86_REGS, KVM_SET_REGS, regs);
 }
 
+int vcpu_flush_tlb(struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    struct kvm_sregs sregs = vcpu->run->s.regs.sregs;
+    sregs_to_kvm(&sregs, cpu);
+    sregs.cr4 ^= CR4_PGE;
+    return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
+}
+
 int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned parts)
 {
     struct kvm_sync_regs *page = &vcpu->run->s.regs;
     int result = parts & VCPU_REGS ? vcpu_store_regs(vcpu, cpu) : 0;
     if (!result && (parts & VCPU_SREGS)) {
         sregs_to_kvm(&page->sregs, cpu);
+        vcpu->run->cr8 = cpu->cr8; /* KVM takes it from here where it has no local APIC */
         result = put_part(vcpu, KVM_SYNC_X86_SREGS, KVM_SET_SREGS, &page->sregs);
     }
     if (!result && (parts & VCPU_EVENTS)) {

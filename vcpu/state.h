@@ -30,6 +30,10 @@ int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs
 /* VCPU_DEBUG alone. */
 int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
 
+/* Makes KVM forget translations, as it does when paging changes: by CR4.PGE the other way than in `cpu`,
+ * which is then to be stored with VCPU_SREGS. 0 or a negative errno. */
+int vcpu_flush_tlb(struct vcpu *vcpu, const struct cpu_state *cpu);
+
 /* Writes the parts, through the shared page where KVM takes them there: then KVM checks them at the next
  * entry, which fails with -EINVAL for values that no processor can have. vcpu_load_state must have read
  * them since the last entry, but for VCPU_REGS, which is written whole. 0 or a negative errno. */

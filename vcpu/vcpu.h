@@ -50,6 +50,7 @@ struct vcpu_machine {
     bool measure_time;
     bool has_trapped;          /* some region on the bus is trapped */
     bool run_ahead;            /* go on in software behind an access to a trapped region */
+    bool queues_ud;            /* KVM has raised #UD, too, when it gives up on an instruction */
     bool interprets;           /* ring 0 is executed in software (interpret.h) */
     bool *ring3_seen;          /* where that ends it; NULL: it does not */
     int kick_signal;           /* of vcpu_kick */

@@ -132,9 +132,9 @@ static int create_vm(struct vmm *machine, struct vmm_error *error)
         return error_set(error, -EINVAL, "%u CPUs are more than this host's KVM allows, which is %u",
                          machine->config.cpu_count, machine->host.max_cpus);
     /* Instructions that KVM's emulator does not know come to us from every ring. Where it cannot, they come
-     * from the kernel's rings only. */
+     * from the kernel's rings only, and with a #UD that is to be taken back. */
     struct kvm_enable_cap enable = {.cap = KVM_CAP_EXIT_ON_EMULATION_FAILURE, .args = {1}};
-    ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable);
+    machine->queues_ud = ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable) != 0;
     /* MSRs that nobody knows come to us: the guest gets its #GP all the same, but the user hears of it. */
     enable = (struct kvm_enable_cap){.cap = KVM_CAP_X86_USER_SPACE_MSR,
                                      .args = {KVM_MSR_EXIT_REASON_UNKNOWN}};

@@ -114,6 +114,7 @@ struct vmm {
     struct trace_thread **cpu_traces; /* of each vCPU, once the run begins */
 
     bool loaded, is_flat, has_acpi_tables, has_run;
+    bool queues_ud; /* struct vcpu_machine */
     struct boot_state start;
 
     struct vcpu_machine vcpu_machine;

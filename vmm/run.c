@@ -271,6 +271,7 @@ static int create_cpus(struct vmm *machine, struct vmm_error *error)
         .memory = machine->memory,
         .has_trapped = has_trapped(machine),
         .run_ahead = !machine->config.no_run_ahead || interprets,
+        .queues_ud = machine->queues_ud,
         .interprets = interprets,
         .ring3_seen = !interprets || host_has_nested_paging() ? NULL : &machine->ring3_seen,
         .kick_signal = machine->config.kick_signal,

@@ -9,6 +9,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/bytes.h"
 #include "ept/memory.h"
 #include "mmio/step.h"
 #include "tests/harness.h"
@@ -93,6 +94,48 @@ START_TEST(a_software_interrupt_is_taken_from_kvm)
 }
 END_TEST
 
+/* As for KVM_INTERNAL_ERROR_EMULATION, with or without the bytes. */
+static void finish(void)
+{
+    enum vcpu_end end;
+    ck_assert(vcpu_emulate(&vcpu, page.emulation_failure.insn_bytes, 0, &end));
+}
+
+/* Without KVM_CAP_EXIT_ON_EMULATION_FAILURE, and in the shared page as one that is being delivered. */
+START_TEST(a_ud_that_kvm_raised_when_it_gave_up_is_taken_back)
+{
+    static const uint8_t code[] = {0xa3, 0x00, 0x70};
+    set_up(code, sizeof(code));
+    machine.queues_ud = true;
+    page.s.regs.events.exception.injected = 1;
+    page.s.regs.events.exception.nr = VECTOR_UD;
+    finish();
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + sizeof(code));
+    ck_assert(!page.s.regs.events.exception.injected);
+    ck_assert_uint_eq(page.kvm_dirty_regs & KVM_SYNC_X86_EVENTS, KVM_SYNC_X86_EVENTS);
+    tear_down();
+}
+END_TEST
+
+/* Else an instruction could mask it, and KVM would deliver it all the same. */
+START_TEST(an_event_in_hand_comes_before_the_instruction)
+{
+    static const uint8_t code[] = {0xfa};
+    set_up(code, sizeof(code));
+    page.s.regs.regs.rflags = 0x202;
+    page.s.regs.events.interrupt.injected = 1;
+    page.s.regs.events.interrupt.nr = INT_N;
+    finish();
+    uint8_t frame[6];
+    ck_assert_int_eq(guest_mem_read(machine.memory, 0x8000 - sizeof(frame), frame, sizeof(frame)), 0);
+    ck_assert_uint_eq(page.s.regs.regs.rip, ENTRY_GPA);
+    ck_assert_uint_eq(load_le16(frame), CODE_GPA);
+    ck_assert_uint_eq(load_le16(frame + 4), 0x202);
+    ck_assert(!page.s.regs.events.interrupt.injected);
+    tear_down();
+}
+END_TEST
+
 /* It may have come since the exit, from another vCPU. */
 START_TEST(a_pending_nmi_is_left_alone)
 {
@@ -142,6 +185,8 @@ void test_suite(Suite *suite)
 {
     test_add(suite, a_software_interrupt_is_taken_from_kvm);
     test_add(suite, an_msr_that_was_written_stays);
+    test_add(suite, a_ud_that_kvm_raised_when_it_gave_up_is_taken_back);
+    test_add(suite, an_event_in_hand_comes_before_the_instruction);
     test_add(suite, a_pending_nmi_is_left_alone);
     test_add(suite, a_plain_instruction_gives_back_what_it_may_change);
 }

@@ -30,6 +30,8 @@ static unsigned mp_state, looks;
 static uint64_t look_rip;  /* of the last look */
 static bool has_interrupt; /* that waits */
 static bool ring3_seen;
+static bool was_reset;           /* by a start-up interrupt, since the exit */
+static struct kvm_sregs flushed; /* by which KVM forgot translations */
 
 static int run(void)
 {
@@ -69,6 +71,14 @@ int ioctl(int fd, unsigned long request, ...)
         mp_state = ((struct kvm_mp_state *)argument)->mp_state;
         return 0;
     case KVM_SET_SIGNAL_MASK:
+        return 0;
+    case KVM_GET_REGS:
+        *(struct kvm_regs *)argument = page.s.regs.regs;
+        if (was_reset)
+            ((struct kvm_regs *)argument)->rip = 0;
+        return 0;
+    case KVM_SET_SREGS:
+        flushed = *(struct kvm_sregs *)argument;
         return 0;
     }
     ck_abort_msg("an unexpected system call: %#lx", request);
@@ -115,7 +125,7 @@ static void set_up(const void *code, size_t len, uint64_t flags)
         .machine = &machine, .run = &page, .fd = -1, .cpuid = &cpuid, .synced_fields = SYNC_ALL};
     mp_state = KVM_MP_STATE_RUNNABLE;
     looks = 0;
-    has_interrupt = false;
+    has_interrupt = was_reset = false;
     ck_assert_int_eq(interpreter_begin(&vcpu), 0);
 }
 
@@ -216,6 +226,66 @@ START_TEST(what_only_kvm_can_do_is_left_to_it)
 }
 END_TEST
 
+/* For KVM the owner of a VM who writes the time-stamp counter asks for something else than a guest. */
+START_TEST(an_msr_that_only_kvm_writes_for_a_guest_is_left_to_it)
+{
+    static const uint8_t code[] = {0x90, 0x0f, 0x30}; /* nop; wrmsr */
+    set_up(code, sizeof(code), FLAGS_IF);
+    page.s.regs.regs.rcx = 0x10;
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + 1);
+    tear_down();
+}
+END_TEST
+
+/* KVM_GET_MP_STATE takes what has come; the registers of the exit are then those before the reset. */
+START_TEST(a_start_up_interrupt_is_not_undone)
+{
+    set_up("\x90\xf4", 2, FLAGS_IF);
+    was_reset = true;
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, 0);
+    ck_assert_uint_eq(page.kvm_dirty_regs & KVM_SYNC_X86_REGS, 0);
+    tear_down();
+}
+END_TEST
+
+static void put_u64(gpa_t gpa, uint64_t value)
+{
+    ck_assert_int_eq(guest_mem_write(machine.memory, gpa, &value, sizeof(value)), 0);
+}
+
+/* What KVM is given to forget translations by has to be a state that a processor can be in. */
+START_TEST(long_mode_can_be_left)
+{
+    static const uint8_t code[] = {0x0f, 0x22, 0xc0,             /* mov cr0, eax */
+                                   0xb9, 0x80, 0,    0,    0xc0, /* mov ecx, IA32_EFER */
+                                   0x31, 0xc0, 0x31, 0xd2,       /* xor eax, eax; xor edx, edx */
+                                   0x0f, 0x30,                   /* wrmsr */
+                                   0x0f, 0x22, 0xe0,             /* mov cr4, eax */
+                                   0xe4, 0x20};
+    set_up(code, sizeof(code), 2);
+    struct kvm_sregs *sregs = &page.s.regs.sregs;
+    put_u64(0x9000, 0xa003);
+    put_u64(0xa000, 0xb003);
+    put_u64(0xb000, 0x83);
+    sregs->efer = 0x500;
+    sregs->cr0 = 0x80000011;
+    sregs->cr3 = 0x9000;
+    sregs->cr4 = 0x20;
+    sregs->cs.db = sregs->cs.g = 1;
+    sregs->cs.limit = 0xffffffff;
+    page.s.regs.regs.rax = 0x11;
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + sizeof(code) - 2);
+    ck_assert_uint_eq(flushed.cr0, 0x11);
+    ck_assert_uint_eq(flushed.efer, 0);
+    ck_assert_uint_eq(flushed.cr4, 0x80);
+    ck_assert_uint_eq(sregs->cr4, 0);
+    tear_down();
+}
+END_TEST
+
 static void enter_ring_3(void)
 {
     struct kvm_sregs *sregs = &page.s.regs.sregs;
@@ -294,6 +364,9 @@ void test_suite(Suite *suite)
     test_add(suite, an_interrupt_comes_behind_the_shadow_of_sti);
     test_add(suite, an_exit_is_completed_first);
     test_add(suite, what_only_kvm_can_do_is_left_to_it);
+    test_add(suite, an_msr_that_only_kvm_writes_for_a_guest_is_left_to_it);
+    test_add(suite, a_start_up_interrupt_is_not_undone);
+    test_add(suite, long_mode_can_be_left);
     test_add(suite, what_does_not_run_in_ring_0_is_left_to_kvm);
     test_add(suite, a_kick_ends_it);
     test_add(suite, with_shadow_paging_it_ends_at_the_first_application);

@@ -62,7 +62,8 @@ static void print_line(const struct trace_view *view, const struct trace_item *i
     if (fields & TRACE_HAS_RIP && record->rip &&
         *symbols_name(view->symbols, record->rip, name, sizeof(name)))
         fprintf(view->out, " (%s)", name);
-    if (record->event == TRACE_INSN && record->len && record->size >= 16) {
+    if (record->event == TRACE_INSN && record->len && record->len <= sizeof(record->bytes) &&
+        (record->size == 16 || record->size == 32 || record->size == 64)) {
         disassemble(record->size, record->bytes, record->len, record->rip, name, sizeof(name));
         fprintf(view->out, " (%s)", name);
     }
