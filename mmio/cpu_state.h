@@ -111,6 +111,8 @@ struct cpu_table {
 #define CR4_OSXMMEXCPT 0x00000400u
 #define CR4_UMIP       0x00000800u
 #define CR4_LA57       0x00001000u
+#define CR4_VMXE       0x00002000u
+#define CR4_SMXE       0x00004000u
 #define CR4_FSGSBASE   0x00010000u
 #define CR4_PCIDE      0x00020000u
 #define CR4_OSXSAVE    0x00040000u

@@ -7,7 +7,6 @@
 #include "mmio/branch.h"
 #include "mmio/emulate.h"
 
-#define CR4_VMXE  (1u << 13)
 #define CR4_UINTR (1u << 25)
 
 /* XBEGIN: aborted at once, for no reason that a retry would help: EAX is 0, and the fallback runs. XEND has

@@ -134,15 +134,17 @@ static enum step_result write_cr3(struct step_env *env, uint64_t value)
 static bool cr4_is_offered(struct step_env *env, uint64_t set)
 {
     static const struct {
-        uint8_t bit, leaf, reg, feature;
-    } features[] = {{11, 7, CPUID_ECX, 2},  {12, 7, CPUID_ECX, 16}, {13, 1, CPUID_ECX, 5},
-                    {14, 1, CPUID_ECX, 6},  {16, 7, CPUID_EBX, 0},  {17, 1, CPUID_ECX, 17},
-                    {18, 1, CPUID_ECX, 26}, {20, 7, CPUID_EBX, 7},  {21, 7, CPUID_EBX, 20},
-                    {22, 7, CPUID_ECX, 3},  {23, 7, CPUID_ECX, 7}};
+        uint32_t bit;
+        uint8_t leaf, reg, feature;
+    } features[] = {
+        {CR4_UMIP, 7, CPUID_ECX, 2},     {CR4_LA57, 7, CPUID_ECX, 16},    {CR4_VMXE, 1, CPUID_ECX, 5},
+        {CR4_SMXE, 1, CPUID_ECX, 6},     {CR4_FSGSBASE, 7, CPUID_EBX, 0}, {CR4_PCIDE, 1, CPUID_ECX, 17},
+        {CR4_OSXSAVE, 1, CPUID_ECX, 26}, {CR4_SMEP, 7, CPUID_EBX, 7},     {CR4_SMAP, 7, CPUID_EBX, 20},
+        {CR4_PKE, 7, CPUID_ECX, 3},      {CR4_CET, 7, CPUID_ECX, 7}};
     if (!env->machine->ops->cpuid)
         return true;
     for (unsigned i = 0; i < ARRAY_COUNT(features); i++)
-        if ((set >> features[i].bit & 1) &&
+        if ((set & features[i].bit) &&
             !env_has_feature(env, features[i].leaf, features[i].reg, features[i].feature))
             return false;
     return true;

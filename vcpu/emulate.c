@@ -236,7 +236,8 @@ bool vcpu_emulate_ahead(struct vcpu *vcpu, enum vcpu_end *end)
         return vcpu_interpret(vcpu, false, end);
     struct emulation *emulation = emulation_get(vcpu);
     bool has_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS, goes_on = true;
-    struct step_outcome outcome = {.changed_system = false};
+    struct step_outcome outcome;
+    outcome.changed_system = false; /* all that run_plain adds to */
     vcpu->ahead_wanted = false;
     vcpu_sync_registers(vcpu, SYNC_EXITS);
     /* without the rip of the access, which the next exits bring, what was learned cannot be asked */
