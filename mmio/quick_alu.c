@@ -43,7 +43,7 @@ OPERATIONS(xor)
 OPERATIONS(cmp)
 OPERATIONS(test)
 
-/* By INSN_OP and the power of two of the size. */
+/* By the power of two of the size. */
 #define SIZES(name)                                                                                  \
     {                                                                                                \
         {name##_1, name##_1_register}, {name##_2, name##_2_register}, {name##_4, name##_4_register}, \
@@ -55,20 +55,27 @@ struct functions {
     quick_operation *operation;
     quick_fn *registers;
 };
-static const struct functions functions[INSN_OP_COUNT][4] = {
-    [INSN_OP_ADD] = SIZES(add),   [INSN_OP_OR] = SIZES(or),   [INSN_OP_AND] = SIZES(and),
-    [INSN_OP_SUB] = SIZES(sub),   [INSN_OP_XOR] = SIZES(xor), [INSN_OP_CMP] = SIZES(cmp),
-    [INSN_OP_TEST] = SIZES(test), [INSN_OP_INC] = SIZES(add), [INSN_OP_DEC] = SIZES(sub),
+/* Every start of a program relocates each pointer in here, so there are none for operations that have none.
+ */
+enum row { ROW_NONE, ROW_ADD, ROW_OR, ROW_AND, ROW_SUB, ROW_XOR, ROW_CMP, ROW_TEST };
+static const struct functions functions[][4] = {
+    [ROW_ADD] = SIZES(add), [ROW_OR] = SIZES(or),   [ROW_AND] = SIZES(and),   [ROW_SUB] = SIZES(sub),
+    [ROW_XOR] = SIZES(xor), [ROW_CMP] = SIZES(cmp), [ROW_TEST] = SIZES(test),
+};
+static const uint8_t rows[INSN_OP_COUNT] = {
+    [INSN_OP_ADD] = ROW_ADD,   [INSN_OP_OR] = ROW_OR,   [INSN_OP_AND] = ROW_AND,
+    [INSN_OP_SUB] = ROW_SUB,   [INSN_OP_XOR] = ROW_XOR, [INSN_OP_CMP] = ROW_CMP,
+    [INSN_OP_TEST] = ROW_TEST, [INSN_OP_INC] = ROW_ADD, [INSN_OP_DEC] = ROW_SUB,
 };
 
 quick_fn *quick_alu(unsigned op, unsigned size)
 {
-    return functions[op][__builtin_ctz(size)].registers;
+    return functions[rows[op]][__builtin_ctz(size)].registers;
 }
 
 quick_operation *quick_alu_operation(unsigned op, unsigned size)
 {
-    return functions[op][__builtin_ctz(size)].operation;
+    return functions[rows[op]][__builtin_ctz(size)].operation;
 }
 
 QUICK_INLINE uint64_t operate(struct step_env *env, const struct quick *quick, uint64_t a, uint64_t b)
