@@ -94,6 +94,7 @@ struct vmm {
     struct bus *ports, *memory_bus;
     struct event_loop *loop;
     struct machine_part *parts; /* the newest first */
+    struct vmm *left_before;    /* of those that the process's end releases */
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
     struct fwcfg *fwcfg;       /* NULL: none */

@@ -144,8 +144,31 @@ START_TEST(a_machine_that_never_ran_leaves_an_ended_file)
 }
 END_TEST
 
+START_TEST(a_machine_left_to_the_exit_leaves_whole_files)
+{
+    test_need_kvm();
+    char path[32], console[40];
+    make_path(path);
+    snprintf(console, sizeof(console), "%s.socket", path);
+    const struct vmm_serial_config serial = {.kind = VMM_SERIAL_SOCKET, .path = console};
+    struct vmm *machine = traced_guest(path, TWO_WRITES, 6);
+    ck_assert_int_eq(vmm_add_serial(machine, &serial, NULL), 0);
+    ck_assert_uint_eq(guest_run(machine).value, 5);
+    ck_assert_int_eq(access(console, F_OK), 0);
+    vmm_destroy_at_exit(machine);
+    ck_assert_uint_eq(count_events(path, TRACE_EXIT, 0x80), 1);
+    ck_assert_int_ne(access(console, F_OK), 0);
+    machine = guest_create(NULL, TWO_WRITES, 6); /* which nothing that was left stands in the way of */
+    ck_assert_uint_eq(guest_run(machine).value, 5);
+    vmm_destroy(machine);
+    vmm_destroy_at_exit(NULL);
+    unlink(path);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, a_machine_left_to_the_exit_leaves_whole_files);
     test_add(suite, a_trace_counts_and_is_complete);
     test_add(suite, machines_in_one_process_have_traces_of_their_own);
     test_add(suite, what_makes_no_sense_is_refused);

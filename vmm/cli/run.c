@@ -78,8 +78,8 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
         result = run_devices_add(&options->devices, *machine, error);
     if (!result)
         result = run_disks_add(&options->disks, *machine, error);
-    if (!result && options->trace.config.path) {
-        result = vmm_add_trace(*machine, &options->trace.config, error);
+    if (!result && trace_options.config.path) {
+        result = vmm_add_trace(*machine, &trace_options.config, error);
         options->is_misused = result == -EINVAL;
     }
     if (!result)
@@ -162,12 +162,11 @@ static void allow_descriptors(unsigned cpu_count)
     setrlimit(RLIMIT_NOFILE, &limit);
 }
 
-/* One machine, from its making to its end. */
-static int run_once(struct run_options *options, struct run_stats *stats, struct vmm_end *end,
-                    struct vmm_error *error)
+/* One machine, from its making to its end. *machine is the caller's to destroy, also where it is an error. */
+static int run_once(struct run_options *options, struct run_stats *stats, struct vmm **machine,
+                    struct vmm_end *end, struct vmm_error *error)
 {
-    struct vmm *machine = NULL;
-    int result = compose(options, &machine, error);
+    int result = compose(options, machine, error);
     if (!result) {
         if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS ||
             run_consoles_use_stdio(&options->devices.consoles))
@@ -175,19 +174,18 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         struct resize_watch window = {0};
         unsigned console;
         if (run_consoles_find_terminal(&options->devices.consoles, &console))
-            resize_watch_start(&window, machine, console);
+            resize_watch_start(&window, *machine, console);
         struct stop_watch signals = {.machine = NULL};
-        if (options->trace.config.path)
-            stop_watch_start(&signals, machine);
-        result = vmm_run(machine, end, error);
+        if (trace_options.config.path)
+            stop_watch_start(&signals, *machine);
+        result = vmm_run(*machine, end, error);
         stop_watch_end(&signals);
         options->signal = signals.number;
         resize_watch_stop(&window);
         terminal_restore();
     }
     if (!result && stats)
-        stats_add(stats, machine);
-    vmm_destroy(machine);
+        stats_add(stats, *machine);
     return result;
 }
 
@@ -222,7 +220,7 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
         options->config.timeout_ms = options->timeout_ms - passed_ms;
     options->serial_config.append = true;
     run_consoles_append(&options->devices.consoles);
-    trace_options_restart(&options->trace);
+    trace_options_restart();
     return true;
 }
 
@@ -240,8 +238,12 @@ static int run_machine(struct run_options *options)
     /* A reader of the guest's output that goes away is an error of that write, not the end of the guest. */
     signal(SIGPIPE, SIG_IGN);
     int result = keep_peers(options, &error);
-    for (bool starts = !result; starts; starts = !result && starts_again(options, &end, since_ms))
-        result = run_once(options, stats, &end, &error);
+    struct vmm *machine = NULL;
+    for (bool starts = !result; starts; starts = !result && starts_again(options, &end, since_ms)) {
+        vmm_destroy(machine);
+        result = run_once(options, stats, &machine, &end, &error);
+    }
+    vmm_destroy_at_exit(machine);
     int status = options->is_misused ? CLI_USAGE : CLI_HOST;
     if (result)
         cli_message("%s", error.message);
@@ -252,17 +254,17 @@ static int run_machine(struct run_options *options)
 
 int run_as(int argc, const char **argv, const char *not_loaded)
 {
-    struct run_options options;
     int status;
-    if (!run_options_parse(&options, argc, argv, &status))
+    struct run_options *options = run_options_parse(argc, argv, &status);
+    if (!options)
         return status;
-    options.not_loaded = not_loaded;
-    status = run_machine(&options);
-    run_options_fini(&options);
-    if (options.signal) {
+    options->not_loaded = not_loaded;
+    status = run_machine(options);
+    run_options_fini();
+    if (options->signal) {
         fflush(NULL);
-        signal(options.signal, SIG_DFL);
-        raise(options.signal); /* that is how the run has ended */
+        signal(options->signal, SIG_DFL);
+        raise(options->signal); /* that is how the run has ended */
     }
     return status;
 }

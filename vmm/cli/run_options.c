@@ -320,8 +320,7 @@ static int parse(poptContext context, bool *is_help)
     if (code < -1)
         return cli_bad_option("run", context, code, option_table);
     /* First the values: one may be the image, behind an option that was given none. */
-    if (!parse_memory() || !parse_serial() || !parse_flat() || !parse_rest() ||
-        !trace_options_parse(&options.trace))
+    if (!parse_memory() || !parse_serial() || !parse_flat() || !parse_rest() || !trace_options_parse())
         return CLI_USAGE;
     options.image.path = poptGetArg(context);
     options.image.cmdline = options.cmdline;
@@ -330,7 +329,7 @@ static int parse(poptContext context, bool *is_help)
     return poptPeekArg(context) ? one_too_many(poptPeekArg(context)) : CLI_OK;
 }
 
-bool run_options_parse(struct run_options *out, int argc, const char **argv, int *status)
+struct run_options *run_options_parse(int argc, const char **argv, int *status)
 {
     bool is_help = false;
     options.context = poptGetContext("vmm run", argc, argv, option_table, 0);
@@ -341,22 +340,19 @@ bool run_options_parse(struct run_options *out, int argc, const char **argv, int
         fputs(help_parts, stdout);
         fputs(help_tail, stdout);
     }
-    if (!is_help && *status == CLI_OK) {
-        *out = options;
-        out->image.modules = out->modules;
-        return true;
-    }
-    run_options_fini(&options);
-    return false;
+    if (!is_help && *status == CLI_OK)
+        return &options;
+    run_options_fini();
+    return NULL;
 }
 
-void run_options_fini(struct run_options *out)
+void run_options_fini(void)
 {
-    for (size_t i = 0; i < out->image.module_count; i++)
-        free((void *)out->modules[i].path);
-    vmm_serial_peer_destroy(out->serial_config.peer);
-    run_disks_fini(&out->disks);
-    run_devices_fini(&out->devices);
-    trace_options_fini(&out->trace);
-    poptFreeContext(out->context);
+    for (size_t i = 0; i < options.image.module_count; i++)
+        free((void *)options.modules[i].path);
+    vmm_serial_peer_destroy(options.serial_config.peer);
+    run_disks_fini(&options.disks);
+    run_devices_fini(&options.devices);
+    trace_options_fini();
+    poptFreeContext(options.context);
 }

@@ -29,15 +29,14 @@ struct run_options {
     struct vmm_module modules[MODULE_LIMIT];
     struct run_devices devices;
     struct run_disks disks;
-    struct trace_options trace;
     poptContext context;
 };
 
-/* Reads the command line into *options. False where the command ends here, with *status: help was printed, or
- * a message about what was not understood. */
-bool run_options_parse(struct run_options *options, int argc, const char **argv, int *status);
+/* Reads the command line into the process's one struct of options, and trace_options. NULL where the command
+ * ends here, with *status: help was printed, or a message about what was not understood. */
+struct run_options *run_options_parse(int argc, const char **argv, int *status);
 
-/* Frees what the strings of *options stand in. */
-void run_options_fini(struct run_options *options);
+/* Frees what the strings of the options stand in. */
+void run_options_fini(void);
 
 #endif

@@ -8,29 +8,29 @@
 #include <stdlib.h>
 #include <string.h>
 
-static struct trace_options found; /* popt fills it, as run_options.c has it */
+struct trace_options trace_options;
 
 const struct poptOption trace_option_table[] = {
-    {"trace", 0, POPT_ARG_STRING, &found.path, 0, "record what happens into this file (see vmm trace)",
-     "FILE"},
-    {"trace-events", 0, POPT_ARG_STRING, &found.events, 0,
+    {"trace", 0, POPT_ARG_STRING, &trace_options.path, 0,
+     "record what happens into this file (see vmm trace)", "FILE"},
+    {"trace-events", 0, POPT_ARG_STRING, &trace_options.events, 0,
      "only these events, such as exit,pio,queue_kick (default all)", "LIST"},
-    {"trace-filter", 0, POPT_ARG_STRING, &found.filter, 0,
+    {"trace-filter", 0, POPT_ARG_STRING, &trace_options.filter, 0,
      "only records for which this is true, such as 'addr >= 0x3f8 && addr < 0x400 && write'", "EXPR"},
     {"trace-buffer", 0, POPT_ARG_STRING, NULL, OPTION_TRACE_BUFFER,
      "bytes of each thread's ring (default 1M); or one more buffer: name=NAME, and behind commas any of "
      "size=SIZE, mode=MODE, full=FULL, events=EVENT+EVENT, filter=EXPR; may be repeated",
      "BUFFER"},
-    {"trace-mode", 0, POPT_ARG_STRING, &found.mode, 0,
+    {"trace-mode", 0, POPT_ARG_STRING, &trace_options.mode, 0,
      "when rings go to the file: stream (all the time; default), ring (at the end), snapshot (at the "
      "trigger)",
      "MODE"},
-    {"trace-full", 0, POPT_ARG_STRING, &found.full, 0,
+    {"trace-full", 0, POPT_ARG_STRING, &trace_options.full, 0,
      "what a full ring loses: the oldest record (overwrite), the new one (stop; default with stream)",
      "FULL"},
-    {"trace-trigger", 0, POPT_ARG_STRING, &found.trigger, 0,
+    {"trace-trigger", 0, POPT_ARG_STRING, &trace_options.trigger, 0,
      "write the rings when this is true of a record: [snapshot[:N] if ]EXPR, or traceoff if EXPR", "TRIGGER"},
-    {"trace-marker", 0, POPT_ARG_STRING, &found.marker, 0,
+    {"trace-marker", 0, POPT_ARG_STRING, &trace_options.marker, 0,
      "where the guest writes text into the trace (default 0x504), or off", "PORT"},
     POPT_TABLEEND};
 
@@ -43,12 +43,12 @@ static const char *const full_names[] = {[VMM_TRACE_FULL_AUTO] = "auto",
 
 bool trace_options_add_buffer(char *argument)
 {
-    if (found.size_count == TRACE_BUFFERS) {
+    if (trace_options.size_count == TRACE_BUFFERS) {
         free(argument);
         cli_usage("run", "--trace-buffer: at most %d of them", TRACE_BUFFERS);
         return false;
     }
-    found.sizes[found.size_count++] = argument;
+    trace_options.sizes[trace_options.size_count++] = argument;
     return true;
 }
 
@@ -186,9 +186,9 @@ static bool parse_buffers(struct trace_options *options)
     return parse_main(options, usual);
 }
 
-bool trace_options_parse(struct trace_options *options)
+bool trace_options_parse(void)
 {
-    *options = found;
+    struct trace_options *options = &trace_options;
     options->config = (struct vmm_trace_config){.path = options->path, .trigger = options->trigger};
     if (!options->path) {
         bool is_odd = options->events || options->filter || options->mode || options->full ||
@@ -200,14 +200,15 @@ bool trace_options_parse(struct trace_options *options)
     return parse_marker(options->marker, &options->config) && parse_buffers(options);
 }
 
-void trace_options_fini(struct trace_options *options)
+void trace_options_fini(void)
 {
-    for (unsigned i = 0; i < options->size_count; i++)
-        free(options->sizes[i]);
+    for (unsigned i = 0; i < trace_options.size_count; i++)
+        free(trace_options.sizes[i]);
 }
 
-void trace_options_restart(struct trace_options *options)
+void trace_options_restart(void)
 {
+    struct trace_options *options = &trace_options;
     if (!options->config.path)
         return;
     snprintf(options->restart_path, sizeof(options->restart_path), "%.4080s.%u", options->path,

@@ -20,19 +20,22 @@ struct trace_options {
     char restart_path[4096];
 };
 
-/* A part of the table of `vmm run`. What it fills is taken by trace_options_parse. */
+/* A process has one command line, and so one of these, which popt fills. */
+extern struct trace_options trace_options;
+
+/* A part of the table of `vmm run`. */
 extern const struct poptOption trace_option_table[];
 
 /* Called by popt's loop for a --trace-buffer, which it owns from then on. */
 bool trace_options_add_buffer(char *argument);
 #define OPTION_TRACE_BUFFER 1000 /* what poptGetNextOpt returns for it */
 
-/* False, with a message, where they are not understood. `options->config.path` is NULL where nothing is to be
- * traced. The strings are popt's. */
-bool trace_options_parse(struct trace_options *options);
-void trace_options_fini(struct trace_options *options);
+/* What popt found, for vmm_add_trace. False, with a message, where it is not understood. `config.path` is NULL
+ * where nothing is to be traced. The strings are popt's. */
+bool trace_options_parse(void);
+void trace_options_fini(void);
 
 /* The machine starts again: its trace goes to FILE.2, then FILE.3, ... */
-void trace_options_restart(struct trace_options *options);
+void trace_options_restart(void);
 
 #endif
