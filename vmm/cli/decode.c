@@ -1,16 +1,14 @@
 /* SPDX-License-Identifier: MIT
  *
  * `vmm decode`: what the decoder sees in bytes given as hex, from arguments or a line each from standard
- * input. The disassembly is Capstone's, which is loaded when it is wanted: the other commands start without
- * it.
+ * input. The disassembly is Capstone's, where there is one.
  */
-#include <capstone/capstone.h>
 #include <ctype.h>
-#include <dlfcn.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/disassembly.h"
 #include "vmm/cli/cli.h"
 #include "vmm/cli/decode_view.h"
 
@@ -70,79 +68,22 @@ static const struct feature {
 
 #define FEATURE_COUNT (sizeof(features) / sizeof(features[0]))
 
-/* Capstone, where it was found. Its functions that allocate are enough: an instruction at a time. */
-struct disassembler {
-    bool ready;
-    csh handle;
-    void *library;
-    cs_err (*open)(cs_arch arch, cs_mode mode, csh *handle);
-    cs_err (*close)(csh *handle);
-    size_t (*disasm)(csh handle, const uint8_t *code, size_t len, uint64_t address, size_t count,
-                     cs_insn **insn);
-    void (*free)(cs_insn *insn, size_t count);
-};
-
 struct decode {
     struct insn_mode mode;
     bool json;
     bool bad_lines;
-    struct disassembler disassembler;
     uint8_t *bytes; /* of the line at hand */
     size_t capacity;
 };
 
-#ifdef VMM_CAPSTONE_LINKED
-static bool disassembler_load(struct disassembler *disassembler)
-{
-    disassembler->open = cs_open;
-    disassembler->close = cs_close;
-    disassembler->disasm = cs_disasm;
-    disassembler->free = cs_free;
-    return true;
-}
-#else
-static bool disassembler_load(struct disassembler *disassembler)
-{
-    disassembler->library = dlopen(VMM_CAPSTONE_LIBRARY, RTLD_NOW | RTLD_LOCAL);
-    if (!disassembler->library)
-        return false;
-    *(void **)&disassembler->open = dlsym(disassembler->library, "cs_open");
-    *(void **)&disassembler->close = dlsym(disassembler->library, "cs_close");
-    *(void **)&disassembler->disasm = dlsym(disassembler->library, "cs_disasm");
-    *(void **)&disassembler->free = dlsym(disassembler->library, "cs_free");
-    return disassembler->open && disassembler->close && disassembler->disasm && disassembler->free;
-}
-#endif
-
-static void disassembler_init(struct disassembler *disassembler, unsigned bits)
-{
-    cs_mode mode = bits == 64 ? CS_MODE_64 : bits == 32 ? CS_MODE_32 : CS_MODE_16;
-    disassembler->ready = disassembler_load(disassembler) &&
-                          disassembler->open(CS_ARCH_X86, mode, &disassembler->handle) == CS_ERR_OK;
-}
-
-static void disassembler_fini(struct disassembler *disassembler)
-{
-    if (disassembler->ready)
-        disassembler->close(&disassembler->handle);
-    if (disassembler->library)
-        dlclose(disassembler->library);
-}
-
 /* Capstone's text where it sees an instruction of the same length, else ours. */
-static void print_disassembly(struct decode *decode, const struct insn *insn)
+static void print_disassembly(const struct decode *decode, const struct insn *insn)
 {
-    struct disassembler *disassembler = &decode->disassembler;
-    cs_insn *theirs = NULL;
-    size_t count = disassembler->ready ? disassembler->disasm(disassembler->handle, decode->bytes,
-                                                              insn->length, 0, 1, &theirs)
-                                       : 0;
-    if (count && theirs->size == insn->length)
-        printf("%s%s%s", theirs->mnemonic, theirs->op_str[0] ? " " : "", theirs->op_str);
+    char text[224]; /* what Capstone's mnemonic and operands can have */
+    if (disassemble(decode->mode.bits, decode->bytes, insn->length, 0, text, sizeof(text)) == insn->length)
+        fputs(text, stdout);
     else
         decode_view_syntax(stdout, insn);
-    if (count)
-        disassembler->free(theirs, count);
 }
 
 static void print_hex(const uint8_t *bytes, size_t len)
@@ -337,10 +278,7 @@ static int options_parse(struct decode *decode, poptContext context)
 
 static int decode_run(struct decode *decode, const char **words)
 {
-    if (!decode->json)
-        disassembler_init(&decode->disassembler, decode->mode.bits);
     bool done = decode_all(decode, words);
-    disassembler_fini(&decode->disassembler);
     free(decode->bytes);
     if (!done)
         cli_message("decode: reading or writing failed");
