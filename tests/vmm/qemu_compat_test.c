@@ -4,8 +4,8 @@
  * kernel and options under QEMU's software CPU: tests/guest/qemu_style.sh.
  */
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
-#include <sys/stat.h>
 #include <unistd.h>
 
 #include "tests/vmm/program.h"
@@ -33,9 +33,10 @@ static void must_pass(const char *line)
     only_warnings(err);
 }
 
-static void make_initrd(void)
+/* `path` is a template of mkstemp's. */
+static void make_initrd(char *path)
 {
-    FILE *file = fopen("/tmp/qemu-compat-initrd", "w");
+    FILE *file = fdopen(mkstemp(path), "w");
     ck_assert_ptr_nonnull(file);
     fputs("INITRD!\n", file);
     fclose(file);
@@ -53,13 +54,19 @@ END_TEST
 START_TEST(every_cpu_the_module_and_files_are_there)
 {
     test_need_kvm();
-    make_initrd();
-    must_pass("qemu-compat " RUNNER
-              "-kernel qemu32.img -smp cpus=4,sockets=1 -m 256M -cpu host,-avx512f,+x2apic -initrd "
-              "/tmp/qemu-compat-initrd -fw_cfg opt/test/file,string=text -append cpus=4^mem=256^module^file");
-    must_pass("qemu-compat " RUNNER
-              "-kernel qemu32-low.img -smp 2 -initrd /tmp/qemu-compat-initrd -append cpus=2^mem=128^module");
-    unlink("/tmp/qemu-compat-initrd");
+    char initrd[] = "/tmp/qemu-compat-XXXXXX", line[512];
+    make_initrd(initrd);
+    snprintf(line, sizeof(line),
+             "qemu-compat " RUNNER
+             "-kernel qemu32.img -smp cpus=4,sockets=1 -m 256M -cpu host,-avx512f,+x2apic -initrd %s "
+             "-fw_cfg opt/test/file,string=text -append cpus=4^mem=256^module^file",
+             initrd);
+    must_pass(line);
+    snprintf(line, sizeof(line),
+             "qemu-compat " RUNNER "-kernel qemu32-low.img -smp 2 -initrd %s -append cpus=2^mem=128^module",
+             initrd);
+    must_pass(line);
+    unlink(initrd);
 }
 END_TEST
 
@@ -80,15 +87,15 @@ END_TEST
 /* Where a runner calls the program by QEMU's name. */
 START_TEST(the_program_goes_by_qemus_name)
 {
-    static const char link_path[] = "/tmp/qemu-compat-test/qemu-system-x86_64";
+    char folder[] = "/tmp/qemu-compat-XXXXXX", link_path[64];
     test_need_kvm();
-    mkdir("/tmp/qemu-compat-test", 0700);
-    unlink(link_path);
+    ck_assert_ptr_nonnull(mkdtemp(folder));
+    snprintf(link_path, sizeof(link_path), "%s/qemu-system-x86_64", folder);
     ck_assert_int_eq(symlink(VMM_PROGRAM, link_path), 0);
     program_path = link_path;
     must_pass(RUNNER "-kernel qemu32.img -smp 1 -append cpus=1^mem=128");
     unlink(link_path);
-    rmdir("/tmp/qemu-compat-test");
+    rmdir(folder);
 }
 END_TEST
 
