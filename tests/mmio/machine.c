@@ -291,6 +291,8 @@ static struct place segment_place(const char *name)
         return (struct place){&segment->base, sizeof(segment->base)};
     if (segment && !strcmp(name + len, ".limit"))
         return (struct place){&segment->limit, sizeof(segment->limit)};
+    if (segment && !strcmp(name + len, ".attributes"))
+        return (struct place){&segment->attributes, sizeof(segment->attributes)};
     return (struct place){NULL, 0};
 }
 

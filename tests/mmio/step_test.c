@@ -190,6 +190,8 @@ static const struct row rows[] = {
     {"far jmp to 32-bit code", TEST_64, "ff2b", "rbx=20010 [20010]4=12340 [20014]2=18", "cs=18 rip=12340",
      ""},
     {"far jmp", TEST_32, "ea403200003800", "", "cs=38 rip=3240", ""},
+    {"far jmp outside of long mode, where L is none", TEST_32, "ea403200000800", "",
+     "cs=8 cs.attributes=809b rip=3240", ""},
     {"far call in real mode", TEST_16, "9a34120010", "",
      "cs=1000 rip=1234 rsp=fefc [2fefe]2=1000 [2fefc]2=ff5", ""},
     {"far ret to outer", TEST_32, "cb", "[2ff00]4=1234 [2ff04]4=33 [2ff08]4=25000 [2ff0c]4=23",

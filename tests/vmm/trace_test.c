@@ -459,6 +459,37 @@ START_TEST(a_cut_off_trace_is_shown_as_far_as_it_goes)
 }
 END_TEST
 
+/* What no trace point makes, and a file that somebody made up may have. */
+static void make_odd_trace(void)
+{
+    static const uint8_t sizes[] = {48, 64, 255, 0}, lens[] = {15, 255, 255, 17};
+    struct trace *trace = begin_trace();
+    struct trace_thread *cpu;
+    ck_assert_int_eq(trace_add_thread(trace, "vCPU 0", 0, &cpu, NULL), 0);
+    trace_attach(cpu);
+    now = trace_now();
+    for (unsigned i = 0; i < 4 * TRACE_EVENT_COUNT; i++) {
+        struct trace_record record = {.time = now + i, .duration = ~0u, .event = (uint8_t)(i / 4)};
+        record.size = record.event == TRACE_EXIT ? 4 : sizes[i % 4];
+        record.len = lens[i % 4];
+        memset(record.text, 0x90, sizeof(record.text));
+        trace_record(&record);
+    }
+    end_trace(trace);
+}
+
+START_TEST(records_that_make_no_sense_are_shown)
+{
+    make_odd_trace();
+    run_on_trace("trace convert --to text", 0);
+    ck_assert_ptr_nonnull(strstr(run.out, "insn"));
+    run_on_trace("trace convert --to csv", 0);
+    run_on_trace("trace convert --to perfetto", 0);
+    run_on_trace("trace report", 0);
+    remove_trace();
+}
+END_TEST
+
 START_TEST(mistakes_are_answered)
 {
     make_trace();
@@ -499,5 +530,6 @@ void test_suite(Suite *suite)
     test_add(suite, who_polls_gets_no_interrupt);
     test_add(suite, the_report_takes_symbols);
     test_add(suite, a_cut_off_trace_is_shown_as_far_as_it_goes);
+    test_add(suite, records_that_make_no_sense_are_shown);
     test_add(suite, mistakes_are_answered);
 }
