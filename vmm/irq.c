@@ -15,6 +15,8 @@
 #include "base/trace.h"
 #include "vmm/machine.h"
 
+#define PIC_LINES 16
+
 static void set_line(void *owner, unsigned gsi, bool level)
 {
     struct vmm *machine = owner;
@@ -45,6 +47,33 @@ void machine_ioapic_eoi(void *owner, uint8_t vector)
         ioapic_end_of_interrupt(machine->ioapic, vector);
 }
 
+/* The GSIs of level-triggered devices that a PIC has, too. */
+static uint16_t level_triggered(const struct vmm *machine)
+{
+    uint32_t gsis = machine_pci_gsis(machine);
+    if (machine->acpi_ged)
+        gsis |= 1u << ACPI_GED_GSI;
+    for (unsigned i = 0; i < machine->virtio_mmio_count; i++)
+        if (machine->virtio_mmios[i].gsi < PIC_LINES)
+            gsis |= 1u << machine->virtio_mmios[i].gsi;
+    return (uint16_t)gsis;
+}
+
+/* The edge/level control registers, ports 0x4d0 and 0x4d1, are firmware's to write. To a PIC that takes a
+ * level for an edge, an interrupt that comes while the line is up is none, and no other ever comes. */
+static int set_level_triggered(struct vmm *machine, struct vmm_error *error)
+{
+    uint16_t lines = level_triggered(machine);
+    for (unsigned i = 0; lines && i < 2; i++) {
+        struct kvm_irqchip chip = {.chip_id = i ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER};
+        int result = ioctl(machine->vm_fd, KVM_GET_IRQCHIP, &chip);
+        chip.chip.pic.elcr |= (uint8_t)(lines >> 8 * i) & chip.chip.pic.elcr_mask;
+        if (result || ioctl(machine->vm_fd, KVM_SET_IRQCHIP, &chip))
+            return error_set_errno(error, -errno, "/dev/kvm: cannot make lines of the PIC level-triggered");
+    }
+    return 0;
+}
+
 static int create_kernel_irqchip(struct vmm *machine, struct vmm_error *error)
 {
     /* The speaker's port 0x61 too: guests calibrate their clocks by it. */
@@ -55,7 +84,7 @@ static int create_kernel_irqchip(struct vmm *machine, struct vmm_error *error)
         return error_set_errno(error, -errno, "/dev/kvm: cannot create the interrupt controllers");
     if (machine->host.pit2 && ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit))
         return error_set_errno(error, -errno, "/dev/kvm: cannot create the PIT");
-    return 0;
+    return set_level_triggered(machine, error);
 }
 
 static void send_msi(void *owner, uint64_t address, uint32_t data)

@@ -152,15 +152,20 @@ void machine_end(struct vmm *machine, enum vmm_end_reason reason, uint32_t value
 
 /* devices.c: how a device asks for a reset or to be switched off. */
 struct power_line machine_power_line(struct vmm *machine);
+/* What a serial port or a console's port is connected to; the machine's. */
+int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,
+                             struct char_backend **backend, struct vmm_error *error);
+/* -EEXIST, with a sentence, where device memory would lie on RAM. */
+int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
+                          struct vmm_error *error);
 
 /* acpi.c: whether the image is to find ACPI tables, which go into guest memory; *reserved is what they take.
  */
 bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image);
 int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, struct vmm_error *error);
-
 /* Tells the interrupt controllers, now that there are some, of the events that came before. */
 void machine_repeat_events(struct vmm *machine);
-
+/* The reset port of ACPI and of PCI, once. */
 int machine_add_portcf9(struct vmm *machine, struct vmm_error *error);
 
 /* cmdline.c: the command line that a Linux kernel is to have where ACPI does not tell it of virtio-mmio
@@ -176,25 +181,28 @@ int machine_assign_pci(struct vmm *machine, struct vmm_error *error);
 struct memory_map_entry machine_pci_reserved(const struct vmm *machine);
 /* What the tables say of it, in *storage; NULL: there is none. */
 const struct acpi_pci *machine_acpi_pci(const struct vmm *machine, struct acpi_pci *storage);
+/* A bit for each GSI of its interrupt lines; 0: there is none. */
+uint32_t machine_pci_gsis(const struct vmm *machine);
 
 /* irq.c: makes the interrupt controllers that the machine is to have. */
 int machine_create_irqchip(struct vmm *machine, struct vmm_error *error);
 void machine_destroy_irqchip(struct vmm *machine);
 /* The line of a GSI, for a device. */
 struct irq_line machine_irq_line(struct vmm *machine, unsigned gsi);
+/* Where message-signalled interrupts and doorbells of devices go. */
+struct msi_line machine_msi_line(struct vmm *machine);
+struct doorbell_line machine_doorbell_line(struct vmm *machine);
+/* A local APIC of KVM's has ended an interrupt that an IOAPIC outside of it has sent. */
+void machine_ioapic_eoi(void *machine, uint8_t vector);
+
 /* virtio.c: gives the device its transport, which is destroyed before what was added earlier. */
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
                           struct vmm_error *error);
-
 /* Gives virtio-mmio devices IRQs of the PIC: nobody tells the kernel that there is an IOAPIC. */
 void machine_use_pic_for_virtio(struct vmm *machine);
 /* Counts it, by the name of its kind and a number, among what vmm_stats_virtio lists. */
 int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char *kind,
                          struct vmm_error *error);
-
-/* devices.c: what a serial port or a console's port is connected to; the machine's. */
-int machine_add_char_backend(struct vmm *machine, const struct vmm_serial_config *config,
-                             struct char_backend **backend, struct vmm_error *error);
 
 /* console.c: writes out what is still there, at the end of a run. */
 void machine_flush_consoles(struct vmm *machine);
@@ -202,11 +210,6 @@ void machine_flush_consoles(struct vmm *machine);
 /* disk.c: the threads of disks, from the begin of the run to its end. */
 int machine_start_disks(struct vmm *machine, struct vmm_error *error);
 void machine_stop_disks(struct vmm *machine);
-
-/* Where message-signalled interrupts and doorbells of devices go. */
-struct msi_line machine_msi_line(struct vmm *machine);
-struct doorbell_line machine_doorbell_line(struct vmm *machine);
-void machine_ioapic_eoi(void *machine, uint8_t vector);
 
 /* qemu.c: the fw_cfg device, and what it is to tell of the image that was loaded. */
 int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error);
@@ -217,10 +220,6 @@ int machine_fill_fwcfg(struct vmm *machine, const struct memory_map_entry *reser
 uint64_t machine_now_ns(void);
 void machine_mark(struct vmm *machine, enum vmm_mark mark);
 void machine_mark_serial(void *machine);
-
-/* devices.c: -EEXIST, with a sentence, where device memory would lie on RAM. */
-int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t base, uint64_t len,
-                          struct vmm_error *error);
 
 /* regions.c: gives every memory region its engine, and the slots and zones that go with it. */
 int machine_place_regions(struct vmm *machine, struct vmm_error *error);

@@ -22,6 +22,14 @@ static const unsigned line_gsis[PCI_INTX_COUNT] = {10, 11, 10, 11};
 #define ADDRESS_BITS_DEFAULT 36
 #define CPUID_ADDRESS_SIZES  0x80000008u
 
+uint32_t machine_pci_gsis(const struct vmm *machine)
+{
+    uint32_t gsis = 0;
+    for (unsigned line = 0; machine->pci && line < PCI_INTX_COUNT; line++)
+        gsis |= 1u << line_gsis[line];
+    return gsis;
+}
+
 static int read_address_bits(struct vmm *machine, unsigned *bits, struct vmm_error *error)
 {
     const struct cpuid_table *table;

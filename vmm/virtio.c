@@ -34,8 +34,9 @@ static void set_mmio_line(void *owner, unsigned index, bool level)
 
 void machine_use_pic_for_virtio(struct vmm *machine)
 {
-    /* No ISA device of ours has them, nor PCI. */
-    static const uint32_t irqs[VIRTIO_MMIO_LIMIT] = {5, 9, 7, 6, 14, 15, 12, 13};
+    /* No ISA device of ours has them, nor PCI. 13 cannot be level-triggered, but it is the last that is left.
+     */
+    uint32_t irqs[VIRTIO_MMIO_LIMIT] = {5, 9, 7, 6, 14, 15, 12, machine->pci ? 13 : 10};
     for (unsigned i = 0; i < machine->virtio_mmio_count; i++)
         machine->virtio_mmios[i].gsi = irqs[i];
 }

@@ -319,8 +319,41 @@ START_TEST(a_feature_that_was_taken_out_is_gone)
 }
 END_TEST
 
+/* What a flat guest finds in the register at 0x4d1, as its exit's value: mov dx, 0x4d1; in al, dx; out 0xf4,
+ * al */
+static uint32_t level_triggered_lines(bool has_pci)
+{
+    static const char code[] = "\xba\xd1\x04\xec\xe6\xf4";
+    const struct vmm_config config = test_mmio_config((struct vmm_config){.irqchip = VMM_IRQCHIP_KERNEL});
+    const struct vmm_image image = {.bytes = code, .len = 6, .flat = VMM_FLAT_REAL16};
+    struct vmm *machine;
+    ck_assert_int_eq(vmm_create(&config, &machine, NULL), 0);
+    ck_assert_int_eq(vmm_add_debug_exit(machine, 0xf4, NULL), 0);
+    if (has_pci)
+        ck_assert_int_eq(vmm_add_pci(machine, NULL), 0);
+    ck_assert_int_eq(vmm_load(machine, &image, NULL), 0);
+    struct vmm_end end;
+    int result = vmm_run(machine, &end, NULL);
+    vmm_destroy(machine);
+    if (result == -ENOTSUP)
+        test_skip("this KVM has no interrupt controllers");
+    ck_assert_int_eq(result, 0);
+    return end.value;
+}
+
+/* IRQs 10 and 11: a guest that knows the PIC only would lose interrupts of a line that two functions drive.
+ */
+START_TEST(pcis_lines_are_level_triggered)
+{
+    test_need_kvm();
+    ck_assert_uint_eq(level_triggered_lines(false), 0);
+    ck_assert_uint_eq(level_triggered_lines(true), 0x0c);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, pcis_lines_are_level_triggered);
     test_add(suite, a_feature_that_was_taken_out_is_gone);
     test_add(suite, an_unknown_msr_is_a_fault_and_one_warning);
     test_add(suite, acpis_devices_end_the_run);
