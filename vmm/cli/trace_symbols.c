@@ -45,7 +45,8 @@ static bool add_symbol(struct symbols *symbols, uint64_t address, const char *na
     return true;
 }
 
-/* What a file of either class says, in one form. */
+/* What a header of either class says, in one form. Not every section has its bytes in the file: .bss does
+ * not. */
 struct section {
     uint64_t offset, len, entry_bytes;
     uint32_t type, link;
@@ -72,7 +73,7 @@ static bool read_section(const struct symbols *symbols, bool is_64bit, unsigned 
         *section = (struct section){header.sh_offset, header.sh_size, sizeof(Elf32_Sym), header.sh_type,
                                     header.sh_link};
     }
-    return range_inside(section->offset, section->len, 0, symbols->len);
+    return true;
 }
 
 static Elf64_Sym read_symbol(const uint8_t *bytes, bool is_64bit)
@@ -93,6 +94,9 @@ static Elf64_Sym read_symbol(const uint8_t *bytes, bool is_64bit)
 static bool read_table(struct symbols *symbols, bool is_64bit, const struct section *table,
                        const struct section *strings)
 {
+    if (!range_inside(table->offset, table->len, 0, symbols->len) ||
+        !range_inside(strings->offset, strings->len, 0, symbols->len))
+        return true; /* cut off */
     const char *names = (const char *)symbols->bytes + strings->offset;
     if (!strings->len || names[strings->len - 1])
         return true; /* not a string table */
@@ -114,14 +118,10 @@ static bool read_elf(struct symbols *symbols)
     struct section table, strings;
     if (symbols->len < sizeof(Elf64_Ehdr))
         return true;
-    for (unsigned i = 0; i < 0xffff; i++) {
-        bool is_there = read_section(symbols, is_64bit, i, &table);
-        if (!is_there && i)
-            break;
-        if (is_there && table.type == SHT_SYMTAB && read_section(symbols, is_64bit, table.link, &strings) &&
+    for (unsigned i = 0; read_section(symbols, is_64bit, i, &table); i++)
+        if (table.type == SHT_SYMTAB && read_section(symbols, is_64bit, table.link, &strings) &&
             !read_table(symbols, is_64bit, &table, &strings))
             return false;
-    }
     return true;
 }
 

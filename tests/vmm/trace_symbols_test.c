@@ -1,0 +1,108 @@
+/* SPDX-License-Identifier: MIT
+ *
+ * Names for addresses, from small files of each kind that are made here: ELF of 64 and 32 bits, with a .bss
+ * that is longer than the file, and System.map.
+ */
+#include <elf.h>
+#include <stdio.h>
+#include <stdlib.h>
+#include <string.h>
+#include <unistd.h>
+
+#include "tests/harness.h"
+#include "vmm/cli/trace.h"
+
+enum { SECTION_NONE, SECTION_BSS, SECTION_SYMBOLS, SECTION_NAMES, SECTION_COUNT };
+
+static const char names[] = "\0first\0second";
+
+/* As a linker lays it out: .bss, which has no bytes here, before the table of symbols. */
+#define DEFINE_IMAGE(BITS)                                                                          \
+    struct image##BITS {                                                                            \
+        Elf##BITS##_Ehdr head;                                                                      \
+        Elf##BITS##_Shdr sections[SECTION_COUNT];                                                   \
+        Elf##BITS##_Sym symbols[3];                                                                 \
+        char names[sizeof(names)];                                                                  \
+    };                                                                                              \
+    static struct image##BITS make_image##BITS(void) {                                              \
+        struct image##BITS image = {                                                                \
+            .head = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS##BITS, ELFDATA2LSB},  \
+                     .e_shoff = offsetof(struct image##BITS, sections),                             \
+                     .e_shentsize = sizeof(Elf##BITS##_Shdr),                                       \
+                     .e_shnum = SECTION_COUNT},                                                     \
+            .sections[SECTION_BSS] = {.sh_type = SHT_NOBITS,                                        \
+                                      .sh_addr = 0x3000,                                            \
+                                      .sh_offset = sizeof(image),                                   \
+                                      .sh_size = 1 << 20},                                          \
+            .sections[SECTION_SYMBOLS] = {.sh_type = SHT_SYMTAB,                                    \
+                                          .sh_offset = offsetof(struct image##BITS, symbols),       \
+                                          .sh_size = sizeof(image.symbols),                         \
+                                          .sh_link = SECTION_NAMES},                                \
+            .sections[SECTION_NAMES] = {.sh_type = SHT_STRTAB,                                      \
+                                        .sh_offset = offsetof(struct image##BITS, names),           \
+                                        .sh_size = sizeof(names)},                                  \
+            .symbols[1] = {.st_name = 1, .st_info = STT_FUNC, .st_shndx = 1, .st_value = 0x1000},   \
+            .symbols[2] = {.st_name = 7, .st_info = STT_NOTYPE, .st_shndx = 1, .st_value = 0x2000}, \
+        };                                                                                          \
+        memcpy(image.names, names, sizeof(names));                                                  \
+        return image;                                                                               \
+    }
+
+DEFINE_IMAGE(32)
+DEFINE_IMAGE(64)
+
+static int open_bytes(const void *bytes, size_t len, struct symbols **symbols, struct vmm_error *error)
+{
+    char path[] = "/tmp/vmm-symbols-XXXXXX";
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, bytes, len), (ssize_t)len);
+    close(fd);
+    int result = symbols_open(path, symbols, error);
+    unlink(path);
+    return result;
+}
+
+static void check_names(const void *bytes, size_t len)
+{
+    char text[100];
+    struct symbols *symbols;
+    struct vmm_error error;
+    int result = open_bytes(bytes, len, &symbols, &error);
+    ck_assert_msg(!result, "%s", error.message);
+    ck_assert_str_eq(symbols_name(symbols, 0x1000, text, sizeof(text)), "first");
+    ck_assert_str_eq(symbols_name(symbols, 0x2012, text, sizeof(text)), "second+0x12");
+    ck_assert_str_eq(symbols_name(symbols, 0xfff, text, sizeof(text)), "");
+    symbols_close(symbols);
+}
+
+START_TEST(a_bss_hides_no_symbols)
+{
+    struct image64 wide = make_image64();
+    struct image32 narrow = make_image32();
+    check_names(&wide, sizeof(wide));
+    check_names(&narrow, sizeof(narrow));
+}
+END_TEST
+
+START_TEST(tables_that_lead_out_of_the_file_are_left_out)
+{
+    for (unsigned section = SECTION_SYMBOLS; section <= SECTION_NAMES; section++)
+        for (unsigned far = 0; far < 2; far++) {
+            struct image64 image = make_image64();
+            struct symbols *symbols;
+            struct vmm_error error;
+            if (far)
+                image.sections[section].sh_offset = UINT64_MAX - 8;
+            else
+                image.sections[section].sh_size = sizeof(image);
+            ck_assert_int_eq(open_bytes(&image, sizeof(image), &symbols, &error), -EINVAL);
+            ck_assert_ptr_nonnull(strstr(error.message, "has no symbols"));
+        }
+}
+END_TEST
+
+void test_suite(Suite *suite)
+{
+    test_add(suite, a_bss_hides_no_symbols);
+    test_add(suite, tables_that_lead_out_of_the_file_are_left_out);
+}
