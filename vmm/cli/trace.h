@@ -30,12 +30,14 @@ struct request {
     uint32_t queue;
     uint64_t chain;
     size_t steps[STEP_COUNT]; /* items of the file, or STEP_MISSING */
-    bool is_seen;             /* by the guest, without an interrupt */
+    bool is_seen;             /* by the guest, which has used the chain again */
+    size_t next_in_bucket, next_pushed;
 };
 
 struct requests {
     struct request *list; /* in the order in which they were taken from their queues */
     size_t count;
+    size_t looks; /* at requests, in search of those that the records belong to */
 };
 
 /* False where memory is out. */

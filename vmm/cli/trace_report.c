@@ -12,6 +12,7 @@
 #include "vmm/cli/trace_table.h"
 
 #define HEADLINE_ROWS 5
+#define DEVICE_LIMIT  256 /* whose requests are listed */
 
 static const char *plural(uint64_t count)
 {
@@ -308,13 +309,16 @@ static void print_requests_of(const struct trace_view *view, const struct reques
 
 static void print_requests(const struct trace_view *view, const struct requests *requests)
 {
-    for (size_t i = 0; i < requests->count; i++) {
+    const char *devices[DEVICE_LIMIT];
+    unsigned count = 0, known;
+    for (size_t i = 0; i < requests->count && count < DEVICE_LIMIT; i++) {
         const char *device = requests->list[i].device ? requests->list[i].device : "";
-        bool is_first = true;
-        for (size_t earlier = 0; is_first && earlier < i; earlier++)
-            is_first = strcmp(requests->list[earlier].device ? requests->list[earlier].device : "", device);
-        if (is_first)
-            print_requests_of(view, requests, device);
+        for (known = 0; known < count && strcmp(devices[known], device); known++)
+            ;
+        if (known < count)
+            continue;
+        devices[count++] = device;
+        print_requests_of(view, requests, device);
     }
 }
 

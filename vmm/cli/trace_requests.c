@@ -3,7 +3,8 @@
  * From records to requests: a chain is taken from its queue (pop), goes to the backend and comes back, is
  * given back (push), and the guest is told. The kick that led to it is the last before the pop: where the
  * guest's write arrived on a vCPU's thread, that; else where the device heard of it. An interrupt is that of
- * all chains given back before it, but for those that the guest has used again meanwhile.
+ * all chains given back before it, but for those that the guest has used again meanwhile. Records may be
+ * missing: a chain that is taken again has ended before, whether that was recorded or not.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -20,20 +21,25 @@ const char *request_step_name(enum request_step step)
     return names[step];
 }
 
-#define KICK_LIMIT 256
+#define QUEUE_LIMIT  256 /* requests of further ones have neither kick nor interrupt */
+#define BUCKET_COUNT 1024
+#define NO_REQUEST   SIZE_MAX
+
+struct queue {
+    const char *device;
+    uint32_t index;
+    size_t kick;     /* the last one's item, or STEP_MISSING */
+    bool is_waiting; /* the guest's write has arrived; the device has not heard of it yet */
+    size_t pushed;   /* the newest of the requests that wait for the interrupt */
+};
 
 /* What is under way while the records go by. */
 struct search {
     struct requests *requests;
-    size_t oldest_open; /* all before it are complete */
     size_t capacity;
-    struct kick {
-        const char *device;
-        uint32_t queue;
-        size_t item;
-        bool is_waiting; /* the guest's write has arrived; the device has not heard of it yet */
-    } kicks[KICK_LIMIT];
-    unsigned kick_count;
+    struct queue queues[QUEUE_LIMIT];
+    unsigned queue_count;
+    size_t buckets[BUCKET_COUNT]; /* by chain: the last request of each chain of a queue, the newest first */
 };
 
 static bool is_same(const char *a, const char *b)
@@ -41,107 +47,144 @@ static bool is_same(const char *a, const char *b)
     return a == b || (a && b && strcmp(a, b) == 0);
 }
 
-static struct kick *find_kick(struct search *search, const struct trace_record *record)
+/* The record's queue; NULL where there are too many. */
+static struct queue *find_queue(struct search *search, const struct trace_record *record)
 {
-    for (unsigned i = 0; i < search->kick_count; i++)
-        if (search->kicks[i].queue == record->index && is_same(search->kicks[i].device, record->device))
-            return &search->kicks[i];
-    return NULL;
+    for (unsigned i = 0; i < search->queue_count; i++)
+        if (search->queues[i].index == record->index && is_same(search->queues[i].device, record->device))
+            return &search->queues[i];
+    if (search->queue_count == QUEUE_LIMIT)
+        return NULL;
+    struct queue *queue = &search->queues[search->queue_count++];
+    *queue = (struct queue){record->device, record->index, STEP_MISSING, false, NO_REQUEST};
+    return queue;
 }
 
 static void note_kick(struct search *search, const struct trace_record *record, size_t item, bool is_cpu)
 {
-    struct kick *kick = find_kick(search, record);
-    if (!kick && search->kick_count < KICK_LIMIT)
-        kick = &search->kicks[search->kick_count++];
-    if (kick && kick->is_waiting && !is_cpu)
-        kick->is_waiting = false;
-    else if (kick)
-        *kick = (struct kick){record->device, record->index, item, is_cpu};
+    struct queue *queue = find_queue(search, record);
+    if (queue && (is_cpu || !queue->is_waiting))
+        queue->kick = item;
+    if (queue)
+        queue->is_waiting = is_cpu;
 }
 
-static bool is_closed(const struct request *request)
+static size_t *find_bucket(struct search *search, const struct trace_record *record)
 {
-    return request->is_seen || request->steps[STEP_INTERRUPT] != STEP_MISSING;
+    return &search->buckets[record->id % BUCKET_COUNT];
 }
 
-static void skip_closed(struct search *search)
+/* Where the last request of the record's chain and queue hangs; NO_REQUEST is there if there is none. */
+static size_t *find_link(struct search *search, const struct trace_record *record)
 {
-    const struct requests *requests = search->requests;
-    while (search->oldest_open < requests->count && is_closed(&requests->list[search->oldest_open]))
-        search->oldest_open++;
+    struct requests *requests = search->requests;
+    size_t *link = find_bucket(search, record);
+    for (; *link != NO_REQUEST; link = &requests->list[*link].next_in_bucket) {
+        const struct request *request = &requests->list[*link];
+        requests->looks++;
+        if (request->chain == record->id && request->queue == record->index &&
+            is_same(request->device, record->device))
+            break;
+    }
+    return link;
 }
 
 /* The guest uses the chain again: it has seen the last request of that chain, and needs no interrupt for it
  * any more. */
 static void close_chain(struct search *search, const struct trace_record *record)
 {
-    struct requests *requests = search->requests;
-    for (size_t i = search->oldest_open; i < requests->count; i++) {
-        struct request *request = &requests->list[i];
-        if (request->chain == record->id && request->queue == record->index &&
-            request->steps[STEP_PUSH] != STEP_MISSING && is_same(request->device, record->device))
-            request->is_seen = true;
-    }
-    skip_closed(search);
+    size_t *link = find_link(search, record);
+    if (*link == NO_REQUEST)
+        return;
+    struct request *request = &search->requests->list[*link];
+    request->is_seen = true;
+    *link = request->next_in_bucket;
+}
+
+static bool grow_list(struct search *search)
+{
+    size_t capacity = search->capacity ? 2 * search->capacity : 64;
+    struct request *list = realloc(search->requests->list, capacity * sizeof(*list));
+    if (!list)
+        return false;
+    search->requests->list = list;
+    search->capacity = capacity;
+    return true;
 }
 
 static bool add_request(struct search *search, const struct trace_record *record, size_t item)
 {
     struct requests *requests = search->requests;
+    if (requests->count == search->capacity && !grow_list(search))
+        return false;
     close_chain(search, record);
-    if (requests->count == search->capacity) {
-        size_t capacity = search->capacity ? 2 * search->capacity : 64;
-        struct request *list = realloc(requests->list, capacity * sizeof(*list));
-        if (!list)
-            return false;
-        requests->list = list;
-        search->capacity = capacity;
-    }
-    struct request *request = &requests->list[requests->count++];
-    *request = (struct request){.device = record->device, .queue = record->index, .chain = record->id};
+    size_t *bucket = find_bucket(search, record);
+    struct request *request = &requests->list[requests->count];
+    *request = (struct request){.device = record->device,
+                                .queue = record->index,
+                                .chain = record->id,
+                                .next_in_bucket = *bucket,
+                                .next_pushed = NO_REQUEST};
+    *bucket = requests->count++;
     for (unsigned step = 0; step < STEP_COUNT; step++)
         request->steps[step] = STEP_MISSING;
-    const struct kick *kick = find_kick(search, record);
-    if (kick)
-        request->steps[STEP_KICK] = kick->item;
+    const struct queue *queue = find_queue(search, record);
+    if (queue)
+        request->steps[STEP_KICK] = queue->kick;
     request->steps[STEP_POP] = item;
     return true;
 }
 
-/* The oldest request of the chain that has `before` behind it and `step` not yet. */
-static void note_step(struct search *search, const struct trace_record *record, enum request_step step,
-                      size_t item)
+/* The backend knows the chain, and not its queue: of several, the oldest that has not been there yet. */
+static void note_backend(struct search *search, const struct trace_record *record, enum request_step step,
+                         size_t item)
 {
     struct requests *requests = search->requests;
-    bool has_queue = step == STEP_PUSH;
-    for (size_t i = search->oldest_open; i < requests->count; i++) {
+    struct request *oldest = NULL;
+    for (size_t i = *find_bucket(search, record); i != NO_REQUEST; i = requests->list[i].next_in_bucket) {
         struct request *request = &requests->list[i];
-        if (request->chain != record->id || request->steps[step] != STEP_MISSING ||
-            request->steps[STEP_PUSH] != STEP_MISSING || !is_same(request->device, record->device) ||
-            (has_queue && request->queue != record->index))
-            continue;
-        request->steps[step] = item;
-        return;
+        requests->looks++;
+        if (request->chain == record->id && request->steps[step] == STEP_MISSING &&
+            request->steps[STEP_PUSH] == STEP_MISSING && is_same(request->device, record->device))
+            oldest = request;
     }
+    if (oldest)
+        oldest->steps[step] = item;
+}
+
+static void note_push(struct search *search, const struct trace_record *record, size_t item)
+{
+    struct queue *queue = find_queue(search, record);
+    size_t i = *find_link(search, record);
+    if (i == NO_REQUEST || search->requests->list[i].steps[STEP_PUSH] != STEP_MISSING)
+        return;
+    struct request *request = &search->requests->list[i];
+    request->steps[STEP_PUSH] = item;
+    if (!queue)
+        return;
+    request->next_pushed = queue->pushed;
+    queue->pushed = i;
 }
 
 static void note_interrupt(struct search *search, const struct trace_record *record, size_t item)
 {
     struct requests *requests = search->requests;
-    for (size_t i = search->oldest_open; i < requests->count; i++) {
-        struct request *request = &requests->list[i];
-        if (request->steps[STEP_PUSH] != STEP_MISSING && !is_closed(request) &&
-            request->queue == record->index && is_same(request->device, record->device))
-            request->steps[STEP_INTERRUPT] = item;
+    struct queue *queue = find_queue(search, record);
+    for (size_t i = queue ? queue->pushed : NO_REQUEST; i != NO_REQUEST; i = requests->list[i].next_pushed) {
+        requests->looks++;
+        if (!requests->list[i].is_seen)
+            requests->list[i].steps[STEP_INTERRUPT] = item;
     }
-    skip_closed(search);
+    if (queue)
+        queue->pushed = NO_REQUEST;
 }
 
 bool requests_find(const struct trace_file *file, struct requests *requests)
 {
     struct search search = {.requests = requests};
     *requests = (struct requests){.list = NULL};
+    for (size_t i = 0; i < BUCKET_COUNT; i++)
+        search.buckets[i] = NO_REQUEST;
     for (size_t i = 0; i < file->item_count; i++) {
         const struct trace_record *record = &file->items[i].record;
         switch ((enum trace_event)record->event) {
@@ -153,13 +196,13 @@ bool requests_find(const struct trace_file *file, struct requests *requests)
                 return false;
             break;
         case TRACE_REQUEST_ISSUE:
-            note_step(&search, record, STEP_ISSUE, i);
+            note_backend(&search, record, STEP_ISSUE, i);
             break;
         case TRACE_REQUEST_DONE:
-            note_step(&search, record, STEP_DONE_BY_BACKEND, i);
+            note_backend(&search, record, STEP_DONE_BY_BACKEND, i);
             break;
         case TRACE_QUEUE_PUSH:
-            note_step(&search, record, STEP_PUSH, i);
+            note_push(&search, record, i);
             break;
         case TRACE_QUEUE_INTERRUPT:
             note_interrupt(&search, record, i);
