@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
- * The guest's RAM as a few sorted ranges of host memory. A machine has two or three, so they are searched
- * from the front.
+ * The guest's RAM as a few ranges of host memory. A machine has two or three, so they are searched from the
+ * front. A range that is there stays as it is: one more is written behind the last and then counted, which is
+ * all that threads that read meanwhile have to see in order.
  */
 #include "ept/memory.h"
 
@@ -14,9 +15,9 @@
 #define HUGE_PAGE_BYTES (2 * MIB)
 
 struct guest_memory {
-    size_t range_count;
-    struct memory_range ranges[RANGE_LIMIT]; /* sorted by gpa */
-    uint8_t *mapping, *ram;                  /* of guest_memory_create: what was mapped, and RAM in it */
+    size_t range_count; /* atomic: published behind the range itself */
+    struct memory_range ranges[RANGE_LIMIT];
+    uint8_t *mapping, *ram; /* of guest_memory_create: what was mapped, and RAM in it */
     uint64_t mapping_bytes;
     uint64_t ram_bytes;
     int fd;
@@ -122,29 +123,25 @@ int guest_memory_add(struct guest_memory *memory, gpa_t gpa, void *hva, uint64_t
                      struct vmm_error *error)
 {
     uint64_t end;
+    size_t count = memory->range_count;
     if (!len || gpa % PAGE_BYTES || len % PAGE_BYTES || !checked_add(gpa, len, &end))
         return error_set(error, -EINVAL, "memory: %#llx bytes at %#llx are not whole pages",
                          (unsigned long long)len, (unsigned long long)gpa);
-    if (memory->range_count == RANGE_LIMIT)
+    if (count == RANGE_LIMIT)
         return error_set(error, -ENOSPC, "memory: a guest has at most %d ranges of RAM", RANGE_LIMIT);
-    size_t at = 0;
-    while (at < memory->range_count && memory->ranges[at].gpa < gpa)
-        at++;
-    for (size_t i = 0; i < memory->range_count; i++)
+    for (size_t i = 0; i < count; i++)
         if (ranges_overlap(gpa, len, memory->ranges[i].gpa, memory->ranges[i].len))
             return error_set(error, -EEXIST, "memory: %#llx bytes at %#llx overlap the range at %#llx",
                              (unsigned long long)len, (unsigned long long)gpa,
                              (unsigned long long)memory->ranges[i].gpa);
-    memmove(memory->ranges + at + 1, memory->ranges + at,
-            (memory->range_count - at) * sizeof(memory->ranges[0]));
-    memory->ranges[at] = (struct memory_range){.gpa = gpa, .len = len, .hva = hva, .read_only = read_only};
-    memory->range_count++;
+    memory->ranges[count] = (struct memory_range){.gpa = gpa, .len = len, .hva = hva, .read_only = read_only};
+    __atomic_store_n(&memory->range_count, count + 1, __ATOMIC_RELEASE);
     return 0;
 }
 
 const struct memory_range *guest_memory_ranges(const struct guest_memory *memory, size_t *count)
 {
-    *count = memory->range_count;
+    *count = __atomic_load_n(&memory->range_count, __ATOMIC_ACQUIRE);
     return memory->ranges;
 }
 
@@ -160,9 +157,11 @@ int guest_memory_fd(const struct guest_memory *memory)
 
 static const struct memory_range *find_range(const struct guest_memory *memory, gpa_t gpa)
 {
-    for (size_t i = 0; i < memory->range_count; i++)
-        if (gpa - memory->ranges[i].gpa < memory->ranges[i].len && gpa >= memory->ranges[i].gpa)
-            return &memory->ranges[i];
+    size_t count;
+    const struct memory_range *ranges = guest_memory_ranges(memory, &count);
+    for (size_t i = 0; i < count; i++)
+        if (gpa - ranges[i].gpa < ranges[i].len && gpa >= ranges[i].gpa)
+            return &ranges[i];
     return NULL;
 }
 

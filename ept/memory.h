@@ -6,7 +6,7 @@
  *
  * The guest writes to this memory at any time: copy once, judge the copy, use the copy.
  *
- * Threads: copies and look-ups from any thread; ranges change only while every vCPU is out.
+ * Threads: copies and look-ups from any thread, also while one thread adds a range.
  */
 #ifndef EPT_MEMORY_H
 #define EPT_MEMORY_H
@@ -49,7 +49,8 @@ void guest_memory_destroy(struct guest_memory *memory);
 int guest_memory_add(struct guest_memory *memory, gpa_t gpa, void *hva, uint64_t len, bool read_only,
                      struct vmm_error *error);
 
-/* The ranges in order of address; a borrow until the next guest_memory_add. */
+/* The ranges: RAM in order of address, then what was added, in order of adding. A borrow until the destroy:
+ * they stay where and as they are. */
 const struct memory_range *guest_memory_ranges(const struct guest_memory *memory, size_t *count);
 
 /* The RAM that guest_memory_create was asked for. */
