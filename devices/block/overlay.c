@@ -8,7 +8,8 @@
  *
  * A cluster is copied whole when it is first written, and its bit is set in memory. A flush makes the
  * clusters stable first, then the bits: after a crash a bit that is set stands before data that is there, and
- * a bit that is not leads to the base, which loses only what was not flushed.
+ * a bit that is not leads to the base, which loses only what was not flushed. So after a sync that failed,
+ * which leaves no clue to what is missing, no bit is written any more.
  *
  * Threads: run by several at once; one lock is held while bits change, none while a cluster that is there is
  * read or written.
@@ -42,6 +43,7 @@ struct overlay {
     struct file_store *base;
     int fd;
     bool is_memory; /* nothing has to be stable */
+    bool is_lost;   /* a sync failed; the host tells only once, so a later one that succeeds means nothing */
     uint64_t data_offset, bitmap_bytes;
     uint8_t *bitmap;      /* in memory; what of it is in the file is behind by `dirty` */
     uint8_t *dirty;       /* a byte for each page of the bitmap */
@@ -67,25 +69,36 @@ static int write_bytes(int fd, const void *bytes, uint64_t len, uint64_t offset)
     return file_write(fd, &segment, 1, offset, false);
 }
 
+/* With the lock held. */
+static int sync_locked(struct overlay *overlay)
+{
+    if (!fdatasync(overlay->fd))
+        return 0;
+    overlay->is_lost = true;
+    return -errno;
+}
+
 /* Clusters, then bits. With the lock held, so that no bit is set behind a cluster that is not stable. */
 static int flush_locked(struct overlay *overlay)
 {
     bool any = false;
     if (overlay->is_memory)
         return 0;
-    if (fdatasync(overlay->fd))
-        return -errno;
+    int result = overlay->is_lost ? -EIO : sync_locked(overlay);
+    if (result)
+        return result;
     for (uint64_t page = 0; page * PAGE < overlay->bitmap_bytes; page++) {
         if (!overlay->dirty[page])
             continue;
-        int result = write_bytes(overlay->fd, overlay->bitmap + page * PAGE, PAGE,
-                                 HEADER_BYTES + page * PAGE);
+        result = write_bytes(overlay->fd, overlay->bitmap + page * PAGE, PAGE, HEADER_BYTES + page * PAGE);
         if (result)
             return result;
         any = true;
     }
-    if (any && fdatasync(overlay->fd))
-        return -errno;
+    if (any)
+        result = sync_locked(overlay);
+    if (result)
+        return result;
     memset(overlay->dirty, 0, align_up(overlay->bitmap_bytes, PAGE) / PAGE);
     return 0;
 }
@@ -297,6 +310,19 @@ static bool is_unfinished(const struct overlay *overlay, uint64_t bytes)
            is_zero(overlay->bitmap, overlay->bitmap_bytes);
 }
 
+/* Bits that are set may be in the page cache only: whoever wrote them was told of a failed sync, and nobody
+ * will be again. So the first flush writes them once more. */
+static int read_bitmap(struct overlay *overlay, const char *path, struct vmm_error *error)
+{
+    const struct iovec segment = {.iov_base = overlay->bitmap, .iov_len = overlay->bitmap_bytes};
+    int result = file_read(overlay->fd, &segment, 1, HEADER_BYTES);
+    if (result)
+        return error_set_errno(error, result, "%s: cannot read its bitmap", path);
+    for (uint64_t page = 0; page * PAGE < overlay->bitmap_bytes; page++)
+        overlay->dirty[page] = !is_zero(overlay->bitmap + page * PAGE, PAGE);
+    return 0;
+}
+
 static int check_header(struct overlay *overlay, const char *path, uint64_t bytes, struct vmm_error *error)
 {
     uint8_t header[HEADER_BYTES];
@@ -313,9 +339,7 @@ static int check_header(struct overlay *overlay, const char *path, uint64_t byte
                          (unsigned long long)overlay->store.info.bytes);
     if (bytes < overlay->data_offset + overlay->store.info.bytes)
         return error_set(error, -EINVAL, "%s: the overlay was cut short", path);
-    const struct iovec segment = {.iov_base = overlay->bitmap, .iov_len = overlay->bitmap_bytes};
-    int result = file_read(overlay->fd, &segment, 1, HEADER_BYTES);
-    return result ? error_set_errno(error, result, "%s: cannot read its bitmap", path) : 0;
+    return read_bitmap(overlay, path, error);
 }
 
 static int open_file(struct overlay *overlay, const char *path, struct vmm_error *error)
