@@ -348,15 +348,15 @@ int event_timer_set(struct event_timer *timer, uint64_t delay_ns)
     return result;
 }
 
-int event_loop_post(struct event_loop *loop, void (*run)(void *context), void *context)
+int event_loop_post(struct event_loop *loop, void (*work)(void *context), void *context)
 {
-    struct posted_work *work = malloc(sizeof(*work));
-    if (!work)
+    struct posted_work *posted = malloc(sizeof(*posted));
+    if (!posted)
         return -ENOMEM;
-    *work = (struct posted_work){.run = run, .context = context};
+    *posted = (struct posted_work){.run = work, .context = context};
     pthread_mutex_lock(&loop->lock);
-    *loop->work_last = work;
-    loop->work_last = &work->next;
+    *loop->work_last = posted;
+    loop->work_last = &posted->next;
     int result = loop_need_thread(loop, NULL);
     loop_wake(loop);
     pthread_mutex_unlock(&loop->lock);

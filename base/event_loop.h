@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
- * The machine's one thread beside its vCPUs: it waits for descriptors and timers and calls back, one callback
- * at a time. A machine whose devices wait for nothing never pays for it: the thread and the kernel objects
- * are made when the loop is started and something is there to wait for, whichever comes second.
+ * A thread that waits for descriptors and timers and calls back, one callback at a time. A machine has one
+ * for its devices, and each disk one of its own. Who waits for nothing never pays for it: the thread and the
+ * kernel objects are made when the loop is started and something is there to wait for, whichever comes
+ * second.
  *
  * Threads: every function from any thread, callbacks included, unless it says otherwise.
  */

@@ -254,7 +254,7 @@ enum shape_check {
     CHECK_ER = 1u << 24,        /* with CHECK_SAE: b between registers is ignored */
     CHECK_SAE = 1u << 25,
     CHECK_VSIB_SHIFT = 26,       /* 2 bits: none, index of vector length, of half of it */
-    CHECK_SPECIAL = 1u << 28,    /* see special_checks(): by operation */
+    CHECK_SPECIAL = 1u << 28,    /* see special_valid(): by operation */
     CHECK_COMPRESSED = 1u << 29, /* disp8 counts elements of the broadcast size, not operands */
     CHECK_ANYMOD = 1u << 30,     /* ModRM.mod is ignored: always a register */
     CHECK_SIBMEM = 1u << 31,

@@ -2,8 +2,8 @@
  *
  * The instructions that loops around device accesses are made of (moves, additions and their like, jumps) in
  * 64-bit code and flat 32-bit code, taken apart once (quick_prepare.c) so that executing them (quick.c,
- * quick_alu.c) takes some dozens of host instructions. Everything unusual is left to the emulator proper:
- * nothing has happened then.
+ * quick_alu.c, quick_shift.c, quick_stack.c) takes some dozens of host instructions. Everything unusual is
+ * left to the emulator proper: nothing has happened then.
  *
  * Threads: the vCPU's own.
  */

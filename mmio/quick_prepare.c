@@ -1,6 +1,6 @@
 /* SPDX-License-Identifier: MIT
  *
- * Taking instructions apart for quick.c. See quick.h.
+ * Taking instructions apart. See quick.h.
  */
 #include "mmio/emulate.h"
 #include "mmio/quick.h"

@@ -78,7 +78,7 @@ enum vcpu_end {
     VCPU_RESET,        /* ... or asked for a reset */
     VCPU_CRASHED,      /* ... or reported its own death */
     VCPU_NOT_EXECUTED, /* KVM could not enter the guest, or could not execute its instruction */
-    VCPU_HOST_FAILED,  /* KVM_RUN failed with the errno of vcpu_error */
+    VCPU_HOST_FAILED,  /* KVM_RUN failed with the errno in vcpu.error */
 };
 
 /* What an exit was. The last ones are always kept, for the report of a guest's end: 2.5 KiB. Every port

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The far end of a console line: where its output goes and its input comes from. It knows nothing of the
- * device in front of it, nor of terminal modes (raw mode is the program's business).
+ * device in front of it. A pseudo-terminal of its own is made raw; the mode of a terminal that it was given
+ * is the program's business.
  *
  * Output is collected and written a line at a time: a write(2) for each byte would cost as much as the exit
  * that brought it. What stays behind without a newline is written by the event loop CHAR_FLUSH_MS later, or
