@@ -3,9 +3,10 @@
  * libvmm: run an x86 guest on Linux KVM from inside another program.
  *
  * Functions return 0, or a negative errno and fill `error` (which may be NULL) with a sentence. The library
- * never exits, aborts or prints; text goes to the log callback of the configuration. Several machines may
- * live in one process. Which thread may call a function is said with it; where nothing is said, the thread
- * that created the machine, while the machine does not run. Pointers are not NULL unless it is said.
+ * never exits, aborts or prints; text goes to the log callback of the configuration (but see on_escape).
+ * Several machines may live in one process. Which thread may call a function is said with it; where nothing
+ * is said, the thread that created the machine, while the machine does not run. Pointers are not NULL unless
+ * it is said.
  */
 #ifndef LIBVMM_H
 #define LIBVMM_H
@@ -37,8 +38,7 @@ enum vmm_log_level {
  * the same machine. */
 typedef void vmm_log_fn(void *context, enum vmm_log_level level, const char *line);
 
-/* ---- A machine's life: create, add devices, load an image, run, destroy ----------------------------------
- */
+/* ---- A machine's life: create, add devices, load an image, run, destroy ---- */
 
 struct vmm;
 
@@ -88,7 +88,7 @@ struct vmm_config {
     int kick_signal;
     vmm_log_fn *log; /* default: text is dropped */
     void *log_context;
-    enum vmm_log_level log_level;
+    enum vmm_log_level log_level; /* the last level that is logged; 0: errors only */
 };
 
 /* Whether `text` is one that vmm_config.cpu_features understands; what the host has does not matter. NULL is.
@@ -108,8 +108,7 @@ void vmm_destroy(struct vmm *machine);
  */
 void vmm_destroy_at_exit(struct vmm *machine);
 
-/* ---- Devices ----------------------------------------------------------------------------------------------
- */
+/* ---- Devices ---- */
 
 /* vmm_add_* calls return -EALREADY once the machine has run, or while it does, and those that say "before
  * vmm_load" once an image is loaded; -EEXIST where ports or memory overlap what is there. A call that fails
@@ -127,6 +126,7 @@ enum vmm_serial_kind {
  * and input that the guest has not taken. For one port at a time. */
 struct vmm_serial_peer;
 
+/* The caller owns *peer, which is NULL on failure. */
 int vmm_serial_peer_create(struct vmm_serial_peer **peer, struct vmm_error *error);
 /* Ends what is kept, after the last machine that used it was destroyed. NULL is fine. */
 void vmm_serial_peer_destroy(struct vmm_serial_peer *peer);
@@ -138,12 +138,15 @@ struct vmm_serial_config {
     bool append;                  /* VMM_SERIAL_FILE: keep what the file has */
     struct vmm_serial_peer *peer; /* a borrow, of the machine's too; NULL: everything ends with the machine */
     /* With VMM_SERIAL_DESCRIPTORS: Ctrl-A is an escape key. Ctrl-A x calls on_escape, from a thread of the
-     * library; it may call vmm_stop. NULL: every byte goes to the guest. */
+     * library; it may call vmm_stop. Ctrl-A p presses the power button, Ctrl-A b sends a break (of a UART),
+     * Ctrl-A Ctrl-A sends Ctrl-A, and any other key writes a list of these into the output, the only text of
+     * the library's there. NULL: every byte goes to the guest. */
     void (*on_escape)(void *context);
     void *escape_context;
 };
 
-/* A 16550A UART at port 0x3f8 (IRQ 4) for the first call, then 0x2f8 (3), 0x3e8 (4), 0x2e8 (3). */
+/* A 16550A UART at port 0x3f8 (IRQ 4) for the first call, then 0x2f8 (3), 0x3e8 (4), 0x2e8 (3); -ENOSPC for
+ * a fifth. */
 int vmm_add_serial(struct vmm *machine, const struct vmm_serial_config *config, struct vmm_error *error);
 
 /* QEMU's isa-debug-exit: a write of `value` to any of the 4 ports from `port` on ends the run. */
@@ -190,8 +193,8 @@ enum vmm_disk_cache {
 };
 
 enum vmm_disk_aio {
-    VMM_DISK_AIO_AUTO, /* io_uring where it is to be had, else threads */
-    VMM_DISK_AIO_URING,
+    VMM_DISK_AIO_AUTO,  /* io_uring where it is to be had, else threads; with an overlay always threads */
+    VMM_DISK_AIO_URING, /* not with an overlay */
     VMM_DISK_AIO_THREADS,
 };
 
@@ -218,7 +221,8 @@ struct vmm_disk_config {
 int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, struct vmm_error *error);
 
 /* The size of the disk that was added as number `index`, from 0: the file is made that long, or, with 0
- * bytes, has another length already. The guest is told. Any one thread, also while the machine runs. */
+ * bytes, has another length already. The guest is told. -ENOENT where there is no such disk. Any one thread,
+ * also while the machine runs. */
 int vmm_resize_disk(struct vmm *machine, unsigned index, uint64_t bytes, struct vmm_error *error);
 
 /* A virtio entropy device: random bytes of the host's kernel. Before vmm_load, as the next. */
@@ -241,7 +245,8 @@ struct vmm_console_config {
 int vmm_add_console(struct vmm *machine, const struct vmm_console_config *config, struct vmm_error *error);
 
 /* What the first port of the console that was added as number `index`, from 0, is shown on has another size,
- * up to 65535. The guest is told. Any thread, also while the machine runs. */
+ * up to 65535. The guest is told. -ENOENT where there is no such console. Any thread, also while the machine
+ * runs. */
 int vmm_resize_console(struct vmm *machine, unsigned index, unsigned columns, unsigned rows,
                        struct vmm_error *error);
 
@@ -297,11 +302,10 @@ int vmm_add_msrs(struct vmm *machine, uint32_t first, uint32_t count, const stru
 int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void *bytes, uint64_t len,
                 const struct vmm_region_ops *ops, void *context, struct vmm_error *error);
 
-/* ---- Images
- * ------------------------------------------------------------------------------------------------ */
+/* ---- Images ---- */
 
 enum vmm_flat_mode {
-    VMM_FLAT_NONE,   /* the format is found by content: bzImage, ELF with PVH or multiboot */
+    VMM_FLAT_NONE,   /* the format is found by content, see vmm_image */
     VMM_FLAT_REAL16, /* a flat binary entered in 16-bit real mode */
     VMM_FLAT_PROT32, /* in flat 32-bit protected mode, no paging */
     VMM_FLAT_LONG64, /* in 64-bit mode, memory mapped one to one */
@@ -313,6 +317,8 @@ struct vmm_module {
     const char *cmdline; /* NULL: none */
 };
 
+/* What is not flat is a bzImage, an ELF file with a multiboot 1 header or a PVH note, a Linux kernel's ELF64
+ * file without either, or another file whose multiboot 1 header says where it is loaded. */
 struct vmm_image {
     const char *path;  /* the file; also names the image in messages */
     const void *bytes; /* or its content, `len` bytes; then `path` is only its name */
@@ -339,8 +345,7 @@ int vmm_mem_write(const struct vmm *machine, uint64_t gpa, const void *from, siz
 /* The descriptor of VMM_MEM_SHARED, which stays the machine's, or -1. */
 int vmm_mem_fd(const struct vmm *machine);
 
-/* ---- Running
- * ----------------------------------------------------------------------------------------------- */
+/* ---- Running ---- */
 
 /* Why a run ended. None of these is a failure of vmm_run. */
 enum vmm_end_reason {
@@ -366,8 +371,9 @@ const char *vmm_end_name(enum vmm_end_reason reason);
 
 /* Runs the guest until something ends it. The calling thread is the first vCPU's, the others have threads of
  * their own; the kick signal is unblocked meanwhile. The last three reasons come with a report of registers,
- * code and last exits, a line at a time, to the log at VMM_LOG_ERROR. A machine runs once. A failure (the
- * host's) is returned as a negative errno. `end` may be NULL. */
+ * code and last exits, a line at a time, to the log at VMM_LOG_ERROR; VMM_END_TIMEOUT and VMM_END_PANIC with
+ * where each vCPU was and its last exits. A machine runs once. A failure (the host's) is returned as a
+ * negative errno. `end` may be NULL. */
 int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
@@ -385,8 +391,7 @@ void vmm_press_power_button(struct vmm *machine);
 void vmm_pause(struct vmm *machine);
 void vmm_resume(struct vmm *machine);
 
-/* ---- What it cost
- * ------------------------------------------------------------------------------------------ */
+/* ---- What it cost ---- */
 
 enum vmm_phase {
     VMM_PHASE_HOST,    /* /dev/kvm opened, its capabilities asked */
@@ -444,14 +449,39 @@ void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats);
 size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity);
 size_t vmm_stats_regions(struct vmm *machine, struct vmm_region_stat *list, size_t capacity);
 
+struct vmm_disk_stat {
+    const char *name; /* lives as long as the machine */
+    const char *aio;  /* "io_uring" or "threads" */
+    uint64_t bytes;
+    uint64_t read_count, read_bytes, write_count, write_bytes, flush_count, discard_count, zeroes_count;
+    uint64_t error_count;     /* requests that the host's disk failed */
+    uint64_t refused_count;   /* ... and that made no sense, or are not supported */
+    uint64_t throttled_count; /* waits for a limit */
+    uint64_t doorbell_count;  /* notifications without an exit to us */
+    uint64_t notify_count;    /* ... and by one */
+    uint64_t interrupt_count, suppressed_count;
+};
+size_t vmm_stats_disks(struct vmm *machine, struct vmm_disk_stat *list, size_t capacity);
+
+/* A virtio device without a medium: of vmm_add_rng "rng0", ..., of vmm_add_console "console0", ... */
+struct vmm_virtio_stat {
+    const char *name;         /* lives as long as the machine */
+    uint64_t request_count;   /* chains of buffers that the driver has made available */
+    uint64_t guest_out_bytes; /* that the device was given: a console's output, and control messages */
+    uint64_t guest_in_bytes;  /* ... and that it has given: random bytes, a console's input */
+    uint64_t doorbell_count;  /* the others as of a disk */
+    uint64_t notify_count;
+    uint64_t interrupt_count, suppressed_count;
+};
+size_t vmm_stats_virtio(struct vmm *machine, struct vmm_virtio_stat *list, size_t capacity);
+
 /* Nanoseconds from vmm_create to the first time that the guest came to this point; 0 where it did not. */
 uint64_t vmm_stats_mark(struct vmm *machine, enum vmm_mark mark);
 /* The exits until then, as vmm_stats_exits. */
 size_t vmm_stats_mark_exits(struct vmm *machine, enum vmm_mark mark, struct vmm_exit_stat *list,
                             size_t capacity);
 
-/* ---- What happened: the trace
- * ------------------------------------------------------------------------------- */
+/* ---- What happened: the trace ---- */
 
 /* When what is in the rings of a buffer goes to the file. */
 enum vmm_trace_mode {
@@ -504,34 +534,7 @@ struct vmm_trace_stats {
 /* All zero for a machine that is not traced. Any thread. */
 void vmm_trace_stats_get(struct vmm *machine, struct vmm_trace_stats *stats);
 
-struct vmm_disk_stat {
-    const char *name; /* lives as long as the machine */
-    const char *aio;  /* "io_uring" or "threads" */
-    uint64_t bytes;
-    uint64_t read_count, read_bytes, write_count, write_bytes, flush_count, discard_count, zeroes_count;
-    uint64_t error_count;     /* requests that the host's disk failed */
-    uint64_t refused_count;   /* ... and that made no sense, or are not supported */
-    uint64_t throttled_count; /* waits for a limit */
-    uint64_t doorbell_count;  /* notifications without an exit to us */
-    uint64_t notify_count;    /* ... and by one */
-    uint64_t interrupt_count, suppressed_count;
-};
-size_t vmm_stats_disks(struct vmm *machine, struct vmm_disk_stat *list, size_t capacity);
-
-/* A virtio device without a medium: of vmm_add_rng "rng0", ..., of vmm_add_console "console0", ... */
-struct vmm_virtio_stat {
-    const char *name;         /* lives as long as the machine */
-    uint64_t request_count;   /* chains of buffers that the driver has made available */
-    uint64_t guest_out_bytes; /* that the device was given: a console's output, and control messages */
-    uint64_t guest_in_bytes;  /* ... and that it has given: random bytes, a console's input */
-    uint64_t doorbell_count;  /* the others as of a disk */
-    uint64_t notify_count;
-    uint64_t interrupt_count, suppressed_count;
-};
-size_t vmm_stats_virtio(struct vmm *machine, struct vmm_virtio_stat *list, size_t capacity);
-
-/* ---- The host
- * ---------------------------------------------------------------------------------------------- */
+/* ---- The host ---- */
 
 enum vmm_kvm_flavour {
     VMM_KVM_UNKNOWN,  /* there is no KVM that answers */

@@ -56,7 +56,7 @@ static void destroy_marker(void *part)
 
 static int add_marker(struct vmm *machine, uint16_t port, struct vmm_error *error)
 {
-    const struct marker_config config = {.port = port ? port : MARKER_PORT};
+    const struct marker_config config = {.port = port ? port : VMM_TRACE_MARKER_PORT};
     struct marker *marker;
     int result = marker_create(&config, &marker, error);
     if (!result)

@@ -8,7 +8,6 @@
 
 #include "mmio/bus.h"
 
-#define MARKER_PORT     0x504u
 #define MARKER_PRESENT  0x54u
 #define MARKER_LINE_MAX 200u /* a longer line is cut into several */
 

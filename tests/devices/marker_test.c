@@ -20,7 +20,7 @@ static struct bus *bus;
 
 static void set_up(void)
 {
-    const struct marker_config config = {.port = MARKER_PORT};
+    const struct marker_config config = {.port = VMM_TRACE_MARKER_PORT};
     ck_assert_int_eq(marker_create(&config, &device, NULL), 0);
     bus = fake_bus(BUS_PORTS, marker_region(device));
 }
@@ -35,14 +35,14 @@ static void tear_down(void)
 static void write_text(const char *text, size_t len)
 {
     for (size_t i = 0; i < len; i++)
-        bus_write(bus, MARKER_PORT, 1, (uint8_t)text[i]);
+        bus_write(bus, VMM_TRACE_MARKER_PORT, 1, (uint8_t)text[i]);
 }
 
 START_TEST(the_port_says_that_it_is_there)
 {
     set_up();
-    ck_assert_uint_eq(bus_read(bus, MARKER_PORT, 1), 'T');
-    ck_assert_uint_eq(bus_read(bus, MARKER_PORT + 1, 1), 0xff);
+    ck_assert_uint_eq(bus_read(bus, VMM_TRACE_MARKER_PORT, 1), 'T');
+    ck_assert_uint_eq(bus_read(bus, VMM_TRACE_MARKER_PORT + 1, 1), 0xff);
     write_text("nobody listens\n", 15);
     tear_down();
 }
