@@ -26,7 +26,7 @@ int baseline_open(const char *path, const char *bench, struct baseline **out, st
     baseline->root = report_read_json(path, bench, error);
     if (!baseline->root) {
         free(baseline);
-        return -EINVAL;
+        return error ? error->code : -EINVAL;
     }
     *out = baseline;
     return 0;

@@ -13,6 +13,19 @@ bool bench_wants(const struct bench_options *options, const char *operation, int
            (ring < 0 || options->ring < 0 || options->ring == ring);
 }
 
+void bench_select(struct bench_report *report, const struct bench_options *options)
+{
+    unsigned kept = 0;
+    for (unsigned i = 0; i < report->count; i++) {
+        struct bench_result *result = &report->results[i];
+        if (bench_wants(options, result->operation, result->ring))
+            report->results[kept++] = *result;
+        else
+            bench_result_fini(result);
+    }
+    report->count = kept;
+}
+
 int bench_need_kvm(struct vmm_error *error)
 {
     struct vmm_host host;
@@ -24,11 +37,7 @@ int bench_need_kvm(struct vmm_error *error)
     return host.error.code;
 }
 
-bool bench_can_make_guests(struct bench_report *report, const char *name)
+int bench_need_guests(struct vmm_error *error)
 {
-    struct vmm_error error;
-    if (bench_is_interrupted() || !bench_need_kvm(&error))
-        return true;
-    bench_add_missing(report, name, "vmm", error.message);
-    return false;
+    return bench_is_interrupted() ? 0 : bench_need_kvm(error);
 }

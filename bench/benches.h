@@ -35,6 +35,9 @@ int bench_exits(struct bench_report *report, const struct bench_options *options
 /* Whole processes from start to exit. */
 int bench_boot(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
+/* -EINVAL for what the options ask for in vain, whatever the host. */
+int bench_blk_check(const struct bench_blk_options *options, struct vmm_error *error);
+
 /* Requests to a disk. */
 int bench_blk(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
 
@@ -44,11 +47,13 @@ int bench_trace(struct bench_report *report, const struct bench_options *options
 /* 0, or why no machine can be made on this host. */
 int bench_need_kvm(struct vmm_error *error);
 
-/* Whether machines can be made. Where not, the report gets a line that says why, as of an operation `name`.
- */
-bool bench_can_make_guests(struct bench_report *report, const char *name);
+/* The same between two operations: once interrupted, no more machines are made, and none is needed. */
+int bench_need_guests(struct vmm_error *error);
 
 /* Whether the options leave the operation. */
 bool bench_wants(const struct bench_options *options, const char *operation, int ring);
+
+/* Leaves in the report, of an earlier run, what bench_wants. */
+void bench_select(struct bench_report *report, const struct bench_options *options);
 
 #endif

@@ -48,17 +48,22 @@ static void number_kinds(struct blk_bench *bench)
     }
 }
 
+int bench_blk_check(const struct bench_blk_options *options, struct vmm_error *error)
+{
+    if (options->path_count > MEDIUM_LIMIT)
+        return error_set(error, -EINVAL, "bench blk: %zu places are too many: %u at most",
+                         options->path_count, MEDIUM_LIMIT);
+    if (options->bytes && options->bytes < BLK_MEDIUM_BYTES_MIN)
+        return error_set(error, -EINVAL, "bench blk: a scratch file has at least %u MiB",
+                         (unsigned)(BLK_MEDIUM_BYTES_MIN / MIB));
+    return 0;
+}
+
 static int open_media(struct blk_bench *bench, struct vmm_error *error)
 {
     const struct bench_blk_options *options = &bench->options->blk;
     size_t count = options->path_count ? options->path_count : ARRAY_COUNT(default_paths);
     uint64_t bytes = options->bytes ? options->bytes : BYTES_DEFAULT;
-    if (count > MEDIUM_LIMIT)
-        return error_set(error, -EINVAL, "bench blk: %zu places are too many: %u at most", count,
-                         MEDIUM_LIMIT);
-    if (bytes < BLK_MEDIUM_BYTES_MIN)
-        return error_set(error, -EINVAL, "bench blk: a scratch file has at least %u MiB",
-                         (unsigned)(BLK_MEDIUM_BYTES_MIN / MIB));
     for (size_t i = 0; i < count; i++) {
         const char *path = options->path_count ? options->paths[i] : default_paths[i];
         struct blk_medium *medium = &bench->media[bench->medium_count];
@@ -107,7 +112,8 @@ static bool wants_any(const struct blk_bench *bench, const struct blk_medium *me
     return wanted;
 }
 
-static int measure_medium(struct blk_bench *bench, const struct blk_medium *medium, bool is_direct)
+static int measure_medium(struct blk_bench *bench, const struct blk_medium *medium, bool is_direct,
+                          struct vmm_error *error)
 {
     const struct bench_blk_options *options = &bench->options->blk;
     const struct blk_setup setup = {.path = medium->path,
@@ -119,7 +125,10 @@ static int measure_medium(struct blk_bench *bench, const struct blk_medium *medi
     struct blk_floor *floor = NULL;
     struct blk_vmm *ours = NULL;
     struct blk_qemu *rival = NULL;
-    int result = blk_floor_create(&setup, &floor);
+    int result = bench_need_kvm(error);
+    if (result)
+        return result;
+    result = blk_floor_create(&setup, &floor);
     if (!result)
         result = blk_vmm_create(&setup, &ours);
     if (!result)
@@ -131,7 +140,7 @@ static int measure_medium(struct blk_bench *bench, const struct blk_medium *medi
     blk_qemu_destroy(rival);
     blk_vmm_destroy(ours);
     blk_floor_destroy(floor);
-    return result;
+    return result ? error_set_errno(error, result, "bench blk: cannot begin") : 0;
 }
 
 /* Batches are made as long as the clock has it: one that does not see the disk makes them last for hours. */
@@ -144,7 +153,7 @@ static const char *why_no_direct(const struct blk_medium *medium)
                : NULL;
 }
 
-static int measure_all(struct blk_bench *bench)
+static int measure_all(struct blk_bench *bench, struct vmm_error *error)
 {
     int result = 0;
     for (unsigned i = 0; !result && i < 2 * bench->medium_count; i++) {
@@ -157,7 +166,7 @@ static int measure_all(struct blk_bench *bench)
             bench_add_missing(bench->report, bench_keep_name(bench->report, "%s, O_DIRECT", medium->kind),
                               "floor", reason);
         else
-            result = measure_medium(bench, medium, is_direct);
+            result = measure_medium(bench, medium, is_direct, error);
     }
     return result;
 }
@@ -166,15 +175,15 @@ int bench_blk(struct bench_report *report, const struct bench_options *options, 
 {
     struct blk_bench bench = {.report = report, .options = options};
     report->bench = "blk";
+    int result = bench_blk_check(&options->blk, error);
+    if (result)
+        return result;
     bench.media = calloc(MEDIUM_LIMIT, sizeof(*bench.media));
     if (!bench.media)
         return error_set_errno(error, -ENOMEM, "bench blk: cannot begin");
-    int result = open_media(&bench, error);
-    if (!result) {
-        result = measure_all(&bench);
-        if (result)
-            error_set_errno(error, result, "bench blk: cannot begin");
-    }
+    result = open_media(&bench, error);
+    if (!result)
+        result = measure_all(&bench, error);
     for (unsigned i = 0; i < bench.medium_count; i++)
         blk_medium_close(&bench.media[i]);
     free(bench.media);

@@ -90,7 +90,13 @@ void report_print_json(FILE *file, const struct bench_report *report, const stru
 json_t *report_read_json(const char *path, const char *bench, struct vmm_error *error)
 {
     json_error_t where;
-    json_t *root = json_load_file(path, 0, &where);
+    FILE *file = fopen(path, "re");
+    if (!file) {
+        error_set_errno(error, -errno, "%s: cannot open", path);
+        return NULL;
+    }
+    json_t *root = json_loadf(file, 0, &where);
+    fclose(file);
     const char *schema = json_string_value(json_object_get(root, "schema"));
     const char *name = json_string_value(json_object_get(root, "bench"));
     if (!root) {

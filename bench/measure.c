@@ -78,13 +78,17 @@ void bench_add_missing(struct bench_report *report, const char *operation, const
         snprintf(result->reason, sizeof(result->reason), "%.159s", reason);
 }
 
+void bench_result_fini(struct bench_result *result)
+{
+    free(result->ns);
+    free(result->host);
+    free(result->io);
+}
+
 void bench_report_fini(struct bench_report *report)
 {
-    for (unsigned i = 0; i < report->count; i++) {
-        free(report->results[i].ns);
-        free(report->results[i].host);
-        free(report->results[i].io);
-    }
+    for (unsigned i = 0; i < report->count; i++)
+        bench_result_fini(&report->results[i]);
     for (unsigned i = 0; i < report->name_count; i++)
         free(report->names[i]);
     free(report->names);

@@ -101,6 +101,7 @@ void bench_add_missing(struct bench_report *report, const char *operation, const
 /* Summaries of what the caller has put into the results from `first` on; ratios to that one. */
 void bench_conclude(struct bench_report *report, unsigned first);
 
+void bench_result_fini(struct bench_result *result);
 void bench_report_fini(struct bench_report *report);
 
 /* What was measured so far is what there is. */

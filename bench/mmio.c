@@ -91,8 +91,12 @@ int bench_mmio(struct bench_report *report, const struct bench_options *options,
 {
     report->bench = "mmio";
     int result = measure_own(report, options);
-    if (!result && wants_guests(options) && !bench_can_make_guests(report, "operations in a guest"))
-        return 0;
+    if (result)
+        return error_set_errno(error, result, "bench mmio: cannot begin");
+    if (wants_guests(options))
+        result = bench_need_guests(error);
+    if (result)
+        return result;
     for (int ring = 3; !result && ring >= 0; ring -= 3)
         if (options->ring < 0 || options->ring == ring)
             result = measure_ring(report, options, ring);

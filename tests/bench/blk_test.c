@@ -168,6 +168,7 @@ START_TEST(a_file_of_the_users_is_not_written)
                                     .against_qemu = true,
                                     .blk = {.paths = paths, .path_count = 1}};
     struct vmm_error error;
+    test_need_kvm();
     int fd = mkstemp(path);
     ck_assert_int_eq(ftruncate(fd, 4 << 20), 0);
     report = (struct bench_report){0};

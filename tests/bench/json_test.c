@@ -169,7 +169,8 @@ START_TEST(a_wrong_baseline_is_refused)
     struct baseline *baseline;
     ck_assert_int_eq(baseline_open("/dev/null", "mmio", &baseline, &error), -EINVAL);
     ck_assert_msg(strstr(error.message, "/dev/null"), "%s", error.message);
-    ck_assert_int_eq(baseline_open("/nowhere/at/all", "mmio", &baseline, &error), -EINVAL);
+    ck_assert_int_eq(baseline_open("/nowhere/at/all", "mmio", &baseline, &error), -ENOENT);
+    ck_assert_str_eq(error.message, "/nowhere/at/all: cannot open: No such file or directory");
     ck_assert_ptr_null(baseline);
 }
 END_TEST

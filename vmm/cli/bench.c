@@ -3,6 +3,7 @@
  * `vmm bench`: which benchmark, how long, and in what form its figures are given. What is measured is in
  * bench/.
  */
+#include <limits.h>
 #include <sched.h>
 #include <signal.h>
 #include <string.h>
@@ -15,9 +16,9 @@
 
 /* The command line as popt leaves it. */
 static struct {
-    const char *seconds, *plot, *baseline, *only, *against, *pin, *size, *from;
+    const char *seconds, *plot, *baseline, *only, *against, *pin, *size, *from, *batches, *ring;
     const char **disks;
-    int is_json, is_markdown, is_quick, is_help, batches, ring, is_overwrite, is_polled, is_packed;
+    int is_json, is_markdown, is_quick, is_help, is_overwrite, is_polled, is_packed;
 } given;
 
 static const struct poptOption common_options[] = {
@@ -29,7 +30,8 @@ static const struct poptOption common_options[] = {
     {"from", 0, POPT_ARG_STRING, &given.from, 0,
      "measure nothing: print, draw or compare what is in this file, which --json made", "FILE"},
     {"only", 0, POPT_ARG_STRING, &given.only, 0, "only the operations whose name contains this", "TEXT"},
-    {"batches", 0, POPT_ARG_INT, &given.batches, 0, "batches of each operation, at most (default 101)", "N"},
+    {"batches", 0, POPT_ARG_STRING, &given.batches, 0, "batches of each operation, at most (default 101)",
+     "N"},
     {"time", 0, POPT_ARG_STRING, &given.seconds, 0,
      "time for all batches of one operation, at most (default 3s)", "TIME"},
     {"quick", 0, POPT_ARG_NONE, &given.is_quick, 0, "a trial that takes seconds; its figures mean little",
@@ -46,7 +48,7 @@ static const struct poptOption common_options[] = {
 
 #define RING_OPTION                                                               \
     {                                                                             \
-        "ring", 0, POPT_ARG_INT, &given.ring, 0,                                  \
+        "ring", 0, POPT_ARG_STRING, &given.ring, 0,                               \
             "only operations in ring 0 or 3 of the guest (default: both)", "RING" \
     }
 
@@ -120,7 +122,15 @@ static const char help_tail[] =
     "\n"
     "Ctrl-C ends the measuring; what there is until then is printed.\n"
     "\n"
-    "Exit status: 0; 2 for a command line that was not understood; 4 where this host cannot do it.\n";
+    "Exit status: 0; 2 for a command line that was not understood; 4 where this host cannot do it, or a "
+    "file\n"
+    "cannot be read or written.\n";
+
+/* What cli_usage names, for its --help. */
+static const char *words_of(const struct subcommand *command)
+{
+    return command->title + strlen("vmm ");
+}
 
 static void print_help(void)
 {
@@ -158,6 +168,12 @@ static void on_interrupt(int number)
     signal(number, SIG_DFL);
 }
 
+static bool refuse(const struct subcommand *command, const char *option, const char *text, const char *what)
+{
+    cli_usage(words_of(command), "--%s: '%s' is %s", option, text, what);
+    return false;
+}
+
 /* The CPU that the program keeps to from now on, or -1 with a message where it was asked for in vain. */
 static bool pin(const struct subcommand *command, int *cpu)
 {
@@ -172,8 +188,7 @@ static bool pin(const struct subcommand *command, int *cpu)
         char rest;
         if (sscanf(given.pin, "%d%c", &wanted, &rest) != 1 || wanted < 0 || wanted >= CPU_SETSIZE ||
             !CPU_ISSET(wanted, &allowed)) {
-            cli_usage("bench", "--pin: '%s' is not a CPU that this program may use", given.pin);
-            return false;
+            return refuse(command, "pin", given.pin, "not a CPU that this program may use");
         }
     }
     while (wanted > 0 && !CPU_ISSET(wanted, &allowed))
@@ -185,48 +200,70 @@ static bool pin(const struct subcommand *command, int *cpu)
     return true;
 }
 
-static bool read_options(struct bench_options *options)
+/* A number of the command line, or -1 where none was given. */
+static bool read_number(const char *text, int *number)
+{
+    uint64_t value;
+    *number = -1;
+    if (!text)
+        return true;
+    if (!cli_parse_size(text, &value) || value > INT_MAX)
+        return false;
+    *number = (int)value;
+    return true;
+}
+
+static bool read_limits(const struct subcommand *command, struct bench_limits *limits)
 {
     uint64_t ms = 0;
-    if (given.seconds && !cli_parse_time(given.seconds, &ms)) {
-        cli_usage("bench", "--time: '%s' is not a time; write 500ms or 10s", given.seconds);
-        return false;
+    int batches;
+    char what[40];
+    if (given.seconds && !cli_parse_time(given.seconds, &ms))
+        return refuse(command, "time", given.seconds, "not a time; write 500ms or 10s");
+    if (!read_number(given.batches, &batches) || !batches || batches > (int)SAMPLE_LIMIT - 3) {
+        snprintf(what, sizeof(what), "not a number from 1 to %u", SAMPLE_LIMIT - 3);
+        return refuse(command, "batches", given.batches, what);
     }
-    if (given.batches < 0 || given.batches > (int)SAMPLE_LIMIT - 3) {
-        cli_usage("bench", "--batches: %d is not from 1 to %u", given.batches, SAMPLE_LIMIT - 3);
+    *limits = (struct bench_limits){.batches = batches < 0 ? 0 : (unsigned)batches,
+                                    .operation_seconds = (double)ms / 1000,
+                                    .quick = given.is_quick,
+                                    .show_progress = isatty(STDERR_FILENO)};
+    return true;
+}
+
+static bool read_blk(const struct subcommand *command, struct bench_blk_options *blk)
+{
+    struct vmm_error error;
+    *blk = (struct bench_blk_options){.paths = given.disks,
+                                      .will_write = given.is_overwrite,
+                                      .is_polled = given.is_polled,
+                                      .is_packed = given.is_packed};
+    if (given.size && (!cli_parse_size(given.size, &blk->bytes) || !blk->bytes))
+        return refuse(command, "size", given.size, "not a size; write 256M or 1G");
+    while (given.disks && given.disks[blk->path_count])
+        blk->path_count++;
+    if (!bench_blk_check(blk, &error))
+        return true;
+    cli_usage(words_of(command), "%s", error.message);
+    return false;
+}
+
+static bool read_options(const struct subcommand *command, struct bench_options *options)
+{
+    *options = (struct bench_options){
+        .only = given.only, .against_qemu = given.against, .vmm = "/proc/self/exe"};
+    if (given.is_json && given.is_markdown) {
+        cli_usage(words_of(command), "--json and --markdown: choose one");
         return false;
     }
     if (given.against && strcmp(given.against, "qemu")) {
-        cli_usage("bench", "--against: there is no rival '%s'; there is: qemu", given.against);
+        cli_usage(words_of(command), "--against: there is no rival '%s'; there is: qemu", given.against);
         return false;
     }
-    if (given.ring != -1 && given.ring != 0 && given.ring != 3) {
-        cli_usage("bench", "--ring: %d is neither 0 nor 3", given.ring);
-        return false;
-    }
-    uint64_t bytes = 0;
-    if (given.size && (!cli_parse_size(given.size, &bytes) || !bytes)) {
-        cli_usage("bench", "--size: '%s' is not a size; write 256M or 1G", given.size);
-        return false;
-    }
-    size_t disk_count = 0;
-    while (given.disks && given.disks[disk_count])
-        disk_count++;
-    *options = (struct bench_options){.limits = {.batches = (unsigned)given.batches,
-                                                 .operation_seconds = (double)ms / 1000,
-                                                 .quick = given.is_quick,
-                                                 .show_progress = isatty(STDERR_FILENO)},
-                                      .only = given.only,
-                                      .ring = given.ring,
-                                      .against_qemu = given.against,
-                                      .vmm = "/proc/self/exe",
-                                      .blk = {.paths = given.disks,
-                                              .path_count = disk_count,
-                                              .bytes = bytes,
-                                              .will_write = given.is_overwrite,
-                                              .is_polled = given.is_polled,
-                                              .is_packed = given.is_packed}};
-    return true;
+    if (!read_number(given.ring, &options->ring) ||
+        (options->ring != -1 && options->ring != 0 && options->ring != 3))
+        return refuse(command, "ring", given.ring, "neither 0 nor 3");
+    return read_limits(command, &options->limits) && read_blk(command, &options->blk);
 }
 
 /* What the figures are to become, asked before they are measured, which may take minutes. */
@@ -240,7 +277,7 @@ static int open_outputs(const struct subcommand *command, struct baseline **base
     }
     if (given.baseline && baseline_open(given.baseline, command->name, baseline, &error)) {
         cli_message("%s", error.message);
-        return CLI_USAGE;
+        return CLI_HOST;
     }
     return CLI_OK;
 }
@@ -264,18 +301,35 @@ static int print_report(const struct bench_report *report, const struct bench_fa
     return CLI_HOST;
 }
 
-static int print_earlier(const struct subcommand *command, const struct baseline *baseline)
+static int no_operation_is_left(const struct subcommand *command)
+{
+    return cli_usage(words_of(command), "--only, --ring: no operation is left");
+}
+
+static int print_earlier(const struct subcommand *command, const struct bench_options *options,
+                         const struct baseline *baseline)
 {
     struct bench_report report;
     struct bench_facts facts;
     struct vmm_error error;
     if (report_load(given.from, command->name, &report, &facts, &error)) {
         cli_message("%s", error.message);
-        return CLI_USAGE;
+        return CLI_HOST;
     }
-    int status = print_report(&report, &facts, baseline);
+    bool had_some = report.count;
+    bench_select(&report, options);
+    int status = had_some && !report.count ? no_operation_is_left(command)
+                                           : print_report(&report, &facts, baseline);
     bench_report_fini(&report);
     return status;
+}
+
+static bool has_figures(const struct bench_report *report)
+{
+    for (unsigned i = 0; i < report->count; i++)
+        if (!*report->results[i].reason)
+            return true;
+    return false;
 }
 
 /* What was measured before something failed is what there is. */
@@ -291,7 +345,10 @@ static int measure_and_print(const struct subcommand *command, const struct benc
         cli_message("%s", error.message);
         status = CLI_HOST;
     } else if (!report.count && !report.interrupted) {
-        status = cli_usage("bench", "--only, --ring: no operation is left");
+        status = no_operation_is_left(command);
+    } else if (!has_figures(&report) && !report.interrupted) {
+        cli_message("%s: nothing could be measured here: each line says why", words_of(command));
+        status = CLI_HOST;
     }
     bench_facts_conclude(&facts);
     if (report.count || status == CLI_OK) {
@@ -307,14 +364,14 @@ static int measure(const struct subcommand *command)
     struct bench_options options;
     struct baseline *baseline;
     int cpu;
-    if (!read_options(&options))
+    if (!read_options(command, &options))
         return CLI_USAGE;
     int status = open_outputs(command, &baseline);
     if (status)
         return status;
     status = CLI_USAGE;
     if (given.from) {
-        status = print_earlier(command, baseline);
+        status = print_earlier(command, &options, baseline);
     } else if (pin(command, &cpu)) {
         signal(SIGINT, on_interrupt);
         status = measure_and_print(command, &options, cpu, baseline);
@@ -336,14 +393,13 @@ int cmd_bench(int argc, const char **argv)
     const struct subcommand *command = find_subcommand(word, &status);
     if (!command)
         return status;
-    given.ring = -1;
     argv[1] = command->title;
     poptContext context = poptGetContext(command->title, argc - 1, argv + 1, command->options, 0);
     int code = poptGetNextOpt(context);
     if (code < -1)
-        status = cli_bad_option("bench", context, code, command->options);
+        status = cli_bad_option(words_of(command), context, code, command->options);
     else if (poptPeekArg(context))
-        status = cli_usage("bench", "bench: '%s' is one argument too many", poptPeekArg(context));
+        status = cli_usage(words_of(command), "bench: '%s' is one argument too many", poptPeekArg(context));
     else if (given.is_help)
         print_sub_help(context, command), status = CLI_OK;
     else
