@@ -26,7 +26,7 @@ enum block_operation {
     BLOCK_OPERATION_COUNT
 };
 
-/* The submitter's, from block_submit until `done`. */
+/* The submitter's memory; from block_submit until `done` the backend's to use. */
 struct block_request {
     enum block_operation operation;
     bool is_stable;               /* of a write: on stable storage when it is done */
@@ -85,7 +85,8 @@ struct block;
 /* Says what is wrong with the file: missing, no permission, no regular file or block device, empty, no whole
  * sectors, an image of a known other format, in use by another writer. */
 int block_open(const struct block_config *config, struct block **block, struct vmm_error *error);
-/* Waits for what is under way; nothing may be submitted any more. The event loop is stopped. */
+/* Waits for what was begun; the rest is dropped. No `done` is called: every request is the submitter's again
+ * when this returns. The event loop is stopped. */
 void block_close(struct block *block);
 
 const struct block_info *block_info(const struct block *block);

@@ -25,7 +25,7 @@ struct store {
 struct engine_ops {
     void (*submit)(void *engine, struct block_request *request);
     void (*kick)(void *engine);
-    void (*close)(void *engine); /* waits for what is under way */
+    void (*close)(void *engine); /* waits for what was begun and begins nothing; calls no `done` */
 };
 
 struct block {

@@ -71,9 +71,9 @@ static void *worker_main(void *argument)
     struct store *store = pool->block->store;
     pthread_mutex_lock(&pool->lock);
     for (;;) {
-        struct block_request *request = list_take(&pool->waiting);
-        if (!request && pool->closing)
+        if (pool->closing)
             break;
+        struct block_request *request = list_take(&pool->waiting);
         if (!request) {
             pool->idle_count++;
             pthread_cond_wait(&pool->work, &pool->lock);
@@ -164,6 +164,7 @@ static void on_finished(void *owner, uint32_t events)
         pool->block->config.batch_done(pool->block->config.owner);
 }
 
+/* What no thread has begun was not acknowledged either, and is dropped: there may be any amount of it. */
 static void pool_close(void *engine)
 {
     struct pool *pool = engine;

@@ -303,13 +303,13 @@ static void on_completions(void *owner, uint32_t events)
         run_ring(uring);
 }
 
-/* The kernel may still write to the guest's memory. */
+/* The kernel may still write to the guest's memory. What it never took needs no wait. */
 static void wait_for_all(struct uring *uring)
 {
     struct io_uring_cqe *cqe;
+    uring->in_flight -= io_uring_sq_ready(&uring->ring);
     while (uring->in_flight) {
-        io_uring_submit_and_wait(&uring->ring, 1); /* some may never have been taken */
-        if (io_uring_peek_cqe(&uring->ring, &cqe))
+        if (io_uring_wait_cqe(&uring->ring, &cqe))
             continue;
         uring->in_flight -= io_uring_cqe_get_data(cqe) != NULL;
         io_uring_cqe_seen(&uring->ring, cqe);

@@ -209,7 +209,7 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_blk 
     return 0;
 }
 
-/* The backend first: it waits for what is in flight, which nobody else can any more. */
+/* The backend first: it waits for what it has begun, which nobody else can any more, and drops the rest. */
 void virtio_blk_destroy(struct virtio_blk *blk)
 {
     if (!blk)
