@@ -24,12 +24,6 @@ static inline bool checked_add(uint64_t a, uint64_t b, uint64_t *sum)
     return !__builtin_add_overflow(a, b, sum);
 }
 
-/* *product = a * b; false, with *product undefined, where that wraps. */
-static inline bool checked_mul(uint64_t a, uint64_t b, uint64_t *product)
-{
-    return !__builtin_mul_overflow(a, b, product);
-}
-
 /* Whether [start, start + len) lies in [base, base + limit). An empty range lies anywhere up to the end. */
 static inline bool range_inside(uint64_t start, uint64_t len, uint64_t base, uint64_t limit)
 {

@@ -43,7 +43,6 @@ struct bench_guest {
     struct bench_eventfd eventfd;
     long start_switches;
     struct vmm_end end;
-    int result;
     struct vmm_error error;
     char reason[200];
 };
@@ -129,7 +128,7 @@ static const struct vmm_region_ops control_ops = {.read = guest_read_zero, .writ
 static void *run_guest(void *context)
 {
     struct bench_guest *guest = context;
-    guest->result = vmm_run(guest->machine, &guest->end, &guest->error);
+    vmm_run(guest->machine, &guest->end, &guest->error);
     pthread_mutex_lock(&guest->lock);
     guest->turn = TURN_OVER;
     pthread_cond_broadcast(&guest->changed);

@@ -98,7 +98,6 @@ static int load_vector(void *owner, struct cpu_state *cpu)
 {
     struct own *own = owner;
     cpu->vector.xsave = own->xsave;
-    cpu->vector.xsave_bytes = sizeof(own->xsave);
     cpu->vector.xcr0 = has_avx512() ? 0xe7 : 3;
     return 0;
 }

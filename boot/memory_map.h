@@ -25,7 +25,6 @@ enum memory_kind {
     MEMORY_KIND_RAM = 1,
     MEMORY_KIND_RESERVED = 2,
     MEMORY_KIND_ACPI = 3, /* tables, free once the guest has read them */
-    MEMORY_KIND_NVS = 4,
 };
 
 struct memory_map_entry {

@@ -31,7 +31,6 @@ enum vmm_log_level {
     VMM_LOG_ERROR,   /* the machine cannot go on as asked */
     VMM_LOG_WARNING, /* it goes on, but not as asked */
     VMM_LOG_INFO,
-    VMM_LOG_DEBUG,
 };
 
 /* One line of text without its newline. Called from any thread of the library, never from two at once for

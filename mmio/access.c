@@ -167,10 +167,8 @@ static enum step_result prepare_piece(struct step_env *env, const struct access 
         return page_fault(env, gva, result.error_code);
     piece->gpa = result.gpa;
     access_find_ram(env, piece->gpa, piece->len, piece);
-    if (!piece->to && (!piece->from || (access->flags & ACCESS_WRITE)) && is_kernel_device(env, piece)) {
-        env->outcome->kernel_device = true;
+    if (!piece->to && (!piece->from || (access->flags & ACCESS_WRITE)) && is_kernel_device(env, piece))
         return env_unsupported(env, "a device inside the kernel");
-    }
     if (env->tlb)
         tlb_fill(env, gva, access->flags, piece, &result.trail);
     return STEP_DONE;

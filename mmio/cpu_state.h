@@ -104,7 +104,6 @@ struct cpu_table {
 #define CR4_DE         0x00000008u
 #define CR4_PSE        0x00000010u
 #define CR4_PAE        0x00000020u
-#define CR4_MCE        0x00000040u
 #define CR4_PGE        0x00000080u
 #define CR4_PCE        0x00000100u
 #define CR4_OSFXSR     0x00000200u
@@ -141,12 +140,11 @@ struct cpu_table {
 #define SHADOW_MOV_SS 1u
 #define SHADOW_STI    2u
 
-/* The vector and x87 state, loaded when the first instruction needs it (step_vector). The buffer is the
+/* The vector and x87 state, loaded when the first instruction needs it (env_load_vector). The buffer is the
  * vCPU's: an XSAVE area in the standard, not compacted, form, 64-byte aligned, as KVM_GET_XSAVE gives it. An
  * instruction that ends in an exception has not changed it. */
 struct cpu_vector {
     uint8_t *xsave;
-    uint32_t xsave_bytes;
     uint64_t xcr0; /* once xcr0_known; to be asked by env_xcr0 */
     bool xcr0_known;
     bool loaded;  /* the fields above and `pkru` of the CPU are the guest's */

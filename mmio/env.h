@@ -76,7 +76,7 @@ static inline void env_renew(struct step_env *env, struct step_outcome *outcome)
     env->operand.piece_count = 0;
     outcome->event = (struct step_event){.kind = EVENT_EXCEPTION};
     outcome->byte_count = 0;
-    outcome->kernel_device = outcome->changed_system = outcome->task_switched = false;
+    outcome->changed_system = outcome->task_switched = false;
     outcome->reason = NULL;
     outcome->device_reads = outcome->device_writes = outcome->elements = 0;
     outcome->device_gpa = 0;

@@ -49,10 +49,8 @@ enum step_result port_check(struct step_env *env, unsigned port, unsigned size)
     bool is_allowed = !(cpu->rflags & FLAG_VM) && cpu->cpl <= (cpu->rflags >> FLAG_IOPL_BIT & 3);
     if ((cpu->cr0 & CR0_PE) && !is_allowed)
         TRY(check_bitmap(env, port, size));
-    if (machine->ops->is_kernel_port && machine->ops->is_kernel_port(machine->owner, port, size)) {
-        env->outcome->kernel_device = true;
+    if (machine->ops->is_kernel_port && machine->ops->is_kernel_port(machine->owner, port, size))
         return env_unsupported(env, "a port of a device inside the kernel");
-    }
     check_breakpoints(env, port, size);
     return STEP_DONE;
 }

@@ -230,7 +230,7 @@ void step_run_begin(struct step_run *run, const struct step_machine *machine, st
 
 static void outcome_again(struct step_outcome *outcome)
 {
-    outcome->kernel_device = outcome->changed_system = false;
+    outcome->changed_system = false;
     outcome->device_reads = outcome->device_writes = outcome->elements = 0;
 }
 

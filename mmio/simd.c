@@ -192,11 +192,6 @@ void simd_write(struct step_env *env, const struct simd_accesses *accesses, cons
         access_write(env, &accesses->runs[i], from + accesses->at[i]);
 }
 
-bool simd_knows(const struct insn *insn)
-{
-    return insn->op >= INSN_OP_NATIVE && insn->op <= INSN_OP_EXPAND;
-}
-
 enum step_result emulate_simd(struct step_env *env)
 {
     TRY(simd_check(env));

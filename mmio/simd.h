@@ -15,9 +15,6 @@
 #include "mmio/access.h"
 #include "mmio/simd_code.h"
 
-/* Whether emulate_simd knows the operation. */
-bool simd_knows(const struct insn *insn);
-
 /* Executes env->insn; its memory operand need not be prepared. machine->simd NULL: STEP_UNSUPPORTED. */
 enum step_result emulate_simd(struct step_env *env);
 
@@ -34,7 +31,6 @@ bool emulate_has_isa(struct step_env *env);
 #define MXCSR_UE         0x0010u
 #define MXCSR_FTZ        0x8000u
 #define FSW_ES           0x0080u
-#define FSW_B            0x8000u
 
 #define SIMD_BYTES_MAX 64
 

@@ -8,8 +8,6 @@
 
 #include "mmio/access.h"
 
-#define STACK_SLOTS_MAX 36 /* ENTER with 31 levels */
-
 /* The width of the stack pointer by SS (8 in 64-bit mode), and its value cut to it. */
 unsigned stack_pointer_size(const struct step_env *env);
 uint64_t stack_pointer(const struct step_env *env);

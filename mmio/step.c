@@ -253,9 +253,5 @@ enum step_result step_insn(const struct step_machine *machine, struct cpu_state 
     if (result == STEP_DONE)
         result = is_plain ? execute_plain(&env) : execute_any(&env);
     env_end(&env);
-    if (result == STEP_DONE || result == STEP_AGAIN) {
-        outcome->kernel_device = false;
-        return execute_retire(&env, result, single_step);
-    }
-    return result;
+    return result == STEP_DONE || result == STEP_AGAIN ? execute_retire(&env, result, single_step) : result;
 }

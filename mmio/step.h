@@ -92,7 +92,7 @@ struct step_ops {
     /* RAM was written behind KVM's back: for the dirty pages. NULL: nobody wants to know. */
     void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
     /* Whether the address belongs to a device inside the kernel (local APIC, IOAPIC), which only KVM can
-     * reach: the instruction is then STEP_UNSUPPORTED with `kernel_device` set. NULL: there are none. */
+     * reach: the instruction is then STEP_UNSUPPORTED. NULL: there are none. */
     bool (*is_kernel_device)(void *owner, gpa_t gpa, uint64_t len);
     /* The same for ports (interrupt controllers, timer). */
     bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
@@ -136,7 +136,6 @@ struct step_outcome {
     struct step_event event;
     uint8_t bytes[STEP_INSN_BYTES_MAX]; /* of the instruction, as far as it was fetched */
     uint8_t byte_count;
-    bool kernel_device;  /* UNSUPPORTED because KVM has to do it */
     bool changed_system; /* segments, control registers or descriptor tables are not what they were */
     bool task_switched;  /* the CPU is in another task; of EXCEPTION: one that its state has raised */
     const char *reason;  /* of UNSUPPORTED: a phrase, static */

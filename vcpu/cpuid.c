@@ -14,7 +14,6 @@
 #define LEAF1_ECX_HYPERVISOR   (1u << 31)
 #define LEAF1_EDX_APIC         (1u << 9)
 #define LEAF1_EDX_HTT          (1u << 28)
-#define EXT1_ECX_TOPOEXT       (1u << 22)
 
 #define LEVEL_TYPE_SMT  1u
 #define LEVEL_TYPE_CORE 2u

@@ -32,7 +32,6 @@ static int load_vector(void *owner, struct cpu_state *cpu)
     if (ioctl(vcpu->fd, request, emulation->xsave))
         return -errno;
     cpu->vector.xsave = emulation->xsave;
-    cpu->vector.xsave_bytes = emulation->xsave_bytes;
     return 0;
 }
 

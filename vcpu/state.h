@@ -14,7 +14,6 @@ enum vcpu_parts {
     VCPU_SREGS = 2,  /* segments, tables, control registers, EFER, CR2, CR8 */
     VCPU_EVENTS = 4, /* interrupt shadow, NMI mask */
     VCPU_DEBUG = 8,  /* DR0 to DR7 */
-    VCPU_ALL = 15,
 };
 
 /* Reads the parts into *cpu; the others are 0 there. After an I/O exit they are only consistent behind

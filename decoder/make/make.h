@@ -47,7 +47,7 @@ struct row {
     unsigned checks, attributes;
     uint16_t operands[4];
     unsigned operand_count;
-    unsigned imm, imm_count;
+    unsigned imm;
     unsigned isa, op, flags, mnemonic_id;
     bool vector; /* VEX, EVEX, XOP */
     bool wig32;  /* W is ignored outside 64-bit mode */

@@ -16,8 +16,6 @@
 
 #define SERIAL_COM1_PORT 0x3f8u
 #define SERIAL_COM1_IRQ  4u
-#define SERIAL_COM2_PORT 0x2f8u
-#define SERIAL_COM2_IRQ  3u
 
 struct serial_config {
     uint64_t base; /* the first of its eight ports */

@@ -150,18 +150,3 @@ uint64_t crosscheck_report(struct crosscheck *check, FILE *out)
         print_bucket(&check->buckets[i], out);
     return check->unexplained;
 }
-
-void crosscheck_merge(struct crosscheck *into, const struct crosscheck *from)
-{
-    into->compared += from->compared;
-    into->valid += from->valid;
-    into->unexplained += from->unexplained;
-    for (unsigned i = 0; i < RIVAL_COUNT; i++)
-        into->agreed[i] += from->agreed[i];
-    for (unsigned i = 0; i < CROSSCHECK_CLASSES_MAX; i++)
-        for (unsigned rival = 0; rival < RIVAL_COUNT; rival++)
-            into->by_class[i][rival] += from->by_class[i][rival];
-    for (unsigned i = 0; i < CROSSCHECK_BUCKETS; i++)
-        if (from->buckets[i].key)
-            add_bucket(into, &from->buckets[i]);
-}

@@ -72,7 +72,4 @@ unsigned crosscheck_bytes(struct crosscheck *check, const uint8_t *bytes, size_t
 /* Prints the counts by class, and examples of what no class explains. Returns the number of the latter. */
 uint64_t crosscheck_report(struct crosscheck *check, FILE *out);
 
-/* Adds the counts of `from`, which another process may have filled. */
-void crosscheck_merge(struct crosscheck *into, const struct crosscheck *from);
-
 #endif

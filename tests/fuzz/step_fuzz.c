@@ -50,7 +50,6 @@ static int load_vector(void *owner, struct cpu_state *cpu)
 {
     (void)owner;
     cpu->vector.xsave = area;
-    cpu->vector.xsave_bytes = 4096;
     cpu->vector.xcr0 = 0xe7;
     return 0;
 }

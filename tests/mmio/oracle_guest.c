@@ -69,7 +69,6 @@ static int guest_load_vector(void *owner, struct cpu_state *cpu)
 {
     struct oracle_guest *guest = owner;
     cpu->vector.xsave = guest->xsave;
-    cpu->vector.xsave_bytes = guest->harness->xsave_bytes;
     cpu->vector.xcr0 = guest->xcr0;
     return 0;
 }

@@ -24,7 +24,6 @@ static int load_vector(void *owner, struct cpu_state *cpu)
 {
     (void)owner;
     cpu->vector.xsave = area;
-    cpu->vector.xsave_bytes = layout.len_standard;
     cpu->vector.xcr0 = xcr0;
     return 0;
 }

@@ -52,8 +52,8 @@ static int load(const struct run_options *options, struct vmm *machine, struct v
 static int compose(struct run_options *options, struct vmm **machine, struct vmm_error *error)
 {
     options->config.log = log_to_stderr;
-    options->config.log_level = VMM_LOG_WARNING + (unsigned)options->verbosity;
-    if (options->serial_config.kind == VMM_SERIAL_PTY && !options->verbosity)
+    options->config.log_level = options->verbose ? VMM_LOG_INFO : VMM_LOG_WARNING;
+    if (options->serial_config.kind == VMM_SERIAL_PTY)
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
     options->config.cpu_features = options->cpu;
     options->config.no_run_ahead = options->no_run_ahead;

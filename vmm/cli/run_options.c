@@ -15,7 +15,7 @@ static struct run_options options;
 #define RAM_BYTES_MIN (64 << 10)
 #define RAM_UNIT      4096
 
-enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DISK, OPTION_DEVICE, OPTION_FW_CFG, OPTION_VERBOSE };
+enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DISK, OPTION_DEVICE, OPTION_FW_CFG };
 
 static const struct poptOption option_table[] = {
     {"mem", 'm', POPT_ARG_STRING, &options.mem, 0, "guest RAM, from 64K (default 128M)", "SIZE"},
@@ -69,7 +69,7 @@ static const struct poptOption option_table[] = {
      NULL},
     {"stats-json", 0, POPT_ARG_NONE, &options.stats_json, 0, "the same as one JSON object", NULL},
     {"stats-file", 0, POPT_ARG_STRING, &options.stats_file, 0, "write that to this file", "FILE"},
-    {"verbose", 'v', POPT_ARG_NONE, NULL, OPTION_VERBOSE, "more messages; twice for even more", NULL},
+    {"verbose", 'v', POPT_ARG_NONE, &options.verbose, 0, "more messages", NULL},
     {"help", 'h', POPT_ARG_NONE, NULL, OPTION_HELP, "show this help", NULL},
     {NULL, 0, POPT_ARG_INCLUDE_TABLE, (void *)trace_option_table, 0, "Tracing:", NULL},
     POPT_TABLEEND};
@@ -311,9 +311,6 @@ static int parse(poptContext context, bool *is_help)
         case OPTION_TRACE_BUFFER:
             if (!trace_options_add_buffer(argument))
                 return CLI_USAGE;
-            break;
-        case OPTION_VERBOSE:
-            options.verbosity++;
             break;
         }
     }

@@ -16,7 +16,7 @@
 struct run_options {
     const char *mem, *mem_backing, *serial, *irqchip, *flat, *timeout, *stats_file, *mmio_engine, *cpus;
     const char *cmdline, *dump_acpi, *cpu, *ring0_engine;
-    int verbosity, stats_text, stats_json, no_run_ahead, no_acpi, pci;
+    int verbose, stats_text, stats_json, no_run_ahead, no_acpi, pci;
     const char *on_reboot, *on_triple_fault;
     const char *not_loaded; /* what a message about the image begins with, or NULL */
     bool restarts, triple_fault_reboots;
