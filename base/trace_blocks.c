@@ -23,14 +23,13 @@ static bool grow(void *list, size_t count, size_t size)
     return new;
 }
 
-/* A string of the file; never NULL. Control characters are the guest's or an attacker's: they become '?'. */
+/* A string of the file, fit for a terminal; never NULL. */
 static const char *get_text(struct cursor *cursor, struct trace_strings *strings)
 {
     char text[256];
     unsigned len = get_bytes(cursor, text, 255);
     for (unsigned i = 0; i < len; i++)
-        if ((unsigned char)text[i] < ' ' || text[i] == 0x7f)
-            text[i] = '?';
+        text[i] = trace_printable(text[i]);
     text[len] = 0;
     bool has_room = grow(&strings->list, strings->count, sizeof(*strings->list));
     char *copy = has_room ? strdup(text) : NULL;

@@ -194,7 +194,7 @@ static void describe_text(const struct trace_record *record, char *text, size_t 
     int len = snprintf(text, text_bytes, "%s ", events[record->event].name);
     size_t at = (size_t)len;
     for (unsigned i = from; i < record->len && i < TRACE_TEXT_MAX && at + 1 < text_bytes; i++, at++)
-        text[at] = record->text[i] >= ' ' && record->text[i] <= '~' ? record->text[i] : '.';
+        text[at] = trace_printable(record->text[i]);
     text[at] = 0;
     if (from && record->len >= from)
         snprintf(text + at, text_bytes - at, " %#" PRIx64 "%s%s", load_le64(record->text),

@@ -32,6 +32,14 @@ struct trace_names {
     uint64_t ticks_per_s; /* of the TSC, for times in filters; 0: this host's, which is measured then */
 };
 
+/* A byte of the guest's, or of a file that somebody may have made up, for a terminal: printable ASCII as it
+ * is,
+ * '.' for all else (control characters are also in 0x80 to 0x9f). */
+static inline char trace_printable(char byte)
+{
+    return byte >= ' ' && byte <= '~' ? byte : '.';
+}
+
 /* NULL for a number that is no event's. */
 const char *trace_event_name(unsigned event);
 unsigned trace_event_fields(unsigned event);

@@ -182,8 +182,8 @@ START_TEST(what_is_no_trace_is_refused)
 }
 END_TEST
 
-/* A block whose sum is right and whose content is not. */
-static void check_block(uint8_t type, const char *payload, size_t len)
+/* A file of one block, whose sum is right. */
+static struct trace_file *parse_block(uint8_t type, const char *payload, size_t len)
 {
     uint8_t bytes[16 + 16 + 64] = "VMMTRACE\1";
     struct trace_file *file;
@@ -193,6 +193,12 @@ static void check_block(uint8_t type, const char *payload, size_t len)
     memcpy(bytes + 32, payload, len);
     store_le32(bytes + 28, trace_crc(trace_crc(0, bytes + 20, 8), bytes + 32, len));
     ck_assert_int_eq(trace_file_parse(bytes, 32 + len, &file, NULL), 0);
+    return file;
+}
+
+static void check_block(uint8_t type, const char *payload, size_t len)
+{
+    struct trace_file *file = parse_block(type, payload, len);
     ck_assert_msg(strstr(file->damage, "makes no sense"), "type %u: %s", type, file->damage);
     trace_file_destroy(file);
 }
@@ -210,6 +216,15 @@ START_TEST(blocks_that_make_no_sense_are_named)
     check_block(TRACE_BLOCK_CLOCK, "\xff\xff\xff", 3);       /* no end of a number */
     check_block(TRACE_BLOCK_REGION, "p", 1);
     check_block(TRACE_BLOCK_CODE, "\0", 1);
+}
+END_TEST
+
+START_TEST(names_have_no_control_characters)
+{
+    struct trace_file *file = parse_block(TRACE_BLOCK_TRACK, "\0\0\7a\x1b\x7f\x9b\xc2\x80z", 10);
+    ck_assert_uint_eq(file->track_count, 1);
+    ck_assert_str_eq(file->tracks[0].name, "a.....z");
+    trace_file_destroy(file);
 }
 END_TEST
 
@@ -263,5 +278,6 @@ void test_suite(Suite *suite)
     test_add(suite, a_disk_that_fills_up_is_told_at_the_end);
     test_add(suite, what_is_no_trace_is_refused);
     test_add(suite, blocks_that_make_no_sense_are_named);
+    test_add(suite, names_have_no_control_characters);
     test_add(suite, the_sum_is_the_standard_one);
 }

@@ -101,8 +101,41 @@ START_TEST(tables_that_lead_out_of_the_file_are_left_out)
 }
 END_TEST
 
+START_TEST(a_map_has_names_of_functions)
+{
+    static const char map[] = "0000000000001000 T first\n0000000000002000 t second\n"
+                              "0000000000002001 D data\nnonsense\n0000000000003000 t third\t[module]\n";
+    char text[100];
+    struct symbols *symbols;
+    check_names(map, strlen(map));
+    ck_assert_int_eq(open_bytes(map, strlen(map), &symbols, NULL), 0);
+    ck_assert_str_eq(symbols_name(symbols, 0x3000, text, sizeof(text)), "third [module]");
+    symbols_close(symbols);
+}
+END_TEST
+
+/* Of a terminal they would change the colour, and more. */
+START_TEST(names_have_no_control_characters)
+{
+    static const char map[] = "0000000000001000 T a\x1b[31m\x9b\x7f"
+                              "b\n";
+    struct image64 image = make_image64();
+    memcpy(image.names, "\0\x1b[1m\r\0", 7);
+    char text[100];
+    struct symbols *symbols;
+    ck_assert_int_eq(open_bytes(map, strlen(map), &symbols, NULL), 0);
+    ck_assert_str_eq(symbols_name(symbols, 0x1001, text, sizeof(text)), "a.[31m..b+0x1");
+    symbols_close(symbols);
+    ck_assert_int_eq(open_bytes(&image, sizeof(image), &symbols, NULL), 0);
+    ck_assert_str_eq(symbols_name(symbols, 0x1000, text, sizeof(text)), ".[1m.");
+    symbols_close(symbols);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, a_bss_hides_no_symbols);
+    test_add(suite, a_map_has_names_of_functions);
+    test_add(suite, names_have_no_control_characters);
     test_add(suite, tables_that_lead_out_of_the_file_are_left_out);
 }

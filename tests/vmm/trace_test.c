@@ -19,7 +19,7 @@ static struct program_run run;
 static char path[] = "/tmp/vmm-trace-XXXXXX";
 static uint64_t now;
 
-static const char *const reasons[] = {[2] = "IO", [6] = "MMIO"};
+static const char *const reasons[] = {[2] = "IO", [3] = "a \"b\", c", [6] = "MMIO"};
 
 static void record_exit(unsigned reason, uint64_t rip, uint64_t address, unsigned us)
 {
@@ -373,7 +373,25 @@ START_TEST(csv_has_the_same_columns_everywhere)
         ck_assert_uint_eq(csv_fields(at, end), 16);
     ck_assert_uint_gt(lines, 280);
     ck_assert_ptr_nonnull(strstr(run.out, ",\"requests \"\"now\"\"\"\r\n"));
-    ck_assert_ptr_nonnull(strstr(run.out, "\"vCPU 0\",exit,IO,write,,"));
+    ck_assert_ptr_nonnull(strstr(run.out, "\"vCPU 0\",exit,\"IO\",write,,"));
+    remove_trace();
+}
+END_TEST
+
+/* The name of an exit reason comes from the file. */
+START_TEST(csv_quotes_exit_reasons)
+{
+    struct trace *trace = begin_trace();
+    struct trace_thread *cpu;
+    ck_assert_int_eq(trace_add_thread(trace, "vCPU 0", 0, &cpu, NULL), 0);
+    trace_attach(cpu);
+    now = trace_now();
+    record_exit(3, 0x1000, 0x3f8, 10);
+    end_trace(trace);
+    run_on_trace("trace convert --to csv", 0);
+    const char *row = strstr(run.out, "\r\n") + 2;
+    ck_assert_uint_eq(csv_fields(row, row + strcspn(row, "\r")), 16);
+    ck_assert_ptr_nonnull(strstr(row, ",exit,\"a \"\"b\"\", c\",write,"));
     remove_trace();
 }
 END_TEST
@@ -526,6 +544,7 @@ void test_suite(Suite *suite)
     test_add(suite, perfetto_json_has_tracks_and_guest_time);
     test_add(suite, text_has_a_line_for_each_record);
     test_add(suite, csv_has_the_same_columns_everywhere);
+    test_add(suite, csv_quotes_exit_reasons);
     test_add(suite, the_report_names_who_causes_exits);
     test_add(suite, who_polls_gets_no_interrupt);
     test_add(suite, the_report_takes_symbols);

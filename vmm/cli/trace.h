@@ -52,7 +52,8 @@ struct symbols;
 int symbols_open(const char *path, struct symbols **symbols, struct vmm_error *error);
 void symbols_close(struct symbols *symbols);
 
-/* "name+0x12" for the address; "" where there is no symbol near, or `symbols` is NULL. Returns `text`. */
+/* "name+0x12" for the address, in printable ASCII; "" where there is no symbol near, or `symbols` is NULL.
+ * Returns `text`. */
 const char *symbols_name(const struct symbols *symbols, uint64_t address, char *text, size_t text_bytes);
 
 /* Bytes of the guest's image at the linear address; how many, up to `len`. */

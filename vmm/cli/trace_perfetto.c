@@ -54,7 +54,7 @@ static void print_string(FILE *out, const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '"' || text[i] == '\\')
             fputc('\\', out);
-        fputc(text[i] >= ' ' && text[i] <= '~' ? text[i] : '.', out);
+        fputc(trace_printable(text[i]), out);
     }
     fputc('"', out);
 }

@@ -338,7 +338,7 @@ static void print_markers(const struct trace_view *view)
         if (record->flags & TRACE_FIRST)
             fprintf(view->out, "  %14.3f us  ", trace_file_ns(file, record->time) / 1e3);
         for (size_t at = 0; at < len; at++)
-            fputc(text[at] >= ' ' && text[at] <= '~' ? text[at] : '.', view->out);
+            fputc(trace_printable(text[at]), view->out);
         if (record->flags & TRACE_LAST)
             fputc('\n', view->out);
     }

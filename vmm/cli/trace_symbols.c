@@ -138,6 +138,9 @@ static bool read_map(struct symbols *symbols)
         uint64_t address = strtoull(line, &end, 16);
         if (end == line || end[0] != ' ' || !end[1] || end[2] != ' ' || !strchr("tTwW", end[1]))
             continue;
+        char *tab = strchr(end + 3, '\t'); /* /proc/kallsyms: the module follows */
+        if (tab)
+            *tab = ' ';
         if (!add_symbol(symbols, address, end + 3))
             return false;
     }
@@ -217,6 +220,8 @@ const char *symbols_name(const struct symbols *symbols, uint64_t address, char *
         return text;
     const struct symbol *symbol = &symbols->list[low - 1];
     int len = snprintf(text, text_bytes, "%.80s", symbol->name);
+    for (char *at = text; *at; at++)
+        *at = trace_printable(*at);
     if (address != symbol->address && len >= 0 && (size_t)len < text_bytes)
         snprintf(text + len, text_bytes - (size_t)len, "+%#" PRIx64, address - symbol->address);
     return text;

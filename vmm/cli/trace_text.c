@@ -86,7 +86,7 @@ static void print_quoted(FILE *out, const char *text, size_t len)
     for (size_t i = 0; i < len; i++) {
         if (text[i] == '"')
             fputc('"', out);
-        fputc(text[i] >= ' ' && text[i] <= '~' ? text[i] : '.', out);
+        fputc(trace_printable(text[i]), out);
     }
     fputc('"', out);
 }
@@ -118,8 +118,10 @@ static void print_row(const struct trace_view *view, const struct trace_item *it
     fprintf(view->out, "%.0f,", trace_file_ns(file, record->time));
     print_quoted(view->out, file->tracks[item->track].name, strlen(file->tracks[item->track].name));
     fprintf(view->out, ",%s,", trace_event_name(record->event));
-    if (record->event == TRACE_EXIT)
-        fputs(trace_reason_name(&file->names, record->index, number), view->out);
+    if (record->event == TRACE_EXIT) {
+        const char *reason = trace_reason_name(&file->names, record->index, number);
+        print_quoted(view->out, reason, strlen(reason));
+    }
     fputs(record->flags & TRACE_WRITE                ? ",write,"
           : record->size && fields & TRACE_HAS_COUNT ? ",read,"
                                                      : ",,",
