@@ -115,8 +115,8 @@ struct trace_file {
     struct trace_strings *strings;
 };
 
-/* -EINVAL for what is no trace at all or of another version; a damaged one is read as far as it goes. The
- * caller owns *file. */
+/* -EINVAL for what is no trace at all or of another version; a damaged one, or one that changes meanwhile, is
+ * read as far as it goes. The caller owns *file. */
 int trace_file_open(const char *path, struct trace_file **file, struct vmm_error *error);
 /* The same of bytes in memory. */
 int trace_file_parse(const void *bytes, size_t len, struct trace_file **file, struct vmm_error *error);

@@ -236,6 +236,22 @@ START_TEST(the_sum_is_the_standard_one)
 }
 END_TEST
 
+/* A run may empty the file while it is read, which ends a reader that maps it. A file of sysfs cannot be
+ * mapped, and has fewer bytes than it says. */
+START_TEST(a_file_is_read_and_not_mapped)
+{
+    static const char path[] = "/sys/kernel/mm/transparent_hugepage/enabled";
+    struct trace_file *file;
+    struct vmm_error error;
+    if (access(path, R_OK))
+        test_skip("%s is not there", path);
+    ck_assert_int_eq(trace_file_open(path, &file, &error), -EINVAL);
+    ck_assert_msg(strstr(error.message, "this is no trace"), "%s", error.message);
+    ck_assert_int_eq(trace_file_open("/", &file, &error), -EISDIR);
+    ck_assert_ptr_null(file);
+}
+END_TEST
+
 /* The disk is full in the middle of it: nobody waits, and what is not in the file is not said to be. */
 START_TEST(a_disk_that_fills_up_is_told_at_the_end)
 {
@@ -276,6 +292,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_file_may_be_cut_off_anywhere);
     test_add(suite, any_changed_byte_is_noticed);
     test_add(suite, a_disk_that_fills_up_is_told_at_the_end);
+    test_add(suite, a_file_is_read_and_not_mapped);
     test_add(suite, what_is_no_trace_is_refused);
     test_add(suite, blocks_that_make_no_sense_are_named);
     test_add(suite, names_have_no_control_characters);
