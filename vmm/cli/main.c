@@ -32,7 +32,8 @@ static void print_help(FILE *file)
             vmm_version());
     for (size_t i = 0; i < COMMAND_COUNT; i++)
         fprintf(file, "  %-12s %s\n", commands[i].name, commands[i].summary);
-    fprintf(file, "\n'vmm COMMAND --help' explains a command; the manual page is vmm(1).\n");
+    fprintf(file, "\n'vmm COMMAND --help' or 'vmm help COMMAND' explains a command, 'vmm --version' says\n"
+                  "which one this is; the manual page is vmm(1).\n");
 }
 
 static int unknown_command(const char *word)

@@ -27,7 +27,8 @@ static const struct poptOption option_table[] = {
      "features that the guest is not to have, as -avx512f,-xsave (names as in /proc/cpuinfo)",
      "-FEATURE,..."},
     {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
-     "interrupt controllers: kernel, split or none (default: none for one CPU with --flat, else kernel)",
+     "interrupt controllers: kernel, split, none, or auto (default: none for one CPU with --flat, else "
+     "kernel)",
      "KIND"},
     {"cmdline", 'a', POPT_ARG_STRING, &options.cmdline, 0, "the guest's command line", "TEXT"},
     {"initrd", 'i', POPT_ARG_STRING, NULL, OPTION_INITRD,
@@ -76,43 +77,45 @@ static const struct poptOption option_table[] = {
 
 static const char help_parts[] =
     "\n"
-    "DISK is path=FILE, a raw image or a block device, and any of:\n"
+    "DISK is path=FILE, or FILE alone, a raw image or a block device, and any of:\n"
     "  readonly=on                  the guest cannot write\n"
     "  overlay=FILE|memory          writes go there; the image is only read\n"
     "  cache=writeback|none         by the host's page cache (default), or past it\n"
-    "  aio=auto|uring|threads       by io_uring where it is to be had (default)\n"
+    "  aio=auto|uring|threads       by io_uring where it is to be had (default); an overlay is by threads\n"
     "  transport=pci|mmio           how the guest finds it (default pci)\n"
     "  queues=N                     default one for each CPU\n"
     "  block-size=BYTES             what the guest is told; default the medium's\n"
     "  serial=TEXT                  up to 20 characters\n"
     "  iops=N, bandwidth=BYTES      limits for each second\n"
     "  pin=on                       keep the guest's memory in place for io_uring\n"
+    "  format=raw                   the only one there is\n"
     "\n"
     "DEVICE is one of:\n"
     "  virtio-console[,transport=pci|mmio][,hvc=WHERE][,port=NAME:WHERE]...\n"
     "                               consoles (hvc0, ...) and named ports, WHERE as with --serial\n"
     "  virtio-rng[,transport=pci|mmio]\n"
     "                               random bytes\n"
-    "  debug-exit,iobase=PORT[,iosize=COUNT]\n"
-    "                               instead of the four ports from 0xf4 on\n"
+    "  debug-exit[,iobase=PORT][,iosize=COUNT]\n"
+    "                               where its ports are; default four from 0xf4 on\n"
     "  testdev[,engine=trap|kvm]    QEMU's pc-testdev\n"
     "  scratch,addr=ADDRESS,size=SIZE[,engine=kvm|trap|auto][,coalesce=on][,direct=on]\n"
     "                               memory that remembers what was written to it, and counts accesses\n";
 
 static const char help_tail[] =
     "\n"
-    "IMAGE is a Linux kernel (bzImage), an ELF file with a multiboot 1 header or a PVH note (a vmlinux has "
-    "one),\n"
-    "or with --flat plain code.\n"
+    "IMAGE is a Linux kernel (bzImage or vmlinux), an ELF file with a multiboot 1 header or a PVH note,\n"
+    "another file whose multiboot 1 header says where it is loaded, or with --flat plain code.\n"
     "\n"
     "Exit status:\n"
     "  odd   what the guest wrote to the debug-exit port 0xf4, as (value << 1) | 1\n"
-    "  0     the guest switched itself off or asked for a reset\n"
+    "  0     the guest switched itself off or asked for a reset (with --on-triple-fault\n"
+    "        reboot also by a triple fault)\n"
     "  2     the command line was not understood\n"
-    "  4     the host: no KVM, no memory, an unreadable or damaged image\n"
+    "  4     the host: no KVM, no memory, an unreadable or damaged image; or the value of an\n"
+    "        option that only the machine can judge\n"
     "  6     triple fault\n"
     "  8     the guest halted and nothing could wake it\n"
-    "  10    KVM could not execute the guest's instruction\n"
+    "  10    KVM could not execute the guest's instruction, or could not enter the guest\n"
     "  12    Ctrl-A x\n"
     "  14    the guest said that it has panicked\n"
     "  124   --timeout\n"
