@@ -1,6 +1,6 @@
 # SPDX-License-Identifier: MIT
-# What `cmake --install` gives: the program, the library in both kinds, its header, its pkg-config file and the
-# manual page.
+# What `cmake --install` gives: the program, the library in both kinds, its header, its pkg-config file, the
+# manual page and the documents that it names.
 add_library(vmm_shared SHARED)
 target_sources(vmm_shared PRIVATE $<TARGET_OBJECTS:vmm_objects>)
 target_link_libraries(vmm_shared PRIVATE Threads::Threads ${CMAKE_DL_LIBS} ${URING_ARCHIVE})
@@ -39,3 +39,4 @@ install(FILES "${VMM_ARCHIVE}" DESTINATION "${CMAKE_INSTALL_LIBDIR}")
 install(FILES include/libvmm.h DESTINATION "${CMAKE_INSTALL_INCLUDEDIR}")
 install(FILES "${CMAKE_BINARY_DIR}/libvmm.pc" DESTINATION "${CMAKE_INSTALL_LIBDIR}/pkgconfig")
 install(FILES docs/vmm.1 DESTINATION "${CMAKE_INSTALL_MANDIR}/man1")
+install(DIRECTORY docs/ DESTINATION "${CMAKE_INSTALL_DOCDIR}" FILES_MATCHING PATTERN "*.md")

@@ -509,7 +509,7 @@ struct vmm_trace_buffer {
 #define VMM_TRACE_MARKER_PORT 0x504 /* where a guest writes lines of its own into the trace */
 
 struct vmm_trace_config {
-    const char *path; /* of the file, which is made or emptied; docs/trace.md describes it */
+    const char *path; /* of the file, which is made or emptied; trace.md of the documents describes it */
     const struct vmm_trace_buffer *buffers;
     size_t buffer_count; /* at most 8; 0: one, with all defaults */
     /* "snapshot if EXPRESSION", "snapshot:3 if EXPRESSION" (so many times), "traceoff if EXPRESSION", or the

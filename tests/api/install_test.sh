@@ -31,10 +31,13 @@ for file in bin/vmm include/libvmm.h share/man/man1/vmm.1 "${lib#"$prefix/"}/lib
     "${lib#"$prefix/"}/pkgconfig/libvmm.pc"; do
     [ -s "$prefix/$file" ] || found="$found $file"
 done
+for file in "$root"/docs/*.md; do
+    cmp -s "$file" "$prefix/share/doc/vmm/${file##*/}" || found="$found ${file##*/}"
+done
 expect everything_is_in_its_place "missing or empty"
 
 found=$(find "$stage" -type f ! -path "$prefix/bin/vmm" ! -name libvmm.a ! -name 'libvmm.so.*' ! -name libvmm.h \
-    ! -name vmm.1 ! -name libvmm.pc)
+    ! -name vmm.1 ! -name libvmm.pc ! -path "$prefix/share/doc/vmm/*.md")
 expect nothing_else_is_installed "also installed"
 
 found=$(grep -rl "$build" "$stage")
@@ -67,6 +70,14 @@ for command in run doctor decode 'bench exits' 'bench blk' 'trace report' 'trace
     done
 done
 expect the_manual_names_every_option "not in vmm.1"
+
+found=$({
+    "$prefix/bin/vmm" trace --help
+    cat "$prefix/include/libvmm.h" "$prefix/share/man/man1/vmm.1"
+} | grep -oE '[a-z]+\.md' | sort -u | while read -r file; do
+    [ -s "$prefix/share/doc/vmm/$file" ] || echo "$file"
+done)
+expect documents_that_are_named_are_installed "not in share/doc/vmm"
 
 if command -v man >/dev/null; then
     found=$(LC_ALL=C.UTF-8 MANROFFSEQ='' MANWIDTH=80 man --warnings -E UTF-8 -l "$prefix/share/man/man1/vmm.1" 2>&1 >/dev/null)
