@@ -103,8 +103,7 @@ int vmm_create(const struct vmm_config *config, struct vmm **machine, struct vmm
 void vmm_destroy(struct vmm *machine);
 
 /* vmm_destroy for a process that is about to exit: files are written and closed, sockets and threads gone,
- * but guest RAM and KVM's descriptors are left to the exit, which releases them at less cost than one by one.
- */
+ * but guest memory and KVM's descriptors are left to the exit, which releases them at less cost. */
 void vmm_destroy_at_exit(struct vmm *machine);
 
 /* ---- Devices ---- */

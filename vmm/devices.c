@@ -252,6 +252,6 @@ int vmm_add_scratch(struct vmm *machine, const struct vmm_scratch_config *config
     if (!result)
         result = scratch_create(&scratch_config, &scratch, error);
     if (!result)
-        result = machine_own(machine, scratch, destroy_scratch, error);
+        result = machine_own_memory(machine, scratch, destroy_scratch, error);
     return result ? result : bus_add(machine->memory_bus, scratch_region(scratch), error);
 }

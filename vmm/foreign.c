@@ -55,9 +55,9 @@ static void foreign_destroy(void *part)
     free(foreign);
 }
 
-/* A region that the machine owns, not yet on a bus. */
-static int foreign_create(struct vmm *machine, const char *name, uint64_t base, uint64_t len,
-                          struct foreign_region **out, struct vmm_error *error)
+/* A region that is on no bus yet, nor the machine's. */
+static int foreign_create(const char *name, uint64_t base, uint64_t len, struct foreign_region **out,
+                          struct vmm_error *error)
 {
     struct foreign_region *foreign = calloc(1, sizeof(*foreign) + strlen(name) + 1);
     if (!foreign)
@@ -66,7 +66,7 @@ static int foreign_create(struct vmm *machine, const char *name, uint64_t base, 
     foreign->region = (struct bus_region){
         .name = foreign->name, .base = base, .len = len, .device = foreign, .lock = &foreign->lock};
     *out = foreign;
-    return machine_own(machine, foreign, foreign_destroy, error);
+    return 0;
 }
 
 int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, uint64_t base, uint64_t len,
@@ -79,7 +79,9 @@ int vmm_add_region(struct vmm *machine, enum vmm_space space, const char *name, 
         return error_set(error, -EINVAL, "%s: there is no address space %d", name, (int)space);
     int result = space == VMM_SPACE_MEMORY ? machine_check_not_ram(machine, name, base, len, error) : 0;
     if (!result)
-        result = foreign_create(machine, name, base, len, &foreign, error);
+        result = foreign_create(name, base, len, &foreign, error);
+    if (!result)
+        result = machine_own(machine, foreign, foreign_destroy, error);
     if (result)
         return result;
     foreign->bus_ops = (struct bus_ops){.read = ops->read ? ops->read : read_nothing,
@@ -114,7 +116,9 @@ int vmm_add_rom(struct vmm *machine, const char *name, uint64_t base, const void
                          (unsigned long long)len, (unsigned long long)base);
     int result = machine_check_not_ram(machine, name, base, len, error);
     if (!result)
-        result = foreign_create(machine, name, base, len, &foreign, error);
+        result = foreign_create(name, base, len, &foreign, error);
+    if (!result)
+        result = machine_own_memory(machine, foreign, foreign_destroy, error);
     if (!result)
         result = fill_rom(foreign, bytes, error);
     if (result)

@@ -35,7 +35,8 @@ int machine_check_unloaded(const struct vmm *machine, const char *name, struct v
                : 0;
 }
 
-int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error)
+static int own(struct vmm *machine, struct machine_part **parts, void *part, void (*destroy)(void *part),
+               struct vmm_error *error)
 {
     struct machine_part *entry = NULL;
     int result = machine_check_open(machine, error);
@@ -47,9 +48,19 @@ int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), st
         destroy(part);
         return result;
     }
-    *entry = (struct machine_part){.next = machine->parts, .destroy = destroy, .part = part};
-    machine->parts = entry;
+    *entry = (struct machine_part){.next = *parts, .destroy = destroy, .part = part};
+    *parts = entry;
     return 0;
+}
+
+int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error)
+{
+    return own(machine, &machine->parts, part, destroy, error);
+}
+
+int machine_own_memory(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error)
+{
+    return own(machine, &machine->memory_parts, part, destroy, error);
 }
 
 static int check_config(struct vmm_config *config, struct vmm_error *error)
@@ -270,19 +281,25 @@ int vmm_create(const struct vmm_config *config, struct vmm **out, struct vmm_err
     return 0;
 }
 
-/* Everything that others can see of the machine: its files, terminals, sockets, threads. */
+static void destroy_parts(struct machine_part **parts)
+{
+    while (*parts) {
+        struct machine_part *entry = *parts;
+        *parts = entry->next;
+        entry->destroy(entry->part);
+        free(entry);
+    }
+}
+
+/* Everything that others can see of the machine: its files, terminals, sockets, threads. Guest memory stays:
+ * disks wait for their requests, and queues give back what they hold. */
 static void end_effects(struct vmm *machine)
 {
     machine_stop_disks(machine);
     if (machine->loop)
         event_loop_stop(machine->loop);
     machine_destroy_trace(machine);
-    while (machine->parts) {
-        struct machine_part *entry = machine->parts;
-        machine->parts = entry->next;
-        entry->destroy(entry->part);
-        free(entry);
-    }
+    destroy_parts(&machine->parts);
 }
 
 void vmm_destroy_at_exit(struct vmm *machine)
@@ -310,6 +327,7 @@ void vmm_destroy(struct vmm *machine)
     if (machine->vm_fd >= 0)
         close(machine->vm_fd);
     slots_destroy(machine->slots);
+    destroy_parts(&machine->memory_parts);
     guest_memory_destroy(machine->memory);
     free(machine->cpuid);
     free(machine->features);

@@ -93,8 +93,9 @@ struct vmm {
     struct direct_slot *direct_slots;
     struct bus *ports, *memory_bus;
     struct event_loop *loop;
-    struct machine_part *parts; /* the newest first */
-    struct vmm *left_before;    /* of those that the process's end releases */
+    struct machine_part *parts;        /* the newest first, as the next */
+    struct machine_part *memory_parts; /* whose host memory the guest has: they outlive the other parts */
+    struct vmm *left_before;           /* of those that the process's end releases */
     struct char_backend *serial_backends[SERIAL_LIMIT];
     unsigned serial_count;
     struct fwcfg *fwcfg;       /* NULL: none */
@@ -139,6 +140,9 @@ int machine_check_unloaded(const struct vmm *machine, const char *name, struct v
 /* Remembers how to destroy what was added. On failure, as that the run has begun, `part` is destroyed at
  * once. */
 int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error);
+/* The same for what lends the guest its memory, as a direct region does: a driver may have put its rings and
+ * buffers there, to which a device still writes when it is destroyed. */
+int machine_own_memory(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error);
 
 /* Adds what passed since `since_ns` to the phase; returns the time now. */
 uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns);
