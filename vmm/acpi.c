@@ -163,6 +163,12 @@ int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, str
     return result;
 }
 
+void machine_remove_acpi(struct vmm *machine, const struct memory_map_entry *reserved)
+{
+    guest_mem_fill(machine->memory, reserved->gpa, 0, reserved->len);
+    machine->has_acpi_tables = false;
+}
+
 static int dump_table(const struct acpi_tables *tables, const struct acpi_table *table, const char *directory,
                       struct vmm_error *error)
 {

@@ -46,11 +46,11 @@ static int load_told(struct vmm *machine, const struct vmm_image *image, const s
 {
     char *cmdline = NULL;
     int result = 0;
-    if (machine->virtio_mmio_count && !config->rsdp_gpa && image->flat == VMM_FLAT_NONE &&
-        boot_is_linux(file)) {
-        machine_use_pic_for_virtio(machine);
+    bool tell = machine->virtio_mmio_count && !config->rsdp_gpa && image->flat == VMM_FLAT_NONE &&
+                boot_is_linux(file);
+    machine_use_pic_for_virtio(machine, tell);
+    if (tell)
         result = machine_linux_cmdline(machine, image->cmdline, &cmdline, error);
-    }
     if (cmdline)
         config->cmdline = cmdline;
     if (!result)
@@ -87,8 +87,13 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                                      .rsdp_gpa = acpi.gpa,
                                      .reserved = reserved,
                                      .reserved_count = reserved_count,
-                                     .gib_pages = has_gib_pages(machine, image)};
+                                     .gib_pages = has_gib_pages(machine, image),
+                                     .ram_dirty = machine->ram_dirty};
         result = load_told(machine, image, file, &config, error);
+    }
+    if (result) {
+        machine->ram_dirty = true;
+        machine_remove_acpi(machine, &acpi);
     }
     while (opened)
         boot_image_close(&modules[--opened].image);

@@ -116,6 +116,7 @@ struct vmm {
     struct trace_thread **cpu_traces; /* of each vCPU, once the run begins */
 
     bool loaded, is_flat, has_acpi_tables, has_run;
+    bool ram_dirty; /* a load has failed, and may have written to RAM */
     bool queues_ud; /* struct vcpu_machine */
     struct boot_state start;
 
@@ -167,6 +168,8 @@ int machine_check_not_ram(const struct vmm *machine, const char *name, uint64_t 
  */
 bool machine_wants_acpi(const struct vmm *machine, const struct vmm_image *image);
 int machine_put_acpi(struct vmm *machine, struct memory_map_entry *reserved, struct vmm_error *error);
+/* Takes them out of guest memory again: their image was not loaded. Nothing where `len` is 0. */
+void machine_remove_acpi(struct vmm *machine, const struct memory_map_entry *reserved);
 /* Tells the interrupt controllers, now that there are some, of the events that came before. */
 void machine_repeat_events(struct vmm *machine);
 /* The reset port of ACPI and of PCI, once. */
@@ -202,8 +205,8 @@ void machine_ioapic_eoi(void *machine, uint8_t vector);
 /* virtio.c: gives the device its transport, which is destroyed before what was added earlier. */
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
                           struct vmm_error *error);
-/* Gives virtio-mmio devices IRQs of the PIC: nobody tells the kernel that there is an IOAPIC. */
-void machine_use_pic_for_virtio(struct vmm *machine);
+/* Whether virtio-mmio devices have IRQs of the PIC: where nobody tells the kernel that there is an IOAPIC. */
+void machine_use_pic_for_virtio(struct vmm *machine, bool use);
 /* Counts it, by the name of its kind and a number, among what vmm_stats_virtio lists. */
 int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char *kind,
                          struct vmm_error *error);

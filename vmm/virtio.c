@@ -32,13 +32,13 @@ static void set_mmio_line(void *owner, unsigned index, bool level)
     irq_line_set(&line, level);
 }
 
-void machine_use_pic_for_virtio(struct vmm *machine)
+void machine_use_pic_for_virtio(struct vmm *machine, bool use)
 {
     /* No ISA device of ours has them, nor PCI. 13 cannot be level-triggered, but it is the last that is left.
      */
     uint32_t irqs[VIRTIO_MMIO_LIMIT] = {5, 9, 7, 6, 14, 15, 12, machine->pci ? 13 : 10};
     for (unsigned i = 0; i < machine->virtio_mmio_count; i++)
-        machine->virtio_mmios[i].gsi = irqs[i];
+        machine->virtio_mmios[i].gsi = use ? irqs[i] : VIRTIO_MMIO_GSI + i;
 }
 
 static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_error *error)

@@ -16,7 +16,7 @@ static void add_devices(unsigned count)
     for (unsigned i = 0; i < count; i++)
         machine.virtio_mmios[i] = (struct acpi_virtio_mmio){
             .base = VIRTIO_MMIO_GPA + i * PAGE_BYTES, .len = PAGE_BYTES, .gsi = VIRTIO_MMIO_GSI + i};
-    machine_use_pic_for_virtio(&machine);
+    machine_use_pic_for_virtio(&machine, true);
 }
 
 static void check(const char *given, const char *expected)
@@ -67,8 +67,19 @@ START_TEST(every_device_has_a_page_and_an_irq_of_its_own)
 }
 END_TEST
 
+/* The next image is perhaps none of Linux's. */
+START_TEST(gsis_of_the_ioapic_come_back)
+{
+    add_devices(VIRTIO_MMIO_LIMIT);
+    machine_use_pic_for_virtio(&machine, false);
+    for (unsigned i = 0; i < VIRTIO_MMIO_LIMIT; i++)
+        ck_assert_uint_eq(machine.virtio_mmios[i].gsi, VIRTIO_MMIO_GSI + i);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, gsis_of_the_ioapic_come_back);
     test_add(suite, words_go_behind_the_kernels_and_before_the_inits);
     test_add(suite, every_device_has_a_page_and_an_irq_of_its_own);
 }
