@@ -31,6 +31,10 @@
 #define BLK_S_IOERR  1
 #define BLK_S_UNSUPP 2
 
+/* A queue begins no request while it has so much in flight: a reset, which a vCPU waits for, and the
+ * machine's end wait for it. More than any medium needs to be busy. */
+#define QUEUE_BYTES_MAX (256 * MIB)
+
 #define DISCARD_SECTORS_MAX (1u << 22) /* of one range: 2 GiB */
 #define RANGES_MAX          16         /* of one request */
 
@@ -61,8 +65,9 @@ struct disk_queue {
     struct request *free;     /* of those that were used before */
     unsigned made;            /* how many were used at all */
     unsigned in_flight;
+    uint64_t bytes_in_flight;
     bool is_halted;  /* nobody may look at the ring */
-    bool is_starved; /* the ring has more than there are requests */
+    bool is_starved; /* the ring has more than there are requests, or more than may be in flight */
     bool has_news;   /* pushed, and the guest was not told */
 };
 

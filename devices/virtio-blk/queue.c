@@ -45,13 +45,12 @@ static struct request *take_request(struct virtio_blk *blk, unsigned q)
 {
     struct disk_queue *queue = &blk->queues[q];
     struct request *request = queue->free;
+    queue->is_starved = queue->bytes_in_flight >= QUEUE_BYTES_MAX || (!request && queue->made == QUEUE_SIZE);
+    if (queue->is_starved)
+        return NULL;
     if (request) {
         queue->free = request->next_free;
         return request;
-    }
-    if (queue->made == QUEUE_SIZE) {
-        queue->is_starved = true;
-        return NULL;
     }
     request = &queue->requests[queue->made++];
     request->blk = blk;
@@ -81,6 +80,12 @@ static uint64_t request_bytes(const struct request *request)
     for (unsigned i = 0; i < request->range_count; i++)
         bytes += request->ranges[i].len;
     return bytes;
+}
+
+/* What has to be moved for it. A discard moves nothing; zeroes may be written one by one. */
+static uint64_t moved_bytes(const struct request *request)
+{
+    return request->block.operation == BLOCK_DISCARD ? 0 : request_bytes(request);
 }
 
 static void submit_range(struct request *request)
@@ -119,6 +124,7 @@ static void finish(struct block_request *block, int result)
     if (result)
         request_fail(request);
     *request->status = result ? BLK_S_IOERR : BLK_S_OK;
+    queue->bytes_in_flight -= moved_bytes(request);
     push(request);
     queue->has_news = true;
     queue->in_flight--;
@@ -135,12 +141,13 @@ static void on_done(struct block_request *block, int result)
 static void submit(struct request *request)
 {
     struct virtio_blk *blk = request->blk;
+    struct disk_queue *queue = &blk->queues[request->queue];
     struct block_request *block = &request->block;
     block->done = on_done;
     block->owner = request;
-    /* A discard moves no bytes; zeroes may be written one by one. */
-    limit_take(&blk->limit, block->operation == BLOCK_DISCARD ? 0 : request_bytes(request));
-    blk->queues[request->queue].in_flight++;
+    limit_take(&blk->limit, moved_bytes(request));
+    queue->in_flight++;
+    queue->bytes_in_flight += moved_bytes(request);
     trace_request_issue(blk->config.name, trace_operations[block->operation], request->chain.id,
                         block->offset, block->len);
     if (!request->range_count)

@@ -16,12 +16,14 @@ struct faults {
     uint64_t delayed_offset;            /* a request there waits for `go`; UINT64_MAX: none */
     sem_t go;
     unsigned stable_count; /* atomic: of writes that were to be stable */
+    unsigned run_count;    /* atomic */
 };
 
 static int faults_run(void *self, const struct block_request *request)
 {
     struct faults *faults = self;
     int result = __atomic_load_n(&faults->results[request->operation], __ATOMIC_ACQUIRE);
+    __atomic_fetch_add(&faults->run_count, 1, __ATOMIC_ACQ_REL);
     if (request->operation == BLOCK_WRITE && request->is_stable)
         __atomic_fetch_add(&faults->stable_count, 1, __ATOMIC_ACQ_REL);
     if (request->offset == faults->delayed_offset)
@@ -146,12 +148,12 @@ START_TEST(a_slow_request_delays_only_itself)
 END_TEST
 
 /* The driver cannot see that something was popped. */
-static bool is_in_flight(struct virtio_blk *blk)
+static unsigned count_in_flight(struct virtio_blk *blk)
 {
     pthread_mutex_lock(&blk->lock);
-    bool is_there = blk->queues[0].in_flight;
+    unsigned count = blk->queues[0].in_flight;
     pthread_mutex_unlock(&blk->lock);
-    return is_there;
+    return count;
 }
 
 static void *let_go(void *argument)
@@ -173,11 +175,92 @@ START_TEST(a_reset_waits_for_a_slow_request)
     const struct driver_buffer slow[] = {
         {HEADERS_GPA + 32, 16, false}, {DATA_GPA, 512, true}, {HEADERS_GPA + 32 + 16, 1, true}};
     virtio_driver_send(&disk.driver, 0, slow, 3);
-    while (!is_in_flight(disk.blk))
+    while (!count_in_flight(disk.blk))
         usleep(100);
     ck_assert_int_eq(pthread_create(&thread, NULL, let_go, &faults), 0);
     virtio_driver_set_status(&disk.driver, 0);
     ck_assert_int_eq(disk_status(&disk, 1), STATUS_OK);
+    pthread_join(thread, NULL);
+    finish(&disk, &faults);
+}
+END_TEST
+
+#define LARGE_BYTES (64 * MIB)
+#define LARGE_COUNT 14
+#define LARGE_MOST  4 /* in flight: a quarter of a gigabyte */
+
+/* Reads that are larger than RAM, each of which waits for a `go`. */
+static void send_large(struct disk *disk, struct faults *faults)
+{
+    struct driver_buffer buffers[18];
+    ck_assert_int_eq(virtio_blk_resize(disk->blk, LARGE_BYTES, &disk->error), 0);
+    virtio_driver_set_status(&disk->driver, 0);
+    virtio_driver_init(&disk->driver, virtio_blk_virtio(disk->blk), RINGS_GPA);
+    virtio_driver_start(&disk->driver, F_ALL, 1, 256);
+    faults->delayed_offset = 0;
+    for (unsigned i = 1; i < 17; i++)
+        buffers[i] = (struct driver_buffer){DATA_GPA, LARGE_BYTES / 16, true};
+    for (unsigned i = 0; i < LARGE_COUNT; i++) {
+        disk_header(disk, i, TYPE_IN, 0);
+        buffers[0] = (struct driver_buffer){HEADERS_GPA + 32 * i, 16, false};
+        buffers[17] = (struct driver_buffer){HEADERS_GPA + 32 * i + 16, 1, true};
+        virtio_driver_send(&disk->driver, 0, buffers, 18);
+    }
+    while (count_in_flight(disk->blk) < LARGE_MOST)
+        usleep(100);
+}
+
+START_TEST(large_requests_wait_in_the_ring)
+{
+    struct disk disk;
+    struct faults faults;
+    start(&disk, &faults, F_ALL);
+    send_large(&disk, &faults);
+    ck_assert_uint_eq(count_in_flight(disk.blk), LARGE_MOST);
+    for (unsigned i = 0; i < LARGE_COUNT; i++) {
+        uint16_t id;
+        sem_post(&faults.go);
+        virtio_driver_wait(&disk.driver, 0, &id);
+        ck_assert_uint_le(count_in_flight(disk.blk), LARGE_MOST);
+    }
+    for (unsigned i = 0; i < LARGE_COUNT; i++)
+        ck_assert_int_eq(disk_status(&disk, i), STATUS_OK);
+    ck_assert_uint_eq(__atomic_load_n(&faults.run_count, __ATOMIC_ACQUIRE), LARGE_COUNT);
+    finish(&disk, &faults);
+}
+END_TEST
+
+struct reset {
+    struct virtio_blk *blk;
+    struct faults *faults;
+};
+
+/* Once the reset waits. */
+static void *let_all_go(void *argument)
+{
+    const struct reset *reset = argument;
+    for (bool is_halted = false; !is_halted; usleep(100)) {
+        pthread_mutex_lock(&reset->blk->lock);
+        is_halted = reset->blk->queues[0].is_halted;
+        pthread_mutex_unlock(&reset->blk->lock);
+    }
+    for (unsigned i = 0; i < LARGE_COUNT; i++)
+        sem_post(&reset->faults->go);
+    return NULL;
+}
+
+/* The vCPU that resets waits meanwhile, and so does who wants to stop it. */
+START_TEST(a_reset_does_not_wait_for_all_of_the_ring)
+{
+    struct disk disk;
+    struct faults faults;
+    pthread_t thread;
+    start(&disk, &faults, F_ALL);
+    send_large(&disk, &faults);
+    struct reset reset = {disk.blk, &faults};
+    ck_assert_int_eq(pthread_create(&thread, NULL, let_all_go, &reset), 0);
+    virtio_driver_set_status(&disk.driver, 0);
+    ck_assert_uint_eq(__atomic_load_n(&faults.run_count, __ATOMIC_ACQUIRE), LARGE_MOST);
     pthread_join(thread, NULL);
     finish(&disk, &faults);
 }
@@ -196,7 +279,7 @@ START_TEST(a_disk_shrinks_when_nothing_is_in_flight)
     const struct driver_buffer slow[] = {
         {HEADERS_GPA + 32, 16, false}, {DATA_GPA, 512, false}, {HEADERS_GPA + 32 + 16, 1, true}};
     virtio_driver_send(&disk.driver, 0, slow, 3);
-    while (!is_in_flight(disk.blk))
+    while (!count_in_flight(disk.blk))
         usleep(100);
     ck_assert_int_eq(pthread_create(&thread, NULL, let_go, &faults), 0);
     ck_assert_int_eq(virtio_blk_resize(disk.blk, DISK_BYTES / 2, &disk.error), 0);
@@ -237,6 +320,8 @@ void test_suite(Suite *suite)
     test_add(suite, after_a_failed_flush_none_claims_to_be_one);
     test_add(suite, a_slow_request_delays_only_itself);
     test_add(suite, a_reset_waits_for_a_slow_request);
+    test_add(suite, large_requests_wait_in_the_ring);
+    test_add(suite, a_reset_does_not_wait_for_all_of_the_ring);
     test_add(suite, a_disk_shrinks_when_nothing_is_in_flight);
     test_add(suite, a_driver_without_flush_has_no_cache);
 }
