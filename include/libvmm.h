@@ -377,6 +377,11 @@ int vmm_run(struct vmm *machine, struct vmm_end *end, struct vmm_error *error);
 /* Any thread, at any time between create and destroy, also before the run; not from a signal handler. */
 void vmm_stop(struct vmm *machine);
 
+/* Whether the guest's output to the descriptors of VMM_SERIAL_DESCRIPTORS has stopped within a line; that
+ * line then counts as ended. For messages of the program's own on the same terminal: they begin a new one.
+ * Any thread, the log's callback included. */
+bool vmm_break_line(struct vmm *machine);
+
 /* The guest's power button, which it may heed or not: an event of ACPI's Generic Event Device, which sets bit
  * 0 of port 0x60c, until the guest clears it by writing a 1, and raises IRQ 5. Where there are no interrupt
  * controllers or the guest reads no tables, it can still look there. Without vmm_add_acpi there is no button,

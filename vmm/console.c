@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The machine's virtio devices without a medium: the entropy device, and consoles with what their ports are
- * connected to.
+ * connected to. And what all of the guest's output has in common, that of serial ports as well.
  */
 #include <stdlib.h>
 #include <sys/ioctl.h>
@@ -122,9 +122,22 @@ int vmm_resize_console(struct vmm *machine, unsigned index, unsigned columns, un
     return 0;
 }
 
-void machine_flush_consoles(struct vmm *machine)
+void machine_flush_output(struct vmm *machine)
 {
+    for (unsigned i = 0; i < machine->serial_count; i++)
+        char_backend_flush(machine->serial_backends[i]);
     for (const struct machine_console *console = machine->consoles; console; console = console->next)
         for (unsigned i = 0; i < VIRTIO_CONSOLE_PORTS_MAX && console->backends[i]; i++)
             char_backend_flush(console->backends[i]);
+}
+
+bool vmm_break_line(struct vmm *machine)
+{
+    bool was_open = false;
+    for (unsigned i = 0; i < machine->serial_count; i++)
+        was_open |= char_backend_break_line(machine->serial_backends[i]);
+    for (const struct machine_console *console = machine->consoles; console; console = console->next)
+        for (unsigned i = 0; i < VIRTIO_CONSOLE_PORTS_MAX && console->backends[i]; i++)
+            was_open |= char_backend_break_line(console->backends[i]);
+    return was_open;
 }

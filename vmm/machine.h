@@ -212,7 +212,7 @@ int machine_count_virtio(struct vmm *machine, struct virtio *virtio, const char 
                          struct vmm_error *error);
 
 /* console.c: writes out what is still there, at the end of a run. */
-void machine_flush_consoles(struct vmm *machine);
+void machine_flush_output(struct vmm *machine); /* of serial ports, too */
 
 /* disk.c: the threads of disks, from the begin of the run to its end. */
 int machine_start_disks(struct vmm *machine, struct vmm_error *error);

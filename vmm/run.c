@@ -11,7 +11,6 @@
 #include <sys/ioctl.h>
 
 #include "base/trace_ring.h"
-#include "devices/char/char_backend.h"
 #include "vcpu/report.h"
 #include "vmm/machine.h"
 
@@ -129,8 +128,10 @@ static void report_and_end(struct machine_cpu *cpu, enum vcpu_end end, enum vmm_
     pthread_mutex_lock(&run->lock);
     bool ended = run->ended;
     pthread_mutex_unlock(&run->lock);
-    if (!ended)
+    if (!ended) {
+        machine_flush_output(cpu->machine);
         vcpu_report(cpu->vcpu, end);
+    }
     if (!ended && end == VCPU_HOST_FAILED)
         machine_fail(cpu->machine, cpu->vcpu->index, -cpu->vcpu->error, "KVM_RUN");
     else
@@ -392,11 +393,9 @@ static int conclude(struct vmm *machine, struct vmm_end *end, struct vmm_error *
 {
     settle(machine);
     machine_mark(machine, VMM_MARK_END);
+    machine_flush_output(machine);
     report_others(machine);
     machine_finish_trace(machine);
-    for (unsigned i = 0; i < machine->serial_count; i++)
-        char_backend_flush(machine->serial_backends[i]);
-    machine_flush_consoles(machine);
     if (end)
         *end = machine->run.end;
     if (machine->run.failure && error)

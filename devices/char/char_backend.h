@@ -99,6 +99,10 @@ void char_backend_write(struct char_backend *backend, const void *bytes, size_t 
 /* Writes out everything, or as much as a reader takes that is not hung. For the end of a run. */
 void char_backend_flush(struct char_backend *backend);
 
+/* Whether the last that was written to the descriptor of CHAR_DESCRIPTORS has left a line open, which then
+ * counts as ended. Waits for no lock. */
+bool char_backend_break_line(struct char_backend *backend);
+
 /* The path of the pseudo-terminal or socket; NULL for other kinds. */
 const char *char_backend_name(const struct char_backend *backend);
 

@@ -23,8 +23,9 @@ struct char_output {
     struct byte_fifo fifo;
     int fd; /* -1: none, and for CHAR_SOCKET: none at the moment */
     enum char_sink sink;
-    bool hung;      /* nobody waits for this reader any more */
-    bool flush_set; /* the flush timer runs */
+    bool hung;       /* nobody waits for this reader any more */
+    bool flush_set;  /* the flush timer runs */
+    bool is_in_line; /* what was written to the caller's descriptor has not ended its line; atomic */
     uint64_t bytes, dropped;
 };
 

@@ -54,6 +54,15 @@ static void output_failed(struct char_backend *backend, int code)
         output->fd = -1;
 }
 
+/* A carriage return neither begins a line nor ends it. */
+static void note_line(struct char_output *output, const uint8_t *bytes, size_t len)
+{
+    while (len && bytes[len - 1] == '\r')
+        len--;
+    if (len)
+        __atomic_store_n(&output->is_in_line, bytes[len - 1] != '\n', __ATOMIC_RELAXED);
+}
+
 /* Writes what can be written without waiting. */
 static void output_drain(struct char_backend *backend)
 {
@@ -69,6 +78,8 @@ static void output_drain(struct char_backend *backend)
             output_failed(backend, (int)written);
             return;
         }
+        if (backend->kind == CHAR_DESCRIPTORS)
+            note_line(output, byte_fifo_peek(&output->fifo), (size_t)written);
         byte_fifo_skip(&output->fifo, (size_t)written);
         output->bytes += (size_t)written;
         output->hung = false;
@@ -172,6 +183,11 @@ void char_backend_flush(struct char_backend *backend)
     while (output->fd >= 0 && byte_fifo_len(&output->fifo) && !output->hung)
         output_wait(backend);
     pthread_mutex_unlock(&output->lock);
+}
+
+bool char_backend_break_line(struct char_backend *backend)
+{
+    return __atomic_exchange_n(&backend->output.is_in_line, false, __ATOMIC_RELAXED);
 }
 
 /* Setting O_NONBLOCK on a descriptor that came from elsewhere would change it for every process that shares

@@ -69,6 +69,27 @@ START_TEST(a_line_is_written_when_it_ends)
 }
 END_TEST
 
+/* For a message of somebody else's in the same place. */
+START_TEST(an_open_line_is_told_once)
+{
+    set_up_pipes(false);
+    put("waits for its end");
+    char_backend_flush(fixture.backend);
+    ck_assert(char_backend_break_line(fixture.backend));
+    ck_assert(!char_backend_break_line(fixture.backend));
+    put("\r");
+    char_backend_flush(fixture.backend);
+    ck_assert(!char_backend_break_line(fixture.backend));
+    put("more\r");
+    char_backend_flush(fixture.backend);
+    ck_assert(char_backend_break_line(fixture.backend));
+    put("more\n\r");
+    char_backend_flush(fixture.backend);
+    ck_assert(!char_backend_break_line(fixture.backend));
+    tear_down_pipes();
+}
+END_TEST
+
 START_TEST(a_line_without_an_end_is_written_soon)
 {
     set_up_pipes(false);
@@ -483,6 +504,7 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add(suite, a_line_is_written_when_it_ends);
+    test_add(suite, an_open_line_is_told_once);
     test_add(suite, a_line_without_an_end_is_written_soon);
     test_add(suite, many_bytes_are_written_without_a_line);
     test_add(suite, flush_and_destroy_write_what_is_left);

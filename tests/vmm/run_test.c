@@ -5,6 +5,7 @@
 #include <fcntl.h>
 #include <jansson.h>
 #include <linux/capability.h>
+#include <signal.h>
 #include <stdbool.h>
 #include <stdio.h>
 #include <stdlib.h>
@@ -347,6 +348,65 @@ static void write_image(char *path, const char *code, size_t len)
     close(fd);
 }
 
+/* What a run of the line says, output and messages in one file. */
+static int run_into_one(const char *line, char *text, size_t len)
+{
+    int fd = memfd_create("text", MFD_CLOEXEC);
+    ck_assert_int_ge(fd, 0);
+    int status = program_wait(program_start(line, fd));
+    program_read_file(fd, text, len);
+    close(fd);
+    return status;
+}
+
+/* mov dx, 0x3f8; mov al, 'A'; out dx, al; the guest goes no further in that line. */
+#define SEND_A "\xba\xf8\x03\xb0\x41\xee"
+
+START_TEST(a_message_does_not_go_on_in_the_guests_line)
+{
+    test_need_kvm();
+    char halts[] = "/tmp/vmm-image-XXXXXX", loops[] = "/tmp/vmm-image-XXXXXX", line[200], text[8192];
+    write_image(halts, SEND_A "\xfa\xf4", 8); /* cli; hlt */
+    snprintf(line, sizeof(line), "run --flat real16 %s", halts);
+    int status = run_into_one(line, text, sizeof(text));
+    ck_assert_msg(status == 8 && strstr(text, "A\nvmm: vCPU 0: halted") == text, "status %d\n%s", status,
+                  text);
+    check(&(struct expectation){line, 8, "A", "vmm: vCPU 0: halted"});
+    ck_assert_msg(strncmp(run.err, "vmm: ", 5) == 0, "%s", run.err); /* which has no line of the guest's */
+    write_image(loops, SEND_A "\xeb\xfe", 8);                        /* jmp $ */
+    snprintf(line, sizeof(line), "run --timeout 300ms --flat real16 %s", loops);
+    status = run_into_one(line, text, sizeof(text));
+    ck_assert_msg(status == 124 && strstr(text, "A\nvmm: vCPU 0: where it was") == text, "status %d\n%s",
+                  status, text);
+    status = run_into_one("run --stats --flat real16 " FLAT("real16-hello"), text, sizeof(text));
+    ck_assert_msg(status == 1 && strstr(text, "real mode\nend: debug exit"), "status %d\n%s", status, text);
+    unlink(halts);
+    unlink(loops);
+}
+END_TEST
+
+START_TEST(a_signal_that_ends_a_traced_run_is_named)
+{
+    test_need_kvm();
+    char path[] = "/tmp/vmm-image-XXXXXX", line[200], text[8192] = "";
+    int messages = memfd_create("messages", MFD_CLOEXEC);
+    write_image(path, SEND_A "\xeb\xfe", 8);
+    snprintf(line, sizeof(line), "run --trace /dev/null --flat real16 %s", path);
+    pid_t pid = program_start(line, messages);
+    while (*text != 'A') {
+        usleep(5000);
+        program_read_file(messages, text, sizeof(text));
+    }
+    kill(pid, SIGTERM);
+    ck_assert_int_eq(program_wait(pid), 128 + SIGTERM);
+    program_read_file(messages, text, sizeof(text));
+    ck_assert_msg(strstr(text, "A\nvmm: ") && strstr(text, "vmm: the guest was ended by SIGTERM\n"), "%s",
+                  text);
+    close(messages);
+    unlink(path);
+}
+END_TEST
+
 /* mov esi, 0xfee00020; popcnt eax, [rsi]: KVM's emulator does not know it, and only KVM could read its APIC.
  */
 START_TEST(what_nobody_can_execute_has_its_status)
@@ -422,6 +482,8 @@ void test_suite(Suite *suite)
     test_add(suite, a_client_stays_when_the_guest_starts_again);
     test_add(suite, serial_on_a_pty_whose_name_is_said);
     test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
+    test_add(suite, a_message_does_not_go_on_in_the_guests_line);
+    test_add(suite, a_signal_that_ends_a_traced_run_is_named);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);

@@ -6,7 +6,9 @@
 #include <signal.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <string.h>
 #include <sys/resource.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "base/clock.h"
@@ -19,9 +21,26 @@
 
 #define CPUS_USUALLY_ALLOWED 512
 
+/* Whether what the guest writes and our messages are seen in one place. */
+static bool is_seen_together(void)
+{
+    struct stat out, err;
+    if (fstat(STDOUT_FILENO, &out) || fstat(STDERR_FILENO, &err))
+        return false;
+    return (out.st_dev == err.st_dev && out.st_ino == err.st_ino) ||
+           (S_ISFIFO(out.st_mode) && isatty(STDERR_FILENO));
+}
+
+/* Before a message: the guest may be somewhere in a line. */
+static void begin_line(struct vmm *machine)
+{
+    if (machine && vmm_break_line(machine) && is_seen_together())
+        fputc('\n', stderr);
+}
+
 static void log_to_stderr(void *context, enum vmm_log_level level, const char *line)
 {
-    (void)context;
+    begin_line(*(struct vmm **)context);
     if (level == VMM_LOG_WARNING)
         cli_warning("%s", line);
     else
@@ -52,6 +71,7 @@ static int load(const struct run_options *options, struct vmm *machine, struct v
 static int compose(struct run_options *options, struct vmm **machine, struct vmm_error *error)
 {
     options->config.log = log_to_stderr;
+    options->config.log_context = machine;
     options->config.log_level = options->verbose ? VMM_LOG_INFO : VMM_LOG_WARNING;
     if (options->serial_config.kind == VMM_SERIAL_PTY)
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
@@ -89,6 +109,32 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
     return result;
 }
 
+/* Says why the guest was ended, where that was not its own doing. */
+static void say_end(const struct run_options *options, struct vmm *machine, const struct vmm_end *end)
+{
+    char text[100] = "the guest has panicked";
+    switch (end->reason) {
+    case VMM_END_PANIC:
+        break;
+    case VMM_END_STOPPED:
+        snprintf(text, sizeof(text), "the guest was ended by %s%s", options->signal ? "SIG" : "Ctrl-A x",
+                 options->signal ? sigabbrev_np(options->signal) : "");
+        break;
+    case VMM_END_TIMEOUT:
+        snprintf(text, sizeof(text), "the guest was ended after its time of %s", options->timeout);
+        break;
+    case VMM_END_POWER_OFF:
+    case VMM_END_RESET:
+    case VMM_END_DEBUG_EXIT:
+    case VMM_END_HALTED:
+    case VMM_END_TRIPLE_FAULT:
+    case VMM_END_NOT_EXECUTED:
+        return;
+    }
+    begin_line(machine);
+    cli_message("%s", text);
+}
+
 static int status_of(const struct run_options *options, const struct vmm_end *end)
 {
     switch (end->reason) {
@@ -98,14 +144,10 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
     case VMM_END_DEBUG_EXIT:
         return (int)(end->value << 1 | 1) & 0xff;
     case VMM_END_PANIC:
-        cli_message("the guest has panicked");
         return CLI_PANIC;
     case VMM_END_STOPPED:
-        fputc('\n', stderr); /* the guest is somewhere in a line */
-        cli_message("the guest was ended by Ctrl-A x");
         return CLI_STOPPED;
     case VMM_END_TIMEOUT:
-        cli_message("the guest was ended after its time of %s", options->timeout);
         return CLI_TIMEOUT;
     case VMM_END_HALTED:
         return CLI_HALTED;
@@ -224,6 +266,27 @@ static bool starts_again(struct run_options *options, struct vmm_end *end, uint6
     return true;
 }
 
+/* For a destroy: no message goes by way of a machine that is on its way out. */
+static struct vmm *let_go(struct vmm **machine)
+{
+    struct vmm *old = *machine;
+    *machine = NULL;
+    return old;
+}
+
+/* What is said of the end, or of the `error` where there is one; the exit status. */
+static int conclude(const struct run_options *options, struct vmm *machine, const struct vmm_end *end,
+                    const struct vmm_error *error)
+{
+    if (!error) {
+        say_end(options, machine, end);
+        return status_of(options, end);
+    }
+    begin_line(machine);
+    cli_message("%s", error->message);
+    return options->is_misused ? CLI_USAGE : CLI_HOST;
+}
+
 static int run_machine(struct run_options *options)
 {
     struct run_stats *stats;
@@ -240,15 +303,13 @@ static int run_machine(struct run_options *options)
     int result = keep_peers(options, &error);
     struct vmm *machine = NULL;
     for (bool starts = !result; starts; starts = !result && starts_again(options, &end, since_ms)) {
-        vmm_destroy(machine);
+        vmm_destroy(let_go(&machine));
         result = run_once(options, stats, &machine, &end, &error);
     }
-    vmm_destroy_at_exit(machine);
-    int status = options->is_misused ? CLI_USAGE : CLI_HOST;
-    if (result)
-        cli_message("%s", error.message);
-    else
-        status = status_of(options, &end);
+    int status = conclude(options, machine, &end, result ? &error : NULL);
+    if (stats && stats_file == stderr)
+        begin_line(machine);
+    vmm_destroy_at_exit(let_go(&machine));
     return close_stats(options, stats, stats_file, result ? NULL : &end) ? CLI_HOST : status;
 }
 
