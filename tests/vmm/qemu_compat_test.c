@@ -47,7 +47,8 @@ START_TEST(a_runners_command_line_passes)
     test_need_kvm();
     must_pass("qemu-compat " RUNNER "-kernel qemu32.img -smp 1 -m 128 -append cpus=1^mem=128");
     ck_assert_ptr_nonnull(strstr(run.err, "vmm: warning: -device: pci-testdev is not there"));
-    must_pass("qemu-compat " RUNNER "-kernel qemu32-low.img -smp 1 -append cpus=1^mem=128");
+    must_pass("qemu-compat " RUNNER "-device isa-debug-exit "
+              "-kernel qemu32-low.img -smp 1 -append cpus=1^mem=128");
 }
 END_TEST
 

@@ -62,6 +62,15 @@ START_TEST(each_end_has_its_status)
         {"run --timeout 100ms --irqchip kernel --flat real16 " FLAT("real16-halt"), 124, NULL, "100ms"},
         {"run --mem 1G --cpus 4 --cmdline tests=smp-ipi,smp-tsc guest.img", 1, "# 2 passed, 0 failed", NULL},
         {"run --serial none --flat real16 " FLAT("real16-hello"), 1, NULL, NULL},
+        {"run --device debug-exit --device debug-exit,iobase=0x501,iosize=2 --flat real16 " FLAT(
+             "real16-exit"),
+         85, NULL, NULL},
+        {"run --device debug-exit,iobase=0x501,iosize=2 --device debug-exit --flat real16 " FLAT(
+             "real16-exit"),
+         85, NULL, NULL},
+        {"run --serial none --device virtio-console,hvc=pty,transport=mmio --flat real16 " FLAT(
+             "real16-exit"),
+         85, NULL, "vmm: virtio-console: port 0 is at /dev/pts/"},
         {"run -v --flat real16 " FLAT("real16-exit"), 85, NULL,
          FLAT("real16-exit") ": flat real16, entered at"},
     };

@@ -72,8 +72,10 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
 {
     options->config.log = log_to_stderr;
     options->config.log_context = machine;
+    bool has_pty = options->serial_config.kind == VMM_SERIAL_PTY ||
+                   run_consoles_count(&options->devices.consoles, VMM_SERIAL_PTY);
     options->config.log_level = options->verbose ? VMM_LOG_INFO : VMM_LOG_WARNING;
-    if (options->serial_config.kind == VMM_SERIAL_PTY)
+    if (has_pty)
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
     options->config.cpu_features = options->cpu;
     options->config.no_run_ahead = options->no_run_ahead;
@@ -211,7 +213,7 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
     int result = compose(options, machine, error);
     if (!result) {
         if (options->serial_config.kind == VMM_SERIAL_DESCRIPTORS ||
-            run_consoles_use_stdio(&options->devices.consoles))
+            run_consoles_count(&options->devices.consoles, VMM_SERIAL_DESCRIPTORS))
             terminal_make_raw(STDIN_FILENO);
         struct resize_watch window = {0};
         unsigned console;

@@ -107,13 +107,13 @@ bool run_rng_parse(struct run_consoles *consoles, char *rest)
     return keys_parse("device", "virtio-rng", rest, keys, 1);
 }
 
-bool run_consoles_use_stdio(const struct run_consoles *consoles)
+unsigned run_consoles_count(const struct run_consoles *consoles, enum vmm_serial_kind kind)
 {
+    unsigned count = 0;
     for (unsigned i = 0; i < consoles->console_count; i++)
         for (size_t j = 0; j < consoles->consoles[i].config.port_count; j++)
-            if (consoles->consoles[i].ports[j].where.kind == VMM_SERIAL_DESCRIPTORS)
-                return true;
-    return false;
+            count += consoles->consoles[i].ports[j].where.kind == kind;
+    return count;
 }
 
 bool run_consoles_find_terminal(const struct run_consoles *consoles, unsigned *index)

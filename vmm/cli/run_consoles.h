@@ -31,8 +31,8 @@ bool run_parse_where(const char *option, const char *text, struct vmm_serial_con
 bool run_console_parse(struct run_consoles *consoles, const char *rest);
 bool run_rng_parse(struct run_consoles *consoles, char *rest);
 
-/* Whether a console's port is the program's own terminal or pipe. */
-bool run_consoles_use_stdio(const struct run_consoles *consoles);
+/* How many ports of consoles are connected in that way. */
+unsigned run_consoles_count(const struct run_consoles *consoles, enum vmm_serial_kind kind);
 
 /* The number of the console whose first port is the program's own terminal; false where there is none. */
 bool run_consoles_find_terminal(const struct run_consoles *consoles, unsigned *index);

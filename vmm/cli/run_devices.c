@@ -49,15 +49,17 @@ static bool parse_testdev(struct run_devices *devices, char *rest)
 
 static bool parse_debug_exit(struct run_devices *devices, char *rest)
 {
-    const struct device_key keys[] = {{"iobase", KEY_SIZE, &devices->debug_exit_port},
-                                      {"iosize", KEY_SIZE, &devices->debug_exit_count}};
-    devices->has_debug_exit = true;
-    devices->debug_exit_port = DEBUG_EXIT_PORT;
-    devices->debug_exit_count = DEBUG_EXIT_PORT_COUNT;
+    if (devices->debug_exit_count == DEBUG_EXIT_LIMIT) {
+        cli_usage("run", "--device: at most %d of debug-exit", DEBUG_EXIT_LIMIT);
+        return false;
+    }
+    struct run_debug_exit *ports = &devices->debug_exits[devices->debug_exit_count++];
+    const struct device_key keys[] = {{"iobase", KEY_SIZE, &ports->port},
+                                      {"iosize", KEY_SIZE, &ports->count}};
+    *ports = (struct run_debug_exit){.port = DEBUG_EXIT_PORT, .count = DEBUG_EXIT_PORT_COUNT};
     if (!keys_parse("device", "debug-exit", rest, keys, COUNT(keys)))
         return false;
-    if (devices->debug_exit_port <= 0xffff && devices->debug_exit_count &&
-        devices->debug_exit_count <= 0x10000 - devices->debug_exit_port)
+    if (ports->port <= 0xffff && ports->count && ports->count <= 0x10000 - ports->port)
         return true;
     cli_usage("run",
               "--device: debug-exit has ports from iobase=PORT on, iosize=COUNT of them, up to 0xffff");
@@ -176,10 +178,10 @@ static int add_file(struct vmm *machine, const struct run_fwcfg_file *file, stru
 
 int run_devices_add(struct run_devices *devices, struct vmm *machine, struct vmm_error *error)
 {
-    int result = devices->has_debug_exit
-                     ? vmm_add_debug_exit_ports(machine, (uint16_t)devices->debug_exit_port,
-                                                (unsigned)devices->debug_exit_count, error)
-                     : vmm_add_debug_exit(machine, DEBUG_EXIT_PORT, error);
+    int result = devices->debug_exit_count ? 0 : vmm_add_debug_exit(machine, DEBUG_EXIT_PORT, error);
+    for (unsigned i = 0; !result && i < devices->debug_exit_count; i++)
+        result = vmm_add_debug_exit_ports(machine, (uint16_t)devices->debug_exits[i].port,
+                                          (unsigned)devices->debug_exits[i].count, error);
     for (unsigned i = 0; !result && i < devices->scratch_count; i++)
         result = vmm_add_scratch(machine, &devices->scratches[i], error);
     if (!result && devices->has_testdev)

@@ -8,6 +8,7 @@
 
 #include "vmm/cli/run_consoles.h"
 
+#define DEBUG_EXIT_LIMIT 4
 #define SCRATCH_LIMIT    16
 #define FWCFG_FILE_LIMIT 64
 
@@ -17,12 +18,17 @@ struct run_fwcfg_file {
     const char *name, *path, *text;
 };
 
+struct run_debug_exit {
+    uint64_t port, count; /* from that port on */
+};
+
 struct run_devices {
     struct vmm_scratch_config scratches[SCRATCH_LIMIT];
     unsigned scratch_count;
-    bool has_testdev, has_debug_exit; /* without, the debug exit is where it is by default */
+    bool has_testdev;
     enum vmm_mmio_engine testdev_engine;
-    uint64_t debug_exit_port, debug_exit_count;
+    struct run_debug_exit debug_exits[DEBUG_EXIT_LIMIT];
+    unsigned debug_exit_count; /* 0: there is one, where it is by default */
     struct run_fwcfg_file files[FWCFG_FILE_LIMIT];
     unsigned file_count;
     struct run_consoles consoles;

@@ -155,8 +155,15 @@ static bool parse_serial(void)
     const char *text = options.serial ? options.serial : "stdio";
     if (!run_parse_where("serial", text, &options.serial_config))
         return false;
-    if (options.serial_config.kind != VMM_SERIAL_DESCRIPTORS ||
-        !run_consoles_use_stdio(&options.devices.consoles))
+    unsigned count = run_consoles_count(&options.devices.consoles, VMM_SERIAL_DESCRIPTORS);
+    if (count > 1) {
+        cli_usage("run",
+                  "--device: virtio-console: %u ports on stdio, which is for one: give the others "
+                  "none, pty, file:PATH or unix:PATH",
+                  count);
+        return false;
+    }
+    if (options.serial_config.kind != VMM_SERIAL_DESCRIPTORS || !count)
         return true;
     cli_usage("run", "--device: virtio-console on stdio, which is the serial port's: add --serial none");
     return false;
