@@ -80,8 +80,9 @@ struct vmm_config {
     enum vmm_mmio_engine mmio_engine; /* of devices that have no engine of their own */
     bool no_run_ahead;                /* leave the guest to KVM after each instruction executed in software */
     enum vmm_ring0_engine ring0_engine;
-    uint64_t timeout_ms; /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
-    bool measure_time;   /* count the time in and out of the guest: some 20 ns for each exit */
+    bool triple_fault_resets; /* as on a PC: VMM_END_RESET, and no report */
+    uint64_t timeout_ms;      /* vmm_run ends with VMM_END_TIMEOUT after it; default none */
+    bool measure_time;        /* count the time in and out of the guest: some 20 ns for each exit */
     /* The signal that takes a vCPU out of the guest. If nobody handles it when a machine is created, it gets
      * a handler that does nothing. Default SIGRTMIN + 7. */
     int kick_signal;

@@ -162,7 +162,10 @@ static void handle_end(struct machine_cpu *cpu, enum vcpu_end end)
         report_and_end(cpu, end, VMM_END_HALTED);
         return;
     case VCPU_SHUTDOWN:
-        report_and_end(cpu, end, VMM_END_TRIPLE_FAULT);
+        if (machine->config.triple_fault_resets)
+            machine_end(machine, VMM_END_RESET, 0);
+        else
+            report_and_end(cpu, end, VMM_END_TRIPLE_FAULT);
         return;
     case VCPU_CRASHED:
     case VCPU_NOT_EXECUTED:

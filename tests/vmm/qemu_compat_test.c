@@ -3,6 +3,7 @@
  * `vmm qemu-compat` with a kernel in the style of those written for QEMU, as their runners start it. The same
  * kernel and options under QEMU's software CPU: tests/guest/qemu_style.sh.
  */
+#include <elf.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -110,10 +111,59 @@ START_TEST(a_reset_starts_the_machine_again)
                   run.err);
     program_run("run --on-reboot exit --on-triple-fault reboot --flat prot32 flat/prot32-triple.bin", &run);
     ck_assert_int_eq(run.status, 0);
+    ck_assert_str_eq(run.err, "");
     program_run("run --on-reboot restart --on-triple-fault reboot --timeout 500ms --flat prot32 "
                 "flat/prot32-triple.bin",
                 &run);
     ck_assert_int_eq(run.status, 124);
+}
+END_TEST
+
+/* A multiboot kernel in an ELF file: lidt of nothing; int3. `path` is a template of mkstemp's. */
+static void make_dying_kernel(char *path)
+{
+    static const struct {
+        Elf32_Ehdr header;
+        Elf32_Phdr segment;
+        uint32_t multiboot[3];
+        uint8_t code[8], idt[8];
+    } kernel = {
+        .header = {.e_ident = {ELFMAG0, ELFMAG1, ELFMAG2, ELFMAG3, ELFCLASS32, ELFDATA2LSB, EV_CURRENT},
+                   .e_type = ET_EXEC,
+                   .e_machine = EM_386,
+                   .e_version = EV_CURRENT,
+                   .e_entry = 0x100060,
+                   .e_phoff = sizeof(Elf32_Ehdr),
+                   .e_ehsize = sizeof(Elf32_Ehdr),
+                   .e_phentsize = sizeof(Elf32_Phdr),
+                   .e_phnum = 1},
+        .segment = {.p_type = PT_LOAD,
+                    .p_vaddr = 0x100000,
+                    .p_paddr = 0x100000,
+                    .p_filesz = sizeof(kernel),
+                    .p_memsz = sizeof(kernel),
+                    .p_flags = PF_R | PF_X},
+        .multiboot = {0x1badb002, 0, -0x1badb002u},
+        .code = {0x0f, 0x01, 0x1d, 0x68, 0x00, 0x10, 0x00, 0xcc}};
+    FILE *file = fdopen(mkstemp(path), "w");
+    ck_assert_ptr_nonnull(file);
+    ck_assert_uint_eq(fwrite(&kernel, sizeof(kernel), 1, file), 1);
+    fclose(file);
+}
+
+/* As QEMU has it, which says nothing of it, either. */
+START_TEST(a_triple_fault_is_a_reset)
+{
+    test_need_kvm();
+    char kernel[] = "/tmp/qemu-compat-XXXXXX", line[200];
+    make_dying_kernel(kernel);
+    snprintf(line, sizeof(line), "qemu-compat -no-reboot -serial stdio -kernel %s", kernel);
+    program_run(line, &run);
+    ck_assert_msg(run.status == 0 && !*run.err, "status %d, said\n%s", run.status, run.err);
+    snprintf(line, sizeof(line), "run %s", kernel);
+    program_run(line, &run);
+    ck_assert_int_eq(run.status, 6); /* so it was one */
+    unlink(kernel);
 }
 END_TEST
 
@@ -124,4 +174,5 @@ void test_suite(Suite *suite)
     test_add_slow(suite, a_missing_kernel_is_said_as_qemu_says_it, 60);
     test_add_slow(suite, the_program_goes_by_qemus_name, 60);
     test_add_slow(suite, a_reset_starts_the_machine_again, 60);
+    test_add_slow(suite, a_triple_fault_is_a_reset, 60);
 }

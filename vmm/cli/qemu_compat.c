@@ -329,6 +329,8 @@ static void complete(struct compat *compat)
         compat_add_serial(compat, "none");
     compat_add(compat, "--on-reboot");
     compat_add(compat, "%s", compat->no_reboot ? "exit" : "restart");
+    compat_add(compat, "--on-triple-fault");
+    compat_add(compat, "reboot");
     if (*compat->cpu) {
         compat_add(compat, "--cpu");
         compat_add(compat, "%s", compat->cpu);

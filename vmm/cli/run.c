@@ -77,6 +77,8 @@ static int compose(struct run_options *options, struct vmm **machine, struct vmm
     options->config.log_level = options->verbose ? VMM_LOG_INFO : VMM_LOG_WARNING;
     if (has_pty)
         options->config.log_level = VMM_LOG_INFO; /* where the terminal is has to be said */
+    /* With -v there is a report all the same, and then it is we who take it for a reset. */
+    options->config.triple_fault_resets = options->triple_fault_reboots && !options->verbose;
     options->config.cpu_features = options->cpu;
     options->config.no_run_ahead = options->no_run_ahead;
     options->config.measure_time = wants_stats(options);
