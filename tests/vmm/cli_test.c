@@ -8,6 +8,7 @@
 #include <sched.h>
 #include <stdbool.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <sys/mount.h>
 #include <sys/stat.h>
@@ -272,6 +273,53 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
 }
 END_TEST
 
+/* A file of the guest's is never one that the run would empty first, whatever its name there; nor is anything
+ * written for a guest that is not there. */
+START_TEST(what_is_read_is_not_written_over)
+{
+    static const struct {
+        const char *options, *message; /* with the path for each % */
+        int status;
+    } cases[] = {
+        {"--stats --stats-file % --flat real16 %", "--stats-file: %s is the image, too, and would be lost",
+         2},
+        {"--trace % %", "--trace: %s is the image, too", 2},
+        {"--serial file:% %", "--serial: %s is the image, too", 2},
+        {"--device virtio-console,hvc=file:% --flat real16 %", "virtio-console: %s is the image, too", 2},
+        {"--trace % --initrd % no-file", "--trace: %s is an initrd, too", 2},
+        {"--trace % --disk % no-file", "--trace: %s is a disk, too", 2},
+        {"--trace % --disk path=no-file,overlay=% no-file", "--trace: %s is a disk's overlay, too", 2},
+        {"--trace % --fw-cfg name=a,file=% no-file", "--trace: %s is a file of --fw-cfg, too", 2},
+        {"--trace % no-file", "vmm: no-file: cannot open: No such file or directory\n", 4},
+        {"--stats-file % no-file", "vmm: no-file: cannot open: No such file or directory\n", 4},
+    };
+    char path[] = "/tmp/vmm-files-XXXXXX", link_path[64], line[400], message[200], text[100];
+    int fd = mkstemp(path);
+    ck_assert_int_ge(fd, 0);
+    ck_assert_int_eq(write(fd, "keep", 4), 4);
+    snprintf(link_path, sizeof(link_path), "%s.link", path);
+    ck_assert_int_eq(link(path, link_path), 0);
+    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+        size_t len = (size_t)snprintf(line, sizeof(line), "run ");
+        const char *name = path; /* and the second time the other */
+        for (const char *at = cases[i].options; *at; at++) {
+            len += (size_t)(*at == '%' ? snprintf(line + len, sizeof(line) - len, "%s", name)
+                                       : snprintf(line + len, sizeof(line) - len, "%c", *at));
+            name = *at == '%' ? link_path : name;
+        }
+        snprintf(message, sizeof(message), cases[i].message, path);
+        program_run(line, &run);
+        ck_assert_msg(run.status == cases[i].status && strstr(run.err, message),
+                      "vmm %s: status %d, said\n%s", line, run.status, run.err);
+        program_read_file(fd, text, sizeof(text));
+        ck_assert_msg(strcmp(text, "keep") == 0, "vmm %s: it has '%s' now", line, text);
+    }
+    unlink(path);
+    unlink(link_path);
+    close(fd);
+}
+END_TEST
+
 static bool write_map(const char *path, const char *text)
 {
     FILE *map = fopen(path, "we");
@@ -343,6 +391,7 @@ void test_suite(Suite *suite)
     test_add(suite, runners_find_what_they_look_for);
     test_add(suite, help_is_asked_for_and_goes_to_standard_output);
     test_add(suite, help_fits_a_window);
+    test_add(suite, what_is_read_is_not_written_over);
     test_add(suite, output_that_cannot_be_written_is_a_failure);
     test_add(suite, a_host_without_kvm_is_told_what_to_do);
 }

@@ -14,6 +14,7 @@
 #include "base/clock.h"
 #include "base/error.h"
 #include "vmm/cli/resize.h"
+#include "vmm/cli/run_files.h"
 #include "vmm/cli/run_options.h"
 #include "vmm/cli/stats.h"
 #include "vmm/cli/stop.h"
@@ -298,6 +299,9 @@ static int run_machine(struct run_options *options)
     struct vmm_end end;
     FILE *stats_file;
     uint64_t since_ms = options->timeout ? now_ms() : 0;
+    int refused = run_files_check(options);
+    if (refused)
+        return refused;
     if (!open_stats(options, &stats, &stats_file))
         return CLI_HOST;
     options->timeout_ms = options->config.timeout_ms;
