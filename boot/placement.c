@@ -64,9 +64,11 @@ int placement_take(struct placement *placement, const char *owner, const char *w
                 return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies in the reserved %#llx-%#llx",
                                  owner, what, first, last, (unsigned long long)entries[i].gpa,
                                  (unsigned long long)(entries[i].gpa + entries[i].len - 1));
-        return error_set(error, -ENOSPC,
-                         "%s: %s (%#llx-%#llx) lies outside of the guest's RAM; give the guest more memory",
-                         owner, what, first, last);
+        /* No size of memory reaches into the hole. */
+        bool is_hole = ranges_overlap(gpa, len, PCI_HOLE_GPA, PCI_HOLE_END_GPA - PCI_HOLE_GPA);
+        return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies outside of the guest's RAM; %s", owner,
+                         what, first, last,
+                         is_hole ? "RAM is below 3 GiB and from 4 GiB on" : "give the guest more memory");
     }
     const struct placement_taken *other = find_taken(placement, gpa, len);
     if (other)

@@ -124,7 +124,11 @@ START_TEST(protected_mode_has_a_gdt_a_stack_and_start_info)
     ck_assert_uint_eq(fixture_read(&fixture, state->rbx, 4), 0x336ec578);
     fixture_check_string(&fixture, fixture_read(&fixture, state->rbx + 24, 8), "hello");
     fixture.config.has_flat_gpa = false;
-    fixture_must_refuse(&fixture, -ENOSPC, "(0x100000-0x100063) lies outside of the guest's RAM");
+    fixture_must_refuse(&fixture, -ENOSPC,
+                        "(0x100000-0x100063) lies outside of the guest's RAM; give the guest more memory");
+    fixture.config.has_flat_gpa = true;
+    fixture.config.flat_gpa = 3 * GIB;
+    fixture_must_refuse(&fixture, -ENOSPC, "lies outside of the guest's RAM; RAM is below 3 GiB and from 4");
     fixture_fini(&fixture);
 }
 END_TEST
