@@ -35,13 +35,21 @@ void cli_warning(const char *format, ...)
     va_end(arguments);
 }
 
+static bool is_hint_left_out;
+
+void cli_leave_out_hint(void)
+{
+    is_hint_left_out = true;
+}
+
 int cli_usage(const char *command, const char *format, ...)
 {
     va_list arguments;
     va_start(arguments, format);
     print_message("", format, arguments);
     va_end(arguments);
-    fprintf(stderr, "Try 'vmm %s%s--help'.\n", command, *command ? " " : "");
+    if (!is_hint_left_out)
+        fprintf(stderr, "Try 'vmm %s%s--help'.\n", command, *command ? " " : "");
     return CLI_USAGE;
 }
 

@@ -26,6 +26,9 @@ enum cli_status {
     CLI_TIMEOUT = 124,     /* --timeout, the number that timeout(1) has too */
 };
 
+#define RAM_BYTES_MIN (64 << 10)
+#define RAM_UNIT      4096
+
 /* A message on standard error, behind the program's name. */
 void cli_message(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
@@ -34,6 +37,9 @@ void cli_warning(const char *format, ...) __attribute__((format(printf, 1, 2)));
 
 /* The same for a command line that was not understood, with where help is. Returns CLI_USAGE. */
 int cli_usage(const char *command, const char *format, ...) __attribute__((format(printf, 2, 3)));
+
+/* From now on cli_usage ends with the message: the words are not the user's own. */
+void cli_leave_out_hint(void);
 
 /* The word of the NULL-ended list nearest to `word`, or NULL where none is near. */
 const char *cli_nearest(const char *word, const char *const *words);

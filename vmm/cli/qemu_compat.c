@@ -94,7 +94,7 @@ static bool read_help(struct compat *compat, char *value);
 
 static bool read_display(struct compat *compat, char *value)
 {
-    if (strncmp(value, "none", 4) == 0)
+    if (strcmp(value, "none") == 0)
         return true;
     return compat_refuse(compat, "'%s': there is no display; write none", value);
 }
@@ -366,6 +366,7 @@ static int run(struct compat *compat, const char **argv)
     }
     const char *words[COMPAT_WORD_LIMIT + 1];
     memcpy(words, compat->words, sizeof(words));
+    cli_leave_out_hint();
     /* By these words runners see that it is the kernel that is missing, and not what they asked for. */
     return run_as(compat->count, words, "could not load kernel");
 }

@@ -43,6 +43,7 @@ const char *compat_value_of(const char *word, const char *key);
 
 bool compat_is_one_of(const char *word, const char *const *list);
 bool compat_is_on(const char *value);
+bool compat_is_off(const char *value);
 
 /* What the machine is: qemu_compat_machine.c. */
 bool compat_read_memory(struct compat *compat, char *value);

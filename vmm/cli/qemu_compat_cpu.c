@@ -96,5 +96,7 @@ bool compat_read_cpu(struct compat *compat, char *value)
     for (char *word; (word = compat_next_word(&value));)
         if (!read_feature(compat, word))
             return false;
-    return true;
+    struct vmm_error error;
+    return !*compat->cpu || !vmm_check_cpu_features(compat->cpu, &error) ||
+           compat_refuse(compat, "%s", error.message);
 }

@@ -19,8 +19,13 @@ bool compat_read_memory(struct compat *compat, char *value)
     size_t digits = strspn(size, "0123456789");
     if (!digits)
         return compat_refuse(compat, "'%s' is not a size; write 512 (MiB), 512M or 4G", size);
+    char text[40];
+    uint64_t bytes;
+    snprintf(text, sizeof(text), "%s%s", size, size[digits] ? "" : "M");
+    if (!cli_parse_size(text, &bytes) || bytes < RAM_BYTES_MIN || bytes % RAM_UNIT)
+        return compat_refuse(compat, "'%s' is no size of guest RAM; write 512 (MiB), 512M or 4G", size);
     compat_add(compat, "--mem");
-    compat_add(compat, "%s%s", size, size[digits] ? "" : "M");
+    compat_add(compat, "%s", text);
     return true;
 }
 
@@ -84,6 +89,20 @@ static void read_accelerators(struct compat *compat, const char *list)
     }
 }
 
+/* A property of an accelerator, of which no guest sees more than the interrupt controllers. */
+static bool read_accel_word(struct compat *compat, char *word)
+{
+    static const char *const unseen[] = {"dirty-ring-size", "kvm-shadow-mem",  "notify-vmexit",
+                                         "notify-window",   "thread",          "tb-size",
+                                         "split-wx",        "one-insn-per-tb", NULL};
+    const char *irqchip = compat_value_of(word, "kernel-irqchip");
+    if (irqchip)
+        return read_irqchip(compat, irqchip);
+    char key[40];
+    snprintf(key, sizeof(key), "%.*s", (int)strcspn(word, "="), word);
+    return compat_is_one_of(key, unseen) || compat_refuse(compat, "there is no '%s'; leave it out", word);
+}
+
 bool compat_read_accel(struct compat *compat, char *value)
 {
     char *word = compat_next_word(&value);
@@ -92,11 +111,9 @@ bool compat_read_accel(struct compat *compat, char *value)
         return false;
     }
     read_accelerators(compat, compat_value_of(word, "accel") ? compat_value_of(word, "accel") : word);
-    while ((word = compat_next_word(&value))) {
-        const char *irqchip = compat_value_of(word, "kernel-irqchip");
-        if (irqchip && !read_irqchip(compat, irqchip))
+    while ((word = compat_next_word(&value)))
+        if (!read_accel_word(compat, word))
             return false;
-    }
     return true;
 }
 
@@ -110,10 +127,13 @@ static bool read_switch(struct compat *compat, const char *word)
                                          "x-option-roms", "type",      NULL};
     char key[40];
     size_t len = strcspn(word, "=");
-    bool is_on = word[len] && compat_is_on(word + len + 1);
+    const char *value = word + len + (word[len] == '=');
+    bool is_on = compat_is_on(value);
     snprintf(key, sizeof(key), "%.*s", (int)len, word);
     if (compat_is_one_of(key, unseen))
         return true;
+    if (!is_on && !compat_is_off(value) && strcmp(value, "auto"))
+        return compat_refuse(compat, "there is no '%s'; leave it out", word);
     if (compat_is_one_of(key, present))
         return is_on || compat_warn(compat, "%s has no effect: it is always there", word);
     if (compat_is_one_of(key, absent))
@@ -132,8 +152,10 @@ static bool read_machine_word(struct compat *compat, const char *word)
         return read_irqchip(compat, irqchip);
     if (accel)
         read_accelerators(compat, accel);
-    if (acpi && !compat_is_on(acpi))
+    if (acpi && compat_is_off(acpi))
         compat_add(compat, "--no-acpi");
+    else if (acpi && !compat_is_on(acpi) && strcmp(acpi, "auto"))
+        return compat_refuse(compat, "'%s': write acpi=on or acpi=off", word);
     return accel || acpi || !strchr(word, '=') || read_switch(compat, word);
 }
 

@@ -75,3 +75,9 @@ bool compat_is_on(const char *value)
     static const char *const yes[] = {"on", "yes", "true", "y", NULL};
     return compat_is_one_of(value, yes);
 }
+
+bool compat_is_off(const char *value)
+{
+    static const char *const no[] = {"off", "no", "false", "n", NULL};
+    return compat_is_one_of(value, no);
+}

@@ -102,6 +102,14 @@ bool run_device_parse(struct run_devices *devices, char *argument)
     return is_understood;
 }
 
+static bool unknown_word(char *argument, const char *word)
+{
+    cli_usage("run", "--fw-cfg: there is no '%s'; there are name=NAME, file=PATH, and last string=TEXT",
+              word);
+    free(argument);
+    return false;
+}
+
 /* A text may have commas, so it is the last. */
 bool run_fwcfg_parse(struct run_devices *devices, char *argument)
 {
@@ -116,8 +124,10 @@ bool run_fwcfg_parse(struct run_devices *devices, char *argument)
             file.name = word + 5;
         else if (strncmp(word, "file=", 5) == 0)
             file.path = word + 5;
-        else if (!file.name) /* as QEMU has it */
+        else if (!file.name && !strchr(word, '=')) /* as QEMU has it */
             file.name = word;
+        else
+            return unknown_word(argument, word);
     }
     if (!file.name || !file.path == !file.text || devices->file_count == FWCFG_FILE_LIMIT) {
         cli_usage("run", "--fw-cfg: write name=NAME,file=PATH or name=NAME,string=TEXT, at most %d of them",

@@ -12,9 +12,6 @@
 /* popt wants the addresses of what it fills in before it is called, so this is filled and then copied. */
 static struct run_options options;
 
-#define RAM_BYTES_MIN (64 << 10)
-#define RAM_UNIT      4096
-
 enum { OPTION_HELP = 1, OPTION_INITRD, OPTION_DISK, OPTION_DEVICE, OPTION_FW_CFG };
 
 static const struct poptOption option_table[] = {
