@@ -61,9 +61,22 @@ START_TEST(every_device_has_a_page_and_an_irq_of_its_own)
     }
     memset(long_text, 'x', sizeof(long_text) - 1);
     ck_assert_int_eq(machine_linux_cmdline(&machine, long_text, &cmdline, NULL), 0);
-    ck_assert_ptr_nonnull(strstr(cmdline, " virtio_mmio.device=4K@0xdff07000:13"));
+    ck_assert_ptr_nonnull(strstr(cmdline, " virtio_mmio.device=4K@0xdff07000:10"));
     ck_assert_int_eq(memcmp(cmdline, long_text, sizeof(long_text) - 1), 0);
     free(cmdline);
+}
+END_TEST
+
+/* PCI has IRQ 10. */
+START_TEST(pcis_irqs_are_not_taken)
+{
+    static char some;
+    machine.pci = (struct pci *)&some;
+    add_devices(VIRTIO_MMIO_LIMIT);
+    machine.pci = NULL;
+    for (unsigned i = 0; i < VIRTIO_MMIO_LIMIT; i++)
+        ck_assert(machine.virtio_mmios[i].gsi != 10 && machine.virtio_mmios[i].gsi != 11);
+    ck_assert_uint_eq(machine.virtio_mmios[VIRTIO_MMIO_LIMIT - 1].gsi, 13);
 }
 END_TEST
 
@@ -79,6 +92,7 @@ END_TEST
 
 void test_suite(Suite *suite)
 {
+    test_add(suite, pcis_irqs_are_not_taken);
     test_add(suite, gsis_of_the_ioapic_come_back);
     test_add(suite, words_go_behind_the_kernels_and_before_the_inits);
     test_add(suite, every_device_has_a_page_and_an_irq_of_its_own);
