@@ -30,8 +30,8 @@ extern const struct poptOption trace_option_table[];
 bool trace_options_add_buffer(char *argument);
 #define OPTION_TRACE_BUFFER 1000 /* what poptGetNextOpt returns for it */
 
-/* What popt found, for vmm_add_trace. False, with a message, where it is not understood. `config.path` is NULL
- * where nothing is to be traced. The strings are popt's. */
+/* What popt found, for vmm_add_trace. False, with a message, where it is not understood. `config.path` is
+ * NULL where nothing is to be traced. The strings are popt's. */
 bool trace_options_parse(void);
 void trace_options_fini(void);
 
