@@ -12,16 +12,11 @@
 static int open_engine(struct block *block, struct file_store *file, struct vmm_error *error)
 {
     enum block_aio aio = block->config.aio;
-    const char *reason;
     if (aio == BLOCK_AIO_URING && !file)
         return error_set(error, -ENOTSUP, "%s: an overlay has no io_uring: use aio=threads",
                          block->config.path);
-    if (aio != BLOCK_AIO_THREADS && file && !uring_open(block, file, error))
-        return 0;
-    if (aio == BLOCK_AIO_URING)
-        return error_set(error, -ENOTSUP, "%s: no io_uring: %s: use aio=threads", block->config.path,
-                         block_has_uring(&reason) ? "the kernel refuses this ring" : reason);
-    return pool_open(block, error);
+    int result = aio != BLOCK_AIO_THREADS && file ? uring_open(block, file, error) : -ENOTSUP;
+    return result && aio != BLOCK_AIO_URING ? pool_open(block, error) : result;
 }
 
 static int open_store(struct block *block, struct file_store **file, struct vmm_error *error)

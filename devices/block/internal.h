@@ -61,7 +61,7 @@ int overlay_store_open(const struct block_config *config, struct store **store, 
 
 /* The engines. Each calls `done` and then block->config.batch_done on the block's loop. */
 int pool_open(struct block *block, struct vmm_error *error);
-/* -ENOTSUP where this kernel or build has no io_uring. Only over a file_store. */
+/* -ENOTSUP where this kernel or build has no io_uring; what to do instead is said. Only over a file_store. */
 int uring_open(struct block *block, struct file_store *file, struct vmm_error *error);
 
 #endif

@@ -12,6 +12,13 @@
 
 #include "devices/block/internal.h"
 
+/* Pinned buffers have no use for threads. */
+static int set_missing(const struct block_config *config, const char *reason, struct vmm_error *error)
+{
+    return error_set(error, -ENOTSUP, "%s: no io_uring: %s: %s", config->path, reason,
+                     config->pinned_count ? "leave pin=on away" : "use aio=threads");
+}
+
 #ifdef VMM_HAVE_URING
 #include <errno.h>
 #include <fcntl.h>
@@ -352,6 +359,14 @@ static int set_up(struct uring *uring, struct vmm_error *error)
     return event_loop_add(uring->block->config.loop, &uring->completions, error);
 }
 
+static const char *reason_of(int result)
+{
+    return result == -ENOSYS ? "this kernel has none"
+           : result == -EPERM || result == -EACCES
+               ? "this kernel does not let this process use it (kernel.io_uring_disabled, seccomp)"
+               : "the kernel refuses to make a ring (RLIMIT_MEMLOCK?)";
+}
+
 int uring_open(struct block *block, struct file_store *file, struct vmm_error *error)
 {
     struct uring *uring = calloc(1, sizeof(*uring));
@@ -365,7 +380,7 @@ int uring_open(struct block *block, struct file_store *file, struct vmm_error *e
     int result = io_uring_queue_init(RING_ENTRIES, &uring->ring, 0);
     if (result) {
         free(uring);
-        return error_set_errno(error, result, "%s: io_uring", block->config.path);
+        return set_missing(&block->config, reason_of(result), error);
     }
     result = set_up(uring, error);
     if (result) {
@@ -386,10 +401,7 @@ bool block_has_uring(const char **reason)
         io_uring_queue_exit(&ring);
         return true;
     }
-    *reason = result == -ENOSYS ? "this kernel has none"
-              : result == -EPERM || result == -EACCES
-                  ? "this kernel does not let this process use it (kernel.io_uring_disabled, seccomp)"
-                  : "the kernel refuses to make a ring (RLIMIT_MEMLOCK?)";
+    *reason = reason_of(result);
     return false;
 }
 
@@ -398,7 +410,7 @@ bool block_has_uring(const char **reason)
 int uring_open(struct block *block, struct file_store *file, struct vmm_error *error)
 {
     (void)file;
-    return error_set(error, -ENOTSUP, "%s: built without io_uring", block->config.path);
+    return set_missing(&block->config, "built without liburing", error);
 }
 
 bool block_has_uring(const char **reason)

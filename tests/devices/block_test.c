@@ -94,6 +94,26 @@ START_TEST(a_second_writer_is_refused)
 }
 END_TEST
 
+/* Nothing is mapped there; the kernel's limit of locked memory, which root does not have, is told the same
+ * way.
+ */
+START_TEST(what_is_wrong_with_pinned_memory_is_said)
+{
+    struct disk disk;
+    const char *reason;
+    const struct iovec pinned = {.iov_base = (void *)0x10000, .iov_len = 4096};
+    disk_init(&disk);
+    struct block_config config = {
+        .path = disk.path, .aio = BLOCK_AIO_URING, .pinned = &pinned, .pinned_count = 1};
+    if (block_has_uring(&reason))
+        expect_refusal(&config, -EFAULT,
+                       "cannot pin the guest's memory (RLIMIT_MEMLOCK?): leave pin=on away");
+    else
+        expect_refusal(&config, -ENOTSUP, "leave pin=on away");
+    disk_fini(&disk);
+}
+END_TEST
+
 START_TEST(direct_io_serves_aligned_and_other_requests)
 {
     struct disk disk;
@@ -430,6 +450,7 @@ void test_suite(Suite *suite)
     test_add(suite, what_is_wrong_with_a_file_is_said);
     test_add(suite, a_file_without_permission_is_refused);
     test_add(suite, a_second_writer_is_refused);
+    test_add(suite, what_is_wrong_with_pinned_memory_is_said);
     test_add(suite, direct_io_serves_aligned_and_other_requests);
     test_add(suite, an_overlay_keeps_what_was_written_and_leaves_the_base);
     test_add(suite, a_damaged_overlay_is_refused);
