@@ -104,6 +104,27 @@ static const struct {
     {"run --disk path=a,cache=no x", "--disk: cache: there is no 'no'; choose from: writeback, none"},
     {"run --disk readonly=on x", "--disk: which file? Write path=FILE\n"},
     {"run --disk path=a,iops=many x", "--disk: iops=many is not a number"},
+    {"run --trace t --trace-buffer name=a,mode=rin x", "--trace-buffer: mode: there is no 'rin'"},
+    {"run --trace t --trace-buffer name=a,colour=red x",
+     "--trace-buffer: a buffer has no 'colour'; it has name, size, mode, full, events, filter\n"},
+    {"run --trace t --trace-buffer name=a,size=x x", "--trace-buffer: size=x is not a number"},
+    {"run --trace t --trace-buffer filter=write,read x", "--trace-buffer: a buffer needs name=NAME\n"},
+    {"run --trace t --trace-buffer name=a --trace-buffer name=b --trace-buffer name=a x",
+     "--trace-buffer: there are two buffers 'a'; give each a name of its own\n"},
+    {"run --trace t --trace-events exit --trace-buffer name=main x", "there are two buffers 'main'"},
+    {"run --trace t --trace-mode ring --trace-buffer name=a --trace-buffer name=b --trace-buffer name=c "
+     "--trace-buffer name=d --trace-buffer name=e --trace-buffer name=f --trace-buffer name=g "
+     "--trace-buffer name=h x",
+     "--trace-buffer: at most 8 buffers, with that of the plain options\n"},
+    {"run --trace t --trace-mode snapshot x",
+     "--trace-mode: snapshot needs a trigger that takes one: add --trace-trigger EXPR"},
+    {"run --trace t --trace-mode snapshot --trace-trigger traceoff^if^write x", "snapshot needs a trigger"},
+    {"run --trace t --trace-buffer name=a,mode=snapshot x", "snapshot needs a trigger"},
+    /* Eight are taken: the complaint is the next. */
+    {"run --trace t --trace-buffer name=a --trace-buffer name=b --trace-buffer name=c --trace-buffer "
+     "name=d,mode=snapshot --trace-buffer name=e --trace-buffer name=f --trace-buffer name=g --trace-buffer "
+     "name=h,events=exit+pio,filter=addr^>^1,2 --trace-trigger write x y",
+     "one image at a time: 'y' is one too many\n"},
     {"doctor --jsn", "there is no option --jsn; did you mean --json?\nTry 'vmm doctor --help'.\n"},
     {"doctor all", "'all' is one argument too many\n"},
 };

@@ -230,6 +230,7 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         options->signal = signals.number;
         resize_watch_stop(&window);
         terminal_restore();
+        trace_options_conclude(*machine);
     }
     if (!result && stats)
         stats_add(stats, *machine);

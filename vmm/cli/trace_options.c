@@ -8,6 +8,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "vmm/cli/keys.h"
+
 struct trace_options trace_options;
 
 const struct poptOption trace_option_table[] = {
@@ -68,55 +70,44 @@ static enum vmm_trace_mode usual_mode(const char *trigger)
     return strncmp(trigger, "traceoff", 8) ? VMM_TRACE_SNAPSHOT : VMM_TRACE_RING;
 }
 
-static bool parse_key(const char *key, char *value, struct vmm_trace_buffer *buffer)
+/* Cuts filter=EXPR off, which takes all the rest, commas and all; *rest is NULL where nothing is before it.
+ */
+static const char *cut_filter(char **rest)
 {
-    unsigned choice;
-    if (strcmp(key, "name") == 0) {
-        buffer->name = value;
-    } else if (strcmp(key, "size") == 0) {
-        return parse_size(value, &buffer->bytes);
-    } else if (strcmp(key, "events") == 0) {
-        for (char *plus = strchr(value, '+'); plus; plus = strchr(plus, '+'))
-            *plus = ',';
-        buffer->events = value;
-    } else if (strcmp(key, "filter") == 0) {
-        buffer->filter = value;
-    } else if (strcmp(key, "mode") == 0) {
-        if (!cli_choose("trace-buffer: mode", value, mode_names, &choice))
-            return false;
-        buffer->mode = choice;
-    } else if (strcmp(key, "full") == 0) {
-        if (!cli_choose("trace-buffer: full", value, full_names, &choice))
-            return false;
-        buffer->full = choice;
-    } else {
-        cli_usage("run", "--trace-buffer: there is no '%s'; there are name, size, mode, full, events, filter",
-                  key);
-        return false;
+    static const char key[] = "filter=";
+    char *at = *rest;
+    while (at && strncmp(at, key, strlen(key))) {
+        at = strchr(at, ',');
+        at += at ? 1 : 0;
     }
-    return true;
+    if (!at)
+        return NULL;
+    if (at == *rest)
+        *rest = NULL;
+    else
+        at[-1] = 0;
+    return at + strlen(key);
 }
 
-/* KEY=VALUE,...; a filter takes all the rest, commas and all. */
 static bool parse_buffer(char *argument, struct vmm_trace_buffer *buffer)
 {
+    const char *events = NULL;
+    unsigned mode = buffer->mode, full = buffer->full;
     char *rest = argument;
-    while (rest) {
-        char *part = rest;
-        bool is_filter = strncmp(part, "filter=", 7) == 0;
-        if (is_filter)
-            rest = NULL;
-        else
-            part = strsep(&rest, ",");
-        char *value = part, *key = strsep(&value, "=");
-        if (!value) {
-            cli_usage("run", "--trace-buffer: '%s' has no value; write %s=VALUE", key, key);
-            return false;
-        }
-        if (!parse_key(key, value, buffer))
-            return false;
-    }
-    if (buffer->name)
+    buffer->filter = cut_filter(&rest);
+    const struct device_key keys[] = {
+        {"name", KEY_TEXT, &buffer->name, NULL}, {"size", KEY_SIZE, &buffer->bytes, NULL},
+        {"mode", KEY_CHOICE, &mode, mode_names}, {"full", KEY_CHOICE, &full, full_names},
+        {"events", KEY_TEXT, &events, NULL},     {"filter", KEY_TEXT, &buffer->filter, NULL}};
+    if (!keys_parse("trace-buffer", "a buffer", rest, keys, sizeof(keys) / sizeof(keys[0])))
+        return false;
+    for (char *at = events ? argument + (events - argument) : NULL; at && *at; at++)
+        if (*at == '+')
+            *at = ',';
+    buffer->events = events;
+    buffer->mode = mode;
+    buffer->full = full;
+    if (buffer->name && *buffer->name)
         return true;
     cli_usage("run", "--trace-buffer: a buffer needs name=NAME");
     return false;
@@ -158,11 +149,36 @@ static bool parse_main(struct trace_options *options, struct vmm_trace_buffer *b
     return true;
 }
 
+/* What the buffers say together. */
+static bool check_buffers(const struct vmm_trace_config *config)
+{
+    bool has_snapshots = config->trigger && usual_mode(config->trigger) == VMM_TRACE_SNAPSHOT;
+    if (config->buffer_count > TRACE_BUFFERS) {
+        cli_usage("run", "--trace-buffer: at most %d buffers, with that of the plain options", TRACE_BUFFERS);
+        return false;
+    }
+    for (size_t i = 0; i < config->buffer_count; i++) {
+        const struct vmm_trace_buffer *buffer = &config->buffers[i];
+        for (size_t j = 0; j < i; j++) {
+            if (strcmp(buffer->name, config->buffers[j].name))
+                continue;
+            cli_usage("run", "--trace-buffer: there are two buffers '%s'; give each a name of its own",
+                      buffer->name);
+            return false;
+        }
+        if (buffer->mode == VMM_TRACE_SNAPSHOT && !has_snapshots) {
+            cli_usage("run", "--trace-mode: snapshot needs a trigger that takes one: add "
+                             "--trace-trigger EXPR, or write ring, to have the rings at the end");
+            return false;
+        }
+    }
+    return true;
+}
+
 static bool parse_buffers(struct trace_options *options)
 {
     struct vmm_trace_buffer *usual = &options->buffers[0];
     unsigned count = 1;
-    bool is_named = false;
     for (unsigned i = 0; i < options->size_count; i++) {
         char *text = options->sizes[i];
         if (*text >= '0' && *text <= '9') {
@@ -170,20 +186,16 @@ static bool parse_buffers(struct trace_options *options)
                 return false;
             continue;
         }
-        is_named = true;
-        if (count == TRACE_BUFFERS) {
-            cli_usage("run", "--trace-buffer: at most %d buffers", TRACE_BUFFERS);
-            return false;
-        }
         options->buffers[count].mode = usual_mode(options->trigger);
         if (!parse_buffer(text, &options->buffers[count++]))
             return false;
     }
-    bool is_usual_wanted = !is_named || usual->bytes || options->events || options->filter || options->mode ||
-                           options->full;
+    bool is_usual_wanted = count == 1 || usual->bytes || options->events || options->filter ||
+                           options->mode || options->full;
+    usual->name = "main";
     options->config.buffers = is_usual_wanted ? usual : usual + 1;
     options->config.buffer_count = is_usual_wanted ? count : count - 1;
-    return parse_main(options, usual);
+    return parse_main(options, usual) && check_buffers(&options->config);
 }
 
 bool trace_options_parse(void)
@@ -204,6 +216,17 @@ void trace_options_fini(void)
 {
     for (unsigned i = 0; i < trace_options.size_count; i++)
         free(trace_options.sizes[i]);
+}
+
+void trace_options_conclude(struct vmm *machine)
+{
+    const struct vmm_trace_config *config = &trace_options.config;
+    struct vmm_trace_stats stats;
+    if (!config->path || !config->trigger)
+        return;
+    vmm_trace_stats_get(machine, &stats);
+    if (!stats.trigger_count && !stats.written_count)
+        cli_warning("the trigger never fired: %s has no records", config->path);
 }
 
 void trace_options_restart(void)

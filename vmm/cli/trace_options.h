@@ -14,7 +14,7 @@ struct trace_options {
     const char *path, *events, *filter, *mode, *full, *trigger, *marker;
     char *sizes[TRACE_BUFFERS]; /* every --trace-buffer; owned */
     unsigned size_count;
-    struct vmm_trace_buffer buffers[TRACE_BUFFERS];
+    struct vmm_trace_buffer buffers[TRACE_BUFFERS + 1]; /* first that of the plain options */
     struct vmm_trace_config config;
     unsigned restart_count;
     char restart_path[4096];
@@ -34,6 +34,9 @@ bool trace_options_add_buffer(char *argument);
  * NULL where nothing is to be traced. The strings are popt's. */
 bool trace_options_parse(void);
 void trace_options_fini(void);
+
+/* Says where a run has ended without what was to be recorded. */
+void trace_options_conclude(struct vmm *machine);
 
 /* The machine starts again: its trace goes to FILE.2, then FILE.3, ... */
 void trace_options_restart(void);
