@@ -15,6 +15,7 @@
 #include <time.h>
 
 #include "base/event_loop.h"
+#include "base/nearest.h"
 #include "base/types.h"
 
 #define DEPTH_LIMIT 32
@@ -192,6 +193,23 @@ static int parse_string(struct parser *parser, struct trace_node *node)
     return 0;
 }
 
+/* An event's name, which is then the node's string. Patterns are as they are. */
+static int check_event(struct parser *parser, const struct trace_node *node, const char *start)
+{
+    const char *names[TRACE_EVENT_COUNT] = {NULL};
+    char text[120];
+    unsigned event;
+    if (node->field != FIELD_EVENT || node->comparison == COMPARE_GLOB || find_event(node->string, &event))
+        return 0;
+    for (event = TRACE_NONE + 1; event < TRACE_EVENT_COUNT; event++)
+        names[event - TRACE_NONE - 1] = trace_event_name(event);
+    const char *nearest = nearest_word(node->string, names);
+    snprintf(text, sizeof(text), "there is no event '%.40s'%s%s%s", node->string,
+             nearest ? "; did you mean '" : "", nearest ? nearest : "", nearest ? "'?" : "");
+    parser->at = start;
+    return parse_error(parser, text);
+}
+
 static int parse_comparison(struct parser *parser, enum trace_filter_field field)
 {
     struct trace_node node = {.kind = NODE_NUMBER, .field = field};
@@ -209,7 +227,11 @@ static int parse_comparison(struct parser *parser, enum trace_filter_field field
     }
     if (is_string)
         node.kind = NODE_STRING;
+    skip_space(parser);
+    const char *value = parser->at;
     int result = is_string ? parse_string(parser, &node) : parse_number(parser, &node);
+    if (!result && is_string)
+        result = check_event(parser, &node, value);
     return result ? result : add_node(parser, node);
 }
 

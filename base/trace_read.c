@@ -104,6 +104,9 @@ static void conclude(struct trace_file *file)
 int trace_file_parse(const void *bytes, size_t len, struct trace_file **out, struct vmm_error *error)
 {
     *out = NULL;
+    if (len >= 8 && len < FILE_HEAD && !memcmp(bytes, TRACE_FILE_MAGIC, 8))
+        return error_set(error, -EINVAL, "this trace is cut off after %zu bytes, before its first record",
+                         len);
     if (len < FILE_HEAD || memcmp(bytes, TRACE_FILE_MAGIC, 8))
         return error_set(error, -EINVAL, "this is no trace: it does not begin with " TRACE_FILE_MAGIC);
     uint32_t version = load_le32((const uint8_t *)bytes + 8);

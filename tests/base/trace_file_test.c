@@ -169,7 +169,9 @@ START_TEST(what_is_no_trace_is_refused)
         const char *message;
     } cases[] = {
         {"", 0, "this is no trace: it does not begin with VMMTRACE"},
-        {"VMMTRACE\1\0\0", 11, "this is no trace"},
+        {"VMMTRAC", 7, "this is no trace"},
+        {"VMMTRACE", 8, "this trace is cut off after 8 bytes"},
+        {"VMMTRACE\1\0\0", 11, "this trace is cut off after 11 bytes"},
         {"vmmtrace\1\0\0\0\0\0\0\0", 16, "this is no trace"},
         {"VMMTRACE\2\0\0\0\0\0\0\0", 16, "a trace of version 2; this program reads version 1"},
     };

@@ -144,6 +144,8 @@ static const struct {
     {"device == \"serial", "column 12: there is no quote at the end of the name"},
     {"addr ~ 3", "column 6: numbers are not compared by ~"},
     {"duration > 100", "column 15: a unit is missing behind the time"},
+    {"write && event == exti", "column 19: there is no event 'exti'; did you mean 'exit'?"},
+    {"event != \"zzzzzz\"", "column 10: there is no event 'zzzzzz'"},
     {"reason == IOO", "column 11: an exit reason is missing, such as IO"},
 };
 

@@ -508,6 +508,24 @@ START_TEST(records_that_make_no_sense_are_shown)
 }
 END_TEST
 
+START_TEST(a_trigger_that_never_fired_is_said)
+{
+    const struct trace_buffer_config buffer = {
+        .name = "main", .events = ~0ull, .mode = TRACE_MODE_SNAPSHOT, .overwrite = true};
+    const struct trace_config config = {
+        .path = path, .buffers = &buffer, .buffer_count = 1, .trigger = "addr == 1"};
+    struct trace *trace;
+    strcpy(path, "/tmp/vmm-trace-XXXXXX");
+    close(mkstemp(path));
+    ck_assert_int_eq(trace_create(&config, &trace, NULL), 0);
+    ck_assert_int_eq(trace_start(trace, NULL), 0);
+    end_trace(trace);
+    run_on_trace("trace report", 0);
+    ck_assert_msg(strstr(run.out, "the trigger never fired: there are no snapshots\n"), "%s", run.out);
+    remove_trace();
+}
+END_TEST
+
 START_TEST(mistakes_are_answered)
 {
     make_trace();
@@ -523,6 +541,10 @@ START_TEST(mistakes_are_answered)
         {"trace report", 2, "which trace? No file was given\n"},
         {"trace report a b", 2, "one trace at a time: 'b' is one too many\n"},
         {"trace report --rwos 3 x", 2, "did you mean --rows?\n"},
+        {"trace report -n 0 x", 2, "--rows: '0' is not a number from 1 on\n"},
+        {"trace report -n -1 x", 2, "--rows: '-1' is not a number from 1 on\n"},
+        {"trace report -n foo x", 2, "--rows: 'foo' is not a number from 1 on\n"},
+        {"trace report /tmp", 4, "/tmp: is a directory"},
         {"trace report /no/such", 4, "/no/such: cannot open: No such file or directory\n"},
         {"trace report /dev/null", 4, "/dev/null: is empty\n"},
         {"trace report /proc/self/exe", 4, "this is no trace"},
@@ -532,6 +554,8 @@ START_TEST(mistakes_are_answered)
         ck_assert_msg(run.status == cases[i].status && strstr(run.err, cases[i].message),
                       "vmm %s: status %d, %s", cases[i].line, run.status, run.err);
     }
+    run_on_trace("trace report --filter event==exti", 2);
+    ck_assert_ptr_nonnull(strstr(run.err, "column 8: there is no event 'exti'; did you mean 'exit'?"));
     run_on_trace("trace report --filter addr==", 2);
     ck_assert_ptr_nonnull(strstr(run.err, "column 7: a number is missing"));
     remove_trace();
@@ -550,5 +574,6 @@ void test_suite(Suite *suite)
     test_add(suite, the_report_takes_symbols);
     test_add(suite, a_cut_off_trace_is_shown_as_far_as_it_goes);
     test_add(suite, records_that_make_no_sense_are_shown);
+    test_add(suite, a_trigger_that_never_fired_is_said);
     test_add(suite, mistakes_are_answered);
 }

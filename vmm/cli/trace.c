@@ -4,17 +4,20 @@
  */
 #include "vmm/cli/trace.h"
 
+#include <limits.h>
 #include <stdlib.h>
 #include <string.h>
+#include <sys/stat.h>
 
+#include "base/error.h"
 #include "base/trace_filter.h"
 #include "vmm/cli/cli.h"
 
 enum { OPTION_HELP = 1 };
 
 static struct {
-    const char *to, *output, *filter, *symbols;
-    int rows;
+    const char *to, *output, *filter, *symbols, *rows_text;
+    unsigned rows;
     bool is_report;
 } options;
 
@@ -37,7 +40,8 @@ static const struct poptOption convert_table[] = {
     COMMON_OPTIONS};
 
 static const struct poptOption report_table[] = {
-    {"rows", 'n', POPT_ARG_INT, &options.rows, 0, "instructions to list (default 10)", "N"}, COMMON_OPTIONS};
+    {"rows", 'n', POPT_ARG_STRING, &options.rows_text, 0, "instructions to list (default 10)", "N"},
+    COMMON_OPTIONS};
 
 static void print_help(void)
 {
@@ -74,7 +78,7 @@ static int apply_filter(struct trace_file *file, struct vmm_error *error)
 static int print_view(const struct trace_view *view)
 {
     if (options.is_report)
-        return trace_print_report(view, options.rows > 0 ? (unsigned)options.rows : 10);
+        return trace_print_report(view, options.rows);
     if (strcmp(options.to, "text") == 0)
         return trace_print_text(view);
     return strcmp(options.to, "csv") == 0 ? trace_print_csv(view) : trace_print_perfetto(view);
@@ -100,13 +104,21 @@ static int write_view(struct trace_view *view)
     return CLI_HOST;
 }
 
+static int open_trace(const char *path, struct trace_file **file, struct vmm_error *error)
+{
+    struct stat status;
+    if (stat(path, &status) == 0 && S_ISDIR(status.st_mode))
+        return error_set(error, -EISDIR, "%s: is a directory; name the file that --trace has written", path);
+    return trace_file_open(path, file, error);
+}
+
 /* A damaged file is shown as far as it goes, and answered by status 1. */
 static int show(const char *path)
 {
     struct vmm_error error;
     struct trace_file *file = NULL;
     struct symbols *symbols = NULL;
-    int status = CLI_HOST, result = trace_file_open(path, &file, &error);
+    int status = CLI_HOST, result = open_trace(path, &file, &error);
     if (!result && options.symbols)
         result = symbols_open(options.symbols, &symbols, &error);
     if (!result && options.filter && (result = apply_filter(file, &error)) == -EINVAL)
@@ -132,6 +144,15 @@ static bool is_format(const char *word)
     return strcmp(word, "perfetto") == 0 || strcmp(word, "text") == 0 || strcmp(word, "csv") == 0;
 }
 
+static bool parse_rows(void)
+{
+    uint64_t rows = 10;
+    if (options.rows_text && (!cli_parse_size(options.rows_text, &rows) || !rows || rows > UINT_MAX))
+        return false;
+    options.rows = (unsigned)rows;
+    return true;
+}
+
 static int parse(poptContext context, const char *command, const struct poptOption *table)
 {
     int code;
@@ -150,6 +171,8 @@ static int parse(poptContext context, const char *command, const struct poptOpti
         return cli_usage(command, "one trace at a time: '%s' is one too many", poptPeekArg(context));
     if (!options.is_report && (!options.to || !is_format(options.to)))
         return cli_usage(command, "--to: choose from perfetto, text, csv");
+    if (!parse_rows())
+        return cli_usage(command, "--rows: '%s' is not a number from 1 on", options.rows_text);
     return show(path);
 }
 

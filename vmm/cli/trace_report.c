@@ -8,6 +8,7 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/trace_ring.h"
 #include "base/types.h"
 #include "vmm/cli/trace_table.h"
 
@@ -36,6 +37,14 @@ static double share(double part, double whole)
 
 /* ---- What is in the file ---- */
 
+static bool has_snapshot_buffer(const struct trace_file *file)
+{
+    for (unsigned i = 0; i < file->buffer_count; i++)
+        if (file->buffers[i].mode == TRACE_MODE_SNAPSHOT)
+            return true;
+    return false;
+}
+
 static void print_head(const struct trace_view *view, const struct tally *tally)
 {
     const struct trace_file *file = view->file;
@@ -55,6 +64,8 @@ static void print_head(const struct trace_view *view, const struct tally *tally)
     if (file->trigger_count)
         fprintf(out, "the trigger fired %" PRIu64 " time%s\n", file->trigger_count,
                 plural(file->trigger_count));
+    else if (!file->snapshot_count && file->is_ended && has_snapshot_buffer(file))
+        fprintf(out, "the trigger never fired: there are no snapshots\n");
     if (file->snapshot_count)
         fprintf(out, "%" PRIu64 " snapshot%s in the file\n", file->snapshot_count,
                 file->snapshot_count == 1 ? " is" : "s are");
