@@ -58,6 +58,35 @@ static bool is_marked(const char *name, const bool *is_out)
 
 static bool is_impossible(const char *name, size_t len);
 
+/* Of /proc/cpuinfo, too, but a guest of ours relies on them, or no bit of CPUID alone says them. */
+static bool is_fixed(const char *name, size_t len)
+{
+    static const char *const names[] = {
+        "fpu",     "msr",      "pae",  "apic",      "ht",    "lm",          "constant_tsc",   "nonstop_tsc",
+        "npt",     "rep_good", "nopl", "xtopology", "cpuid", "extd_apicid", "tsc_known_freq", "tsc_reliable",
+        "vmmcall", "arat"};
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
+        if (strlen(names[i]) == len && !memcmp(names[i], name, len))
+            return true;
+    return false;
+}
+
+/* False, with a message, for a feature that cannot be taken out. */
+static bool check_name(const char *name, size_t len, struct vmm_error *error)
+{
+    if (is_impossible(name, len))
+        return true;
+    if (is_fixed(name, len))
+        error_set(error, -EINVAL, "'%.*s' cannot be taken out: every guest has it, or the host alone",
+                  (int)len, name);
+    else
+        error_set(error, -EINVAL,
+                  "there is no feature '%.*s' to take out; names are those of /proc/cpuinfo, but not each "
+                  "can be taken out",
+                  (int)len, name);
+    return false;
+}
+
 static int read_names(const char *text, bool *is_out, struct vmm_error *error)
 {
     while (*text) {
@@ -67,10 +96,8 @@ static int read_names(const char *text, bool *is_out, struct vmm_error *error)
                              "'%.*s' has no - before it: features can be taken out, as by -avx512f, but "
                              "not added to what the host has",
                              (int)len, text);
-        if (!mark_feature(text + 1, len - 1, is_out) && !is_impossible(text + 1, len - 1))
-            return error_set(error, -EINVAL,
-                             "there is no feature '%.*s' to take out; names are those of /proc/cpuinfo",
-                             (int)len - 1, text + 1);
+        if (!mark_feature(text + 1, len - 1, is_out) && !check_name(text + 1, len - 1, error))
+            return -EINVAL;
         text += len + (text[len] == ',');
     }
     return 0;

@@ -35,6 +35,10 @@ expect an_unknown_argument_of_boot_is_named 2 'unknown argument --fast' scripts/
 expect an_unknown_argument_of_test_is_named 2 'unknown argument --fast' scripts/test --fast
 expect an_unknown_lane_is_answered_with_the_lanes 2 'unit, threads, native or nested' scripts/test --lane all
 expect an_unknown_purpose_is_named 2 'nothing is listed for "tset"' scripts/install-packages tset
+expect a_lane_without_a_build_is_not_booted 2 '/build/static has no bin/: make it with cmake --preset static' \
+    scripts/nested/run vmm doctor
+expect a_build_that_is_not_there_is_named 2 '/nowhere/at/all has no bin/' \
+    scripts/nested/run --build /nowhere/at/all vmm doctor
 
 fake dpkg-query 'exit 1'
 fake sudo 'exec "$@"'

@@ -124,6 +124,9 @@ START_TEST(what_is_not_understood_changes_nothing)
     static const char *const texts[][2] = {{"avx", "'avx' has no - before it"},
                                            {"+avx", "'+avx' has no - before it"},
                                            {"-avx,-nonsense", "there is no feature 'nonsense'"},
+                                           {"-avx,-fpu", "'fpu' cannot be taken out"},
+                                           {"-constant_tsc", "'constant_tsc' cannot be taken out"},
+                                           {"-fp", "there is no feature 'fp' to take out"},
                                            {"-avx,,-sse", "'' has no - before it"},
                                            {"-", "there is no feature ''"}};
     fill();

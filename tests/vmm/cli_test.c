@@ -288,6 +288,30 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
 }
 END_TEST
 
+START_TEST(bytes_are_taken_as_they_are_pasted)
+{
+    static const struct {
+        const char *line, *part;
+        int status;
+    } lines[] = {{"decode 48^8b^43^08", "488b4308 ", 0},
+                 {"decode 0x488b4308", "488b4308 ", 0},
+                 {"decode 0x48^0x8b^0x43^0x08^", "488b4308 ", 0},
+                 {"decode --format json 0X90", "\"bytes\":\"90\"", 0},
+                 {"decode 48z0", "error: column 3: 'z' is no hex digit: write 488b4308", 1},
+                 {"decode --format json 48\"", "{\"error\":\"column 3: byte 0x22 is no hex digit", 1},
+                 {"decode 48^8", "error: column 5: a byte has two hex digits", 1},
+                 {"decode 4^88", "error: column 2: a byte has two hex digits", 1},
+                 {"decode 0x", "error: column 2: 'x' is no hex digit", 1},
+                 {"decode 900x90", "error: column 4: 'x' is no hex digit", 1},
+                 {"decode ^", "error: the line is empty", 1}};
+    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+        program_run(lines[i].line, &run);
+        ck_assert_msg(run.status == lines[i].status && strstr(run.out, lines[i].part) && !*run.err,
+                      "vmm %s: status %d\n%s%s", lines[i].line, run.status, run.err, run.out);
+    }
+}
+END_TEST
+
 START_TEST(help_fits_a_window)
 {
     static const char *const lines[] = {
@@ -430,6 +454,7 @@ void test_suite(Suite *suite)
     test_add(suite, what_no_guest_sees_is_taken_without_a_word);
     test_add(suite, runners_find_what_they_look_for);
     test_add(suite, help_is_asked_for_and_goes_to_standard_output);
+    test_add(suite, bytes_are_taken_as_they_are_pasted);
     test_add(suite, help_fits_a_window);
     test_add(suite, what_is_read_is_not_written_over);
     test_add(suite, output_that_cannot_be_written_is_a_failure);

@@ -33,7 +33,9 @@ static const struct poptOption option_table[] = {
 
 static const char help_tail[] =
     "\n"
-    "Each HEX is the bytes of one instruction, as in 488b4308; what follows the instruction is ignored.\n"
+    "Each HEX is the bytes of one instruction, as in 488b4308, 0x488b4308 or '48 8b 43 08'; what follows "
+    "the\n"
+    "instruction is ignored.\n"
     "Without HEX they are read from standard input, a line each.\n"
     "\n"
     "Features: cet, lzcnt, tzcnt, wbnoinvd (on unless switched off); apx, mpx, cldemote, prefetchit, "
@@ -67,6 +69,8 @@ static const struct feature {
 };
 
 #define FEATURE_COUNT (sizeof(features) / sizeof(features[0]))
+
+#define WHY_BYTES 120
 
 struct decode {
     struct insn_mode mode;
@@ -138,52 +142,81 @@ static int digit_value(int letter)
     return letter >= 'a' && letter <= 'f' ? letter - 'a' + 10 : -1;
 }
 
-/* What is wrong with the line, or NULL; its bytes are then in decode->bytes. */
-static const char *hex_parse(struct decode *decode, const char *line, size_t len)
+static bool reserve(struct decode *decode, size_t len)
 {
-    if (!len)
-        return "the line is empty";
-    for (size_t i = 0; i < len; i++) {
-        if (digit_value((unsigned char)line[i]) < 0)
-            return "the line is not hex";
-    }
-    if (len % 2)
-        return "the line has an odd number of digits";
-    if (len / 2 > decode->capacity) {
-        uint8_t *bytes = realloc(decode->bytes, len / 2);
-        if (!bytes)
-            return "the line is too long";
-        decode->bytes = bytes;
-        decode->capacity = len / 2;
-    }
-    for (size_t i = 0; i < len; i += 2)
-        decode->bytes[i / 2] = (uint8_t)(digit_value((unsigned char)line[i]) << 4 |
-                                         digit_value((unsigned char)line[i + 1]));
-    return NULL;
+    if (len <= decode->capacity)
+        return true;
+    uint8_t *bytes = realloc(decode->bytes, len);
+    if (!bytes)
+        return false;
+    decode->bytes = bytes;
+    decode->capacity = len;
+    return true;
 }
 
-/* Blanks around the digits, and the end of the line, do not count. */
+/* What is wrong at this place of the line; into `why`, without what JSON would have to escape. */
+static bool complain(char why[WHY_BYTES], const char *line, size_t at, size_t len)
+{
+    unsigned char letter = at < len ? (unsigned char)line[at] : ' ';
+    if (isspace(letter) || digit_value(letter) >= 0)
+        snprintf(why, WHY_BYTES, "column %zu: a byte has two hex digits: write 488b4308 or 48 8b 43 08",
+                 at + 1);
+    else if (isgraph(letter) && letter != '"' && letter != '\\')
+        snprintf(why, WHY_BYTES, "column %zu: '%c' is no hex digit: write 488b4308 or 48 8b 43 08", at + 1,
+                 letter);
+    else
+        snprintf(why, WHY_BYTES, "column %zu: byte 0x%02x is no hex digit: write 488b4308 or 48 8b 43 08",
+                 at + 1, letter);
+    return false;
+}
+
+/* Bytes of two digits, with blanks between them and 0x before them or not. False, with what is wrong in
+ * `why`; else they are in decode->bytes. */
+static bool hex_parse(struct decode *decode, const char *line, size_t len, size_t *count, char why[WHY_BYTES])
+{
+    *count = 0;
+    if (!reserve(decode, len / 2)) {
+        snprintf(why, WHY_BYTES, "the line is too long");
+        return false;
+    }
+    for (size_t at = 0; at < len;) {
+        bool begins = at == 0 || isspace((unsigned char)line[at - 1]);
+        if (isspace((unsigned char)line[at])) {
+            at++;
+        } else if (begins && len - at > 2 && line[at] == '0' && (line[at + 1] | 0x20) == 'x') {
+            at += 2;
+        } else {
+            int high = digit_value((unsigned char)line[at]);
+            int low = at + 1 < len ? digit_value((unsigned char)line[at + 1]) : -1;
+            if (high < 0 || low < 0)
+                return complain(why, line, high < 0 ? at : at + 1, len);
+            decode->bytes[(*count)++] = (uint8_t)(high << 4 | low);
+            at += 2;
+        }
+    }
+    if (!*count)
+        snprintf(why, WHY_BYTES, "the line is empty");
+    return *count;
+}
+
 static void decode_line(struct decode *decode, const char *line, size_t len)
 {
     struct insn insn;
-    for (; len && isspace((unsigned char)line[len - 1]); len--)
-        ;
-    for (; len && isspace((unsigned char)*line); line++, len--)
-        ;
-    const char *error = hex_parse(decode, line, len);
-    if (error) {
+    char why[WHY_BYTES];
+    size_t count;
+    if (!hex_parse(decode, line, len, &count, why)) {
         decode->bad_lines = true;
-        printf(decode->json ? "{\"error\":\"%s\"}\n" : "error: %s\n", error);
+        printf(decode->json ? "{\"error\":\"%s\"}\n" : "error: %s\n", why);
         return;
     }
-    enum insn_status status = insn_decode(decode->bytes, len / 2, decode->mode, &insn);
+    enum insn_status status = insn_decode(decode->bytes, count, decode->mode, &insn);
     if (decode->json)
-        print_json(decode, len / 2, status, &insn);
+        print_json(decode, count, status, &insn);
     else
-        print_text(decode, len / 2, status, &insn);
+        print_text(decode, count, status, &insn);
 }
 
-/* False where standard input or output failed. */
+/* False where standard input, or output, failed: the first is said here, the other by main. */
 static bool decode_all(struct decode *decode, const char **words)
 {
     char *line = NULL;
@@ -197,6 +230,8 @@ static bool decode_all(struct decode *decode, const char **words)
     }
     while (!ferror(stdout) && (len = getline(&line, &capacity, stdin)) >= 0)
         decode_line(decode, line, (size_t)len);
+    if (ferror(stdin))
+        cli_message("decode: standard input: cannot read: %m");
     free(line);
     fflush(stdout);
     return !ferror(stdin) && !ferror(stdout);
@@ -280,8 +315,6 @@ static int decode_run(struct decode *decode, const char **words)
 {
     bool done = decode_all(decode, words);
     free(decode->bytes);
-    if (!done)
-        cli_message("decode: reading or writing failed");
     return !done ? CLI_HOST : decode->bad_lines ? CLI_FAILED : CLI_OK;
 }
 

@@ -21,7 +21,7 @@ static const struct poptOption option_table[] = {
      "KIND"},
     {"cpus", 'c', POPT_ARG_STRING, &options.cpus, 0, "number of virtual CPUs (default 1)", "N"},
     {"cpu", 0, POPT_ARG_STRING, &options.cpu, 0,
-     "features that the guest is not to have, as -avx512f,-xsave (names as in /proc/cpuinfo)",
+     "features that the guest is not to have, as -avx512f,-xsave (most names of /proc/cpuinfo)",
      "-FEATURE,..."},
     {"irqchip", 0, POPT_ARG_STRING, &options.irqchip, 0,
      "interrupt controllers: kernel, split, none, or auto (default: none for one CPU with --flat, else "
