@@ -106,6 +106,18 @@ START_TEST(the_escape_key_ends_the_guest)
 }
 END_TEST
 
+START_TEST(a_message_begins_a_line_where_one_is_open)
+{
+    struct session session;
+    start(&session, ECHO_GUEST);
+    send(&session, "ab");
+    expect(&session, "ab");
+    send(&session, "\001x");
+    expect(&session, "\r\nvmm: the guest was ended by Ctrl-A x\r\n");
+    finish(&session, 12);
+}
+END_TEST
+
 START_TEST(the_guest_gets_every_other_key)
 {
     struct session session;
@@ -193,6 +205,7 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add(suite, the_escape_key_ends_the_guest);
+    test_add(suite, a_message_begins_a_line_where_one_is_open);
     test_add(suite, the_guest_gets_every_other_key);
     test_add(suite, a_key_presses_the_power_button);
     test_add(suite, a_signal_gives_the_terminal_back);
