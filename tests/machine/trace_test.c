@@ -125,6 +125,18 @@ END_TEST
 /* mov dx, 0x504; in al, dx; mov bl, al; then "hi\n" by mov al and out dx, al; mov al, bl; out 0xf4, al */
 static const char marker_code[] = "\xba\x04\x05\xec\x88\xc3\xb0h\xee\xb0i\xee\xb0\n\xee\x88\xd8\xe6\xf4";
 
+START_TEST(a_trigger_that_never_fires_is_said)
+{
+    test_need_kvm();
+    record("--trace-trigger exit^&&^reason^==^SHUTDOWN --flat real16", "flat/real16-exit.bin", 85);
+    ck_assert_ptr_nonnull(strstr(run.err, "the trigger never fired: "));
+    ck_assert_ptr_nonnull(strstr(run.err, trace));
+    show("report");
+    check_says("the trigger never fired: there are no snapshots");
+    unlink(trace);
+}
+END_TEST
+
 START_TEST(the_guest_writes_into_its_trace)
 {
     test_need_kvm();
@@ -250,6 +262,7 @@ void test_suite(Suite *suite)
     test_add(suite, an_exit_knows_its_instruction);
     test_add(suite, an_emulated_instruction_comes_with_its_bytes);
     test_add(suite, a_triple_fault_is_a_trigger);
+    test_add(suite, a_trigger_that_never_fires_is_said);
     test_add(suite, the_guest_writes_into_its_trace);
     test_add_slow(suite, a_flood_disturbs_neither_guest_nor_file, 60);
     test_add(suite, filters_leave_out_what_is_not_wanted);
