@@ -158,32 +158,6 @@ START_TEST(bad_places_are_refused_by_name)
 }
 END_TEST
 
-START_TEST(a_file_of_the_users_is_not_written)
-{
-    char path[] = "/tmp/vmm-bench-XXXXXX", byte = 1;
-    const char *paths[] = {path};
-    struct bench_options options = {.limits = {.batches = 1, .quick = true},
-                                    .only = "page cache",
-                                    .ring = -1,
-                                    .against_qemu = true,
-                                    .blk = {.paths = paths, .path_count = 1}};
-    struct vmm_error error;
-    test_need_kvm();
-    int fd = mkstemp(path);
-    ck_assert_int_eq(ftruncate(fd, 4 << 20), 0);
-    report = (struct bench_report){0};
-    ck_assert_msg(bench_blk(&report, &options, &error) == 0, "%s", error.message);
-    ck_assert_uint_eq(report.count, 12); /* the four loads that read, each by all three */
-    for (off_t at = 0; at < 4 << 20; at += 4096) {
-        ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
-        ck_assert_int_eq(byte, 0);
-    }
-    close(fd);
-    unlink(path);
-    bench_report_fini(&report);
-}
-END_TEST
-
 START_TEST(the_floor_does_every_load)
 {
     struct blk_medium medium;
@@ -216,6 +190,5 @@ void test_suite(Suite *suite)
     test_add(suite, json_has_requests);
     test_add(suite, a_scratch_file_has_no_name);
     test_add(suite, bad_places_are_refused_by_name);
-    test_add_slow(suite, a_file_of_the_users_is_not_written, 60);
     test_add_slow(suite, the_floor_does_every_load, 60);
 }

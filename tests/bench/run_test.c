@@ -5,6 +5,7 @@
  */
 #include <stdlib.h>
 #include <string.h>
+#include <unistd.h>
 
 #include "bench/benches.h"
 #include "tests/harness.h"
@@ -172,6 +173,31 @@ START_TEST(disk_requests_are_measured)
 }
 END_TEST
 
+START_TEST(a_file_of_the_users_is_not_written)
+{
+    char path[] = "/tmp/vmm-bench-XXXXXX", byte = 1;
+    const char *paths[] = {path};
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("page cache", -1);
+    options.limits.batches = 1;
+    options.against_qemu = true;
+    options.blk.paths = paths;
+    options.blk.path_count = 1;
+    int fd = mkstemp(path);
+    ck_assert_int_eq(ftruncate(fd, 4 << 20), 0);
+    ck_assert_msg(bench_blk(&report, &options, &error) == 0, "%s", error.message);
+    ck_assert_uint_eq(report.count, 12); /* the four loads that read, each by all three */
+    for (off_t at = 0; at < 4 << 20; at += 4096) {
+        ck_assert_int_eq(pread(fd, &byte, 1, at), 1);
+        ck_assert_int_eq(byte, 0);
+    }
+    close(fd);
+    unlink(path);
+    bench_report_fini(&report);
+}
+END_TEST
+
 START_TEST(the_emulator_alone_needs_no_kvm)
 {
     struct vmm_error error;
@@ -205,6 +231,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, processes_are_measured, 200);
     test_add_slow(suite, disk_requests_are_measured, 300);
     test_add_slow(suite, qemu_does_the_same_requests, 200);
+    test_add_slow(suite, a_file_of_the_users_is_not_written, 60);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }
