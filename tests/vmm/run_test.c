@@ -56,6 +56,8 @@ START_TEST(each_end_has_its_status)
         {"run --on-triple-fault reboot --flat prot32 " FLAT("prot32-triple"), 0, NULL, NULL},
         {"run -v --on-triple-fault reboot --flat prot32 " FLAT("prot32-triple"), 0, NULL,
          "vmm: vCPU 0: triple fault: "},
+        {"run -v --stats --on-triple-fault reboot --flat prot32 " FLAT("prot32-triple"), 0, NULL,
+         "end: reset on vCPU 0"},
         {"run --ring0-engine software --flat prot32 " FLAT("prot32-triple"), 6, NULL,
          "it began as #DE, on whose way came #GP (error code 0x3), and on the way of the double fault #GP "
          "(error "

@@ -140,7 +140,7 @@ static void say_end(const struct run_options *options, struct vmm *machine, cons
     cli_message("%s", text);
 }
 
-static int status_of(const struct run_options *options, const struct vmm_end *end)
+static int status_of(const struct vmm_end *end)
 {
     switch (end->reason) {
     case VMM_END_POWER_OFF:
@@ -157,7 +157,7 @@ static int status_of(const struct run_options *options, const struct vmm_end *en
     case VMM_END_HALTED:
         return CLI_HALTED;
     case VMM_END_TRIPLE_FAULT:
-        return options->triple_fault_reboots ? CLI_OK : CLI_TRIPLE_FAULT;
+        return CLI_TRIPLE_FAULT;
     case VMM_END_NOT_EXECUTED:
         return CLI_NOT_EXECUTED;
     }
@@ -226,6 +226,8 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         if (trace_options.config.path)
             stop_watch_start(&signals, *machine);
         result = vmm_run(*machine, end, error);
+        if (!result && end->reason == VMM_END_TRIPLE_FAULT && options->triple_fault_reboots)
+            end->reason = VMM_END_RESET; /* with -v it comes with a report, but is none the less one */
         stop_watch_end(&signals);
         options->signal = signals.number;
         resize_watch_stop(&window);
@@ -255,9 +257,7 @@ static uint64_t now_ms(void)
  * --timeout is for all starts together. */
 static bool starts_again(struct run_options *options, struct vmm_end *end, uint64_t since_ms)
 {
-    bool is_reboot = end->reason == VMM_END_RESET ||
-                     (end->reason == VMM_END_TRIPLE_FAULT && options->triple_fault_reboots);
-    if (!is_reboot || !options->restarts)
+    if (end->reason != VMM_END_RESET || !options->restarts)
         return false;
     uint64_t passed_ms = options->timeout ? now_ms() - since_ms : 0;
     if (options->timeout && passed_ms >= options->timeout_ms) {
@@ -286,7 +286,7 @@ static int conclude(const struct run_options *options, struct vmm *machine, cons
 {
     if (!error) {
         say_end(options, machine, end);
-        return status_of(options, end);
+        return status_of(end);
     }
     begin_line(machine);
     cli_message("%s", error->message);
