@@ -64,10 +64,13 @@ static uint16_t level_triggered(const struct vmm *machine)
 static int set_level_triggered(struct vmm *machine, struct vmm_error *error)
 {
     uint16_t lines = level_triggered(machine);
-    for (unsigned i = 0; lines && i < 2; i++) {
+    for (unsigned i = 0; i < 2; i++) {
         struct kvm_irqchip chip = {.chip_id = i ? KVM_IRQCHIP_PIC_SLAVE : KVM_IRQCHIP_PIC_MASTER};
+        uint8_t own = (uint8_t)(lines >> 8 * i);
+        if (!own)
+            continue;
         int result = ioctl(machine->vm_fd, KVM_GET_IRQCHIP, &chip);
-        chip.chip.pic.elcr |= (uint8_t)(lines >> 8 * i) & chip.chip.pic.elcr_mask;
+        chip.chip.pic.elcr |= own & chip.chip.pic.elcr_mask;
         if (result || ioctl(machine->vm_fd, KVM_SET_IRQCHIP, &chip))
             return error_set_errno(error, -errno, "/dev/kvm: cannot make lines of the PIC level-triggered");
     }
