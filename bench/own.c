@@ -56,6 +56,7 @@ static const struct {
     [OWN_LOAD] = {"own time: load", {0x8b, 0x03}, 2},
     [OWN_ADD] = {"own time: add to memory", {0x83, 0x03, 0x03}, 3},
     [OWN_STORE64] = {"own time: 64-byte vector store", {0x62, 0xf1, 0x7c, 0x48, 0x11, 0x03}, 6},
+    [OWN_VECTOR_ADD] = {"own time: 16-byte vector add from memory", {0x0f, 0x58, 0x03}, 3},
     [OWN_PLAIN_STEPS] = {"own time: inc ecx", {0xff, 0xc1}, 2},
     [OWN_RUN] = {"own time: run-ahead, per instruction of a loop with a store",
                  {0x89, 0x03, 0xff, 0xc1, 0x85, 0xc9, 0xeb, 0xf8},

@@ -13,6 +13,7 @@ enum own_operation {
     OWN_LOAD,        /* mov eax, [device] */
     OWN_ADD,         /* add dword [device], 3 */
     OWN_STORE64,     /* vmovups [device], zmm0 */
+    OWN_VECTOR_ADD,  /* addps xmm0, [device], which this processor computes over the guest's vector state */
     OWN_PLAIN_STEPS, /* inc ecx, as run-ahead executes what stands between two accesses */
     OWN_RUN,         /* in a run, behind an access */
     OWN_PORT_WRITE,  /* what the machine does about a port write, KVM_RUN left out */
