@@ -15,25 +15,10 @@
 #include "devices/pvpanic/pvpanic.h"
 #include "vmm/machine.h"
 
-static void destroy_acpi_ged(void *part)
-{
-    acpi_ged_destroy(part);
-}
-
-static void destroy_acpi_pm(void *part)
-{
-    acpi_pm_destroy(part);
-}
-
-static void destroy_portcf9(void *part)
-{
-    portcf9_destroy(part);
-}
-
-static void destroy_pvpanic(void *part)
-{
-    pvpanic_destroy(part);
-}
+MACHINE_DESTROYER(acpi_ged)
+MACHINE_DESTROYER(acpi_pm)
+MACHINE_DESTROYER(portcf9)
+MACHINE_DESTROYER(pvpanic)
 
 static int add_acpi_pm(struct vmm *machine, struct vmm_error *error)
 {
@@ -41,9 +26,8 @@ static int add_acpi_pm(struct vmm *machine, struct vmm_error *error)
         .base = ACPI_PM_PORT, .sleep_off = ACPI_SLEEP_OFF, .power = machine_power_line(machine)};
     struct acpi_pm *acpi_pm;
     int result = acpi_pm_create(&config, &acpi_pm, error);
-    if (!result)
-        result = machine_own(machine, acpi_pm, destroy_acpi_pm, error);
-    return result ? result : bus_add(machine->ports, acpi_pm_region(acpi_pm), error);
+    return result ? result
+                  : machine_add_ports(machine, acpi_pm, destroy_acpi_pm, acpi_pm_region(acpi_pm), error);
 }
 
 static int add_acpi_ged(struct vmm *machine, struct vmm_error *error)
@@ -53,9 +37,7 @@ static int add_acpi_ged(struct vmm *machine, struct vmm_error *error)
     struct acpi_ged *acpi_ged;
     int result = acpi_ged_create(&config, &acpi_ged, error);
     if (!result)
-        result = machine_own(machine, acpi_ged, destroy_acpi_ged, error);
-    if (!result)
-        result = bus_add(machine->ports, acpi_ged_region(acpi_ged), error);
+        result = machine_add_ports(machine, acpi_ged, destroy_acpi_ged, acpi_ged_region(acpi_ged), error);
     if (!result)
         machine->acpi_ged = acpi_ged;
     return result;
@@ -70,9 +52,7 @@ int machine_add_portcf9(struct vmm *machine, struct vmm_error *error)
     struct portcf9 *portcf9;
     int result = portcf9_create(&config, &portcf9, error);
     if (!result)
-        result = machine_own(machine, portcf9, destroy_portcf9, error);
-    if (!result)
-        result = bus_add(machine->ports, portcf9_region(portcf9), error);
+        result = machine_add_ports(machine, portcf9, destroy_portcf9, portcf9_region(portcf9), error);
     if (!result)
         machine->portcf9 = portcf9;
     return result;
@@ -83,9 +63,8 @@ static int add_pvpanic(struct vmm *machine, struct vmm_error *error)
     const struct pvpanic_config config = {.power = machine_power_line(machine)};
     struct pvpanic *pvpanic;
     int result = pvpanic_create(&config, &pvpanic, error);
-    if (!result)
-        result = machine_own(machine, pvpanic, destroy_pvpanic, error);
-    return result ? result : bus_add(machine->ports, pvpanic_region(pvpanic), error);
+    return result ? result
+                  : machine_add_ports(machine, pvpanic, destroy_pvpanic, pvpanic_region(pvpanic), error);
 }
 
 int vmm_add_acpi(struct vmm *machine, struct vmm_error *error)

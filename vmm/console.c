@@ -17,10 +17,7 @@ struct machine_console {
     struct char_backend *backends[VIRTIO_CONSOLE_PORTS_MAX];
 };
 
-static void destroy_rng(void *part)
-{
-    virtio_rng_destroy(part);
-}
+MACHINE_DESTROYER(virtio_rng)
 
 int vmm_add_rng(struct vmm *machine, enum vmm_transport transport, struct vmm_error *error)
 {
@@ -29,7 +26,7 @@ int vmm_add_rng(struct vmm *machine, enum vmm_transport transport, struct vmm_er
     const struct virtio_rng_config config = {.memory = machine->memory, .loop = machine->loop};
     int result = virtio_rng_create(&config, &rng, error);
     if (!result)
-        result = machine_own(machine, rng, destroy_rng, error);
+        result = machine_own(machine, rng, destroy_virtio_rng, error);
     if (!result)
         result = machine_attach_virtio(machine, virtio_rng_virtio(rng), transport, error);
     if (!result)

@@ -29,20 +29,14 @@ struct power_line machine_power_line(struct vmm *machine)
     return (struct power_line){.request = request_power, .owner = machine};
 }
 
-/* `destroy` functions take their own type; a part is destroyed by way of a void pointer. */
-#define DESTROYER(type)                    \
-    static void destroy_##type(void *part) \
-    {                                      \
-        type##_destroy(part);              \
-    }
-DESTROYER(char_backend)
-DESTROYER(cmos)
-DESTROYER(debug_exit)
-DESTROYER(i8042)
-DESTROYER(port92)
-DESTROYER(post)
-DESTROYER(scratch)
-DESTROYER(serial)
+MACHINE_DESTROYER(char_backend)
+MACHINE_DESTROYER(cmos)
+MACHINE_DESTROYER(debug_exit)
+MACHINE_DESTROYER(i8042)
+MACHINE_DESTROYER(port92)
+MACHINE_DESTROYER(post)
+MACHINE_DESTROYER(scratch)
+MACHINE_DESTROYER(serial)
 
 static const enum char_kind char_kinds[] = {[VMM_SERIAL_NONE] = CHAR_NONE,
                                             [VMM_SERIAL_DESCRIPTORS] = CHAR_DESCRIPTORS,
@@ -115,9 +109,7 @@ static int add_uart(struct vmm *machine, struct char_backend *backend, struct vm
                                          .out2_gates_irq = true};
     int result = serial_create(&config, &serial, error);
     if (!result)
-        result = machine_own(machine, serial, destroy_serial, error);
-    if (!result)
-        result = bus_add(machine->ports, serial_region(serial), error);
+        result = machine_add_ports(machine, serial, destroy_serial, serial_region(serial), error);
     return result;
 }
 
@@ -154,9 +146,8 @@ int vmm_add_debug_exit_ports(struct vmm *machine, uint16_t port, unsigned count,
         .base = port, .port_count = count, .power = machine_power_line(machine)};
     int result = debug_exit_create(&config, &debug_exit, error);
     if (!result)
-        result = machine_own(machine, debug_exit, destroy_debug_exit, error);
-    if (!result)
-        result = bus_add(machine->ports, debug_exit_region(debug_exit), error);
+        result = machine_add_ports(machine, debug_exit, destroy_debug_exit, debug_exit_region(debug_exit),
+                                   error);
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
     return result;
 }
@@ -171,9 +162,7 @@ static int add_cmos(struct vmm *machine, struct vmm_error *error)
                                        .ram_above_4g_bytes = ram < PCI_HOLE_GPA ? 0 : ram - PCI_HOLE_GPA,
                                        .cpu_count = machine->config.cpu_count};
     int result = cmos_create(&config, &cmos, error);
-    if (!result)
-        result = machine_own(machine, cmos, destroy_cmos, error);
-    return result ? result : bus_add(machine->ports, cmos_region(cmos), error);
+    return result ? result : machine_add_ports(machine, cmos, destroy_cmos, cmos_region(cmos), error);
 }
 
 static int add_i8042(struct vmm *machine, struct vmm_error *error)
@@ -183,9 +172,7 @@ static int add_i8042(struct vmm *machine, struct vmm_error *error)
                                         .power = machine_power_line(machine)};
     int result = i8042_create(&config, &i8042, error);
     if (!result)
-        result = machine_own(machine, i8042, destroy_i8042, error);
-    if (!result)
-        result = bus_add(machine->ports, i8042_data_region(i8042), error);
+        result = machine_add_ports(machine, i8042, destroy_i8042, i8042_data_region(i8042), error);
     return result ? result : bus_add(machine->ports, i8042_command_region(i8042), error);
 }
 
@@ -194,9 +181,7 @@ static int add_port92(struct vmm *machine, struct vmm_error *error)
     struct port92 *port92;
     const struct port92_config config = {.power = machine_power_line(machine)};
     int result = port92_create(&config, &port92, error);
-    if (!result)
-        result = machine_own(machine, port92, destroy_port92, error);
-    return result ? result : bus_add(machine->ports, port92_region(port92), error);
+    return result ? result : machine_add_ports(machine, port92, destroy_port92, port92_region(port92), error);
 }
 
 static int add_post(struct vmm *machine, struct vmm_error *error)
@@ -204,9 +189,7 @@ static int add_post(struct vmm *machine, struct vmm_error *error)
     struct post *post;
     const struct post_config config = {.base = POST_PORT};
     int result = post_create(&config, &post, error);
-    if (!result)
-        result = machine_own(machine, post, destroy_post, error);
-    return result ? result : bus_add(machine->ports, post_region(post), error);
+    return result ? result : machine_add_ports(machine, post, destroy_post, post_region(post), error);
 }
 
 int vmm_add_legacy(struct vmm *machine, struct vmm_error *error)

@@ -63,6 +63,13 @@ int machine_own_memory(struct vmm *machine, void *part, void (*destroy)(void *pa
     return own(machine, &machine->memory_parts, part, destroy, error);
 }
 
+int machine_add_ports(struct vmm *machine, void *device, void (*destroy)(void *device),
+                      struct bus_region *region, struct vmm_error *error)
+{
+    int result = machine_own(machine, device, destroy, error);
+    return result ? result : bus_add(machine->ports, region, error);
+}
+
 static int check_config(struct vmm_config *config, struct vmm_error *error)
 {
     if (!config->ram_bytes)

@@ -144,6 +144,17 @@ int machine_own(struct vmm *machine, void *part, void (*destroy)(void *part), st
 /* The same for what lends the guest its memory, as a direct region does: a driver may have put its rings and
  * buffers there, to which a device still writes when it is destroyed. */
 int machine_own_memory(struct vmm *machine, void *part, void (*destroy)(void *part), struct vmm_error *error);
+/* machine_own of a device whose registers are ports, which go onto the bus. */
+int machine_add_ports(struct vmm *machine, void *device, void (*destroy)(void *device),
+                      struct bus_region *region, struct vmm_error *error);
+
+/* A device's destroy function takes the device's own type, a part's takes what is in its list: destroy_TYPE.
+ */
+#define MACHINE_DESTROYER(type)            \
+    static void destroy_##type(void *part) \
+    {                                      \
+        type##_destroy(part);              \
+    }
 
 /* Adds what passed since `since_ns` to the phase; returns the time now. */
 uint64_t machine_count_phase(struct vmm *machine, enum vmm_phase phase, uint64_t since_ns);

@@ -55,19 +55,15 @@ static void mark_user_space(void *machine)
     machine_mark(machine, VMM_MARK_USER_SPACE);
 }
 
-static void destroy_progress(void *part)
-{
-    progress_destroy(part);
-}
+MACHINE_DESTROYER(progress)
 
 int vmm_add_progress(struct vmm *machine, struct vmm_error *error)
 {
     struct progress *progress;
     const struct progress_config config = {.user_space = mark_user_space, .owner = machine};
     int result = progress_create(&config, &progress, error);
-    if (!result)
-        result = machine_own(machine, progress, destroy_progress, error);
-    return result ? result : bus_add(machine->ports, progress_region(progress), error);
+    return result ? result
+                  : machine_add_ports(machine, progress, destroy_progress, progress_region(progress), error);
 }
 
 uint64_t vmm_stats_mark(struct vmm *machine, enum vmm_mark mark)

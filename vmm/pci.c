@@ -78,10 +78,7 @@ static int add_regions(struct vmm *machine, struct vmm_error *error)
     return result;
 }
 
-static void destroy_pci(void *part)
-{
-    pci_destroy(part);
-}
+MACHINE_DESTROYER(pci)
 
 static int create_pci(struct vmm *machine, struct vmm_error *error)
 {

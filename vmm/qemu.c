@@ -9,15 +9,8 @@
 #include "devices/testdev/testdev.h"
 #include "vmm/machine.h"
 
-static void destroy_fwcfg(void *part)
-{
-    fwcfg_destroy(part);
-}
-
-static void destroy_testdev(void *part)
-{
-    testdev_destroy(part);
-}
+MACHINE_DESTROYER(fwcfg)
+MACHINE_DESTROYER(testdev)
 
 int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error)
 {
@@ -27,9 +20,7 @@ int machine_add_fwcfg(struct vmm *machine, struct vmm_error *error)
                                         .memory = machine->memory};
     int result = fwcfg_create(&config, &fwcfg, error);
     if (!result)
-        result = machine_own(machine, fwcfg, destroy_fwcfg, error);
-    if (!result)
-        result = bus_add(machine->ports, fwcfg_region(fwcfg), error);
+        result = machine_add_ports(machine, fwcfg, destroy_fwcfg, fwcfg_region(fwcfg), error);
     if (!result)
         machine->fwcfg = fwcfg;
     return result;

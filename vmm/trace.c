@@ -49,19 +49,14 @@ static int open_trace(struct vmm *machine, const struct vmm_trace_config *config
     return result ? result : trace_create(&trace, &machine->trace, error);
 }
 
-static void destroy_marker(void *part)
-{
-    marker_destroy(part);
-}
+MACHINE_DESTROYER(marker)
 
 static int add_marker(struct vmm *machine, uint16_t port, struct vmm_error *error)
 {
     const struct marker_config config = {.port = port ? port : VMM_TRACE_MARKER_PORT};
     struct marker *marker;
     int result = marker_create(&config, &marker, error);
-    if (!result)
-        result = machine_own(machine, marker, destroy_marker, error);
-    return result ? result : bus_add(machine->ports, marker_region(marker), error);
+    return result ? result : machine_add_ports(machine, marker, destroy_marker, marker_region(marker), error);
 }
 
 int vmm_add_trace(struct vmm *machine, const struct vmm_trace_config *config, struct vmm_error *error)

@@ -14,15 +14,8 @@
 #include "devices/virtio/virtio_pci.h"
 #include "vmm/machine.h"
 
-static void destroy_mmio(void *part)
-{
-    virtio_mmio_destroy(part);
-}
-
-static void destroy_pci(void *part)
-{
-    virtio_pci_destroy(part);
-}
+MACHINE_DESTROYER(virtio_mmio)
+MACHINE_DESTROYER(virtio_pci)
 
 /* The GSI may change until the image is loaded. */
 static void set_mmio_line(void *owner, unsigned index, bool level)
@@ -57,7 +50,7 @@ static int attach_mmio(struct vmm *machine, struct virtio *virtio, struct vmm_er
                                               .virtio = virtio};
     result = virtio_mmio_create(&config, &mmio, error);
     if (!result)
-        result = machine_own(machine, mmio, destroy_mmio, error);
+        result = machine_own(machine, mmio, destroy_virtio_mmio, error);
     if (!result)
         result = bus_add(machine->memory_bus, virtio_mmio_region(mmio), error);
     if (!result)
@@ -75,7 +68,7 @@ static int attach_pci(struct vmm *machine, struct virtio *virtio, struct vmm_err
         return result;
     const struct virtio_pci_config config = {.pci = pci, .slot = PCI_SLOT_ANY, .virtio = virtio};
     result = virtio_pci_create(&config, &virtio_pci, error);
-    return result ? result : machine_own(machine, virtio_pci, destroy_pci, error);
+    return result ? result : machine_own(machine, virtio_pci, destroy_virtio_pci, error);
 }
 
 int machine_attach_virtio(struct vmm *machine, struct virtio *virtio, enum vmm_transport transport,
