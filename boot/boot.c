@@ -35,7 +35,7 @@ static int refuse_elf(const struct loader *loader, const struct elf_file *file)
     return error_set(
         loader->error, -ENOEXEC,
         "%s: has neither a multiboot header nor a PVH note, so nothing says how to enter it at %#llx; "
-        "add one, or run what objcopy -O binary makes of it with --flat %s@ADDRESS",
+        "add one, or load what objcopy -O binary makes of it as flat %s code, at its address",
         name, (unsigned long long)elf_physical_entry(file), file->is_64bit ? "long64" : "prot32");
 }
 

@@ -113,8 +113,8 @@ int flat_load(struct loader *loader)
     if (format_detect(loader->image) == FORMAT_ELF)
         return error_set(
             loader->error, -EINVAL,
-            "%s: is an ELF file, not plain code; leave --flat out, or make plain code of it with "
-            "objcopy -O binary",
+            "%s: is an ELF file, not plain code; do not load it as flat, or make plain code of it "
+            "with objcopy -O binary",
             loader->image->name);
     if (!config->has_flat_gpa)
         gpa = config->protocol == BOOT_FLAT_REAL16 ? BOOT_FLAT_REAL16_GPA : BOOT_FLAT_GPA;

@@ -21,7 +21,7 @@ struct foreign_format {
 #define MAGIC(string) sizeof(string) - 1, string
 #define COMPRESSED                                                                            \
     "unpack it first (a Linux vmlinux boots by PVH, a bzImage as it is); an initrd is given " \
-    "by --initrd, beside a kernel"
+    "as such, beside a kernel"
 #define DISK      "it is a disk, not something to boot directly; give the kernel that is on it"
 #define PACKAGE   "unpack it, and give the kernel that is in its folder boot"
 #define OTHER_CPU "the guest has an x86 processor; give a kernel that was built for x86-64"
@@ -58,7 +58,7 @@ static const struct foreign_format foreign_formats[] = {
     {0, MAGIC("\xd0\x0d\xfe\xed"), "a device tree", "a PC has none; give the kernel"},
     {0x101, MAGIC("ustar"), "a tar archive", "give the kernel that is in it"},
     {4, MAGIC("zimg"), "a compressed kernel for EFI (zboot)", OTHER_CPU},
-    {0, MAGIC("070701"), "a cpio archive", "if it is an initramfs, give it by --initrd, beside a kernel"},
+    {0, MAGIC("070701"), "a cpio archive", "if it is an initramfs, give it as an initrd, beside a kernel"},
     {8, MAGIC("debian-bin"), "a Debian package", PACKAGE},
     {0, MAGIC("\xed\xab\xee\xdb"), "an RPM package", PACKAGE},
     {0, MAGIC("PK\3\4"), "a zip archive", "give the kernel that is in it"},
@@ -68,7 +68,7 @@ static const struct foreign_format foreign_formats[] = {
     {0, MAGIC("#!"), "a script", "give the image that it makes or starts"},
     {0, MAGIC("MZ"), "a PE program (EFI or Windows)", "there is no EFI firmware here; give an ELF kernel"},
     {0x1fe, MAGIC("\x55\xaa"), "a boot sector or a disk image",
-     "if it is a boot sector that is to run by itself, say --flat real16"},
+     "if it is a boot sector that is to run by itself, load it as flat real16 code"},
 };
 
 bool format_has(const struct boot_image *image, uint64_t offset, const void *bytes, size_t len)
@@ -116,7 +116,7 @@ int format_refuse(const struct boot_image *image, struct vmm_error *error)
     if (is_unified_kernel(image))
         return error_set(error, -ENOEXEC,
                          "%s: is a unified kernel image for EFI; take its parts out: objcopy -O binary "
-                         "--only-section=.linux, and .initrd for --initrd",
+                         "--only-section=.linux, and .initrd for the initrd",
                          image->name);
     for (size_t i = 0; i < ARRAY_COUNT(foreign_formats); i++) {
         const struct foreign_format *format = &foreign_formats[i];
@@ -130,6 +130,6 @@ int format_refuse(const struct boot_image *image, struct vmm_error *error)
     return error_set(
         error, -ENOEXEC,
         "%s: is neither an ELF file nor has a multiboot header; if it is plain code, say how it is "
-        "entered: --flat real16, prot32 or long64, with @ADDRESS",
+        "entered: flat real16, prot32 or long64, and its address",
         image->name);
 }

@@ -143,8 +143,8 @@ static int check_initrd(const struct loader *loader, const struct boot_module *m
     bool is_linux = format_has(image, LINUX_MAGIC, "HdrS", 4);
     if (is_linux || format_has(image, 0, "\177ELF", 4))
         return error_set(loader->error, -EINVAL,
-                         "%s: is %s, not an initrd; give the kernel's initramfs, a cpio archive, by --initrd",
-                         image->name, is_linux ? "a Linux kernel" : "an ELF file");
+                         "%s: is %s, not an initrd; give the kernel's initramfs, a cpio archive", image->name,
+                         is_linux ? "a Linux kernel" : "an ELF file");
     return 0;
 }
 

@@ -298,8 +298,7 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
         LINE("  KVM does not give its registers: %s", strerror(-result));
     else if (end == VCPU_SHUTDOWN && is_reset(&cpu))
         LINE("  its registers are lost: this processor keeps none in a shutdown, and KVM has reset them; a "
-             "--trace "
-             "has the rip of its exits");
+             "trace has the rip of its exits");
     else
         report_state(vcpu, &cpu);
     vcpu_report_last(vcpu);

@@ -103,7 +103,7 @@ int vmm_add_disk(struct vmm *machine, const struct vmm_disk_config *config, stru
 {
     uint64_t since_ns = machine_now_ns();
     int result = config->path ? add_disk(machine, config, error)
-                              : error_set(error, -EINVAL, "disk: a path is needed: path=FILE");
+                              : error_set(error, -EINVAL, "disk: a path is needed");
     machine_count_phase(machine, VMM_PHASE_DEVICES, since_ns);
     return result;
 }

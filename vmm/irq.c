@@ -82,7 +82,8 @@ static int create_kernel_irqchip(struct vmm *machine, struct vmm_error *error)
     /* The speaker's port 0x61 too: guests calibrate their clocks by it. */
     struct kvm_pit_config pit = {.flags = KVM_PIT_SPEAKER_DUMMY};
     if (!machine->host.irqchip)
-        return error_set(error, -ENOTSUP, "this host's KVM has no interrupt controllers: use --irqchip none");
+        return error_set(error, -ENOTSUP,
+                         "irqchip: this host's KVM has no interrupt controllers: choose none");
     if (ioctl(machine->vm_fd, KVM_CREATE_IRQCHIP, 0))
         return error_set_errno(error, -errno, "/dev/kvm: cannot create the interrupt controllers");
     if (machine->host.pit2 && ioctl(machine->vm_fd, KVM_CREATE_PIT2, &pit))
@@ -168,8 +169,7 @@ static int create_split_irqchip(struct vmm *machine, struct vmm_error *error)
         .output = {.msi_send = send_msi, .route_changed = change_route, .owner = machine}};
     if (!machine->host.split_irqchip || !machine->host.signal_msi)
         return error_set(error, -ENOTSUP,
-                         "this host's KVM has no split interrupt controller: use "
-                         "--irqchip kernel");
+                         "irqchip: this host's KVM has no split interrupt controllers: choose kernel");
     if (ioctl(machine->vm_fd, KVM_ENABLE_CAP, &enable))
         return error_set_errno(error, -errno, "/dev/kvm: cannot create the local APICs");
     machine->routing = calloc(1, sizeof(*machine->routing) +

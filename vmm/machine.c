@@ -92,7 +92,7 @@ static int check_config(struct vmm_config *config, struct vmm_error *error)
                          (int)config->ring0_engine);
     if (config->irqchip == VMM_IRQCHIP_NONE && config->cpu_count > 1)
         return error_set(error, -EINVAL,
-                         "%u CPUs without an interrupt controller cannot be started: use --irqchip kernel",
+                         "irqchip: %u CPUs need interrupt controllers: choose kernel or split",
                          config->cpu_count);
     return 0;
 }

@@ -4,7 +4,7 @@
  * the run begins: changing a slot later costs milliseconds on some hosts.
  *
  * The rule: a region that is direct is mapped. Else its own engine counts, else the machine's
- * (--mmio-engine), else KVM decodes: for single reads and writes, which most registers see, its way is as
+ * (mmio_engine), else KVM decodes: for single reads and writes, which most registers see, its way is as
  * short as ours, and it needs no slot. Regions that want bulk transfers ask for the trap engine themselves.
  * docs/mmio.md has the measurements.
  *

@@ -13,8 +13,7 @@ static int open_engine(struct block *block, struct file_store *file, struct vmm_
 {
     enum block_aio aio = block->config.aio;
     if (aio == BLOCK_AIO_URING && !file)
-        return error_set(error, -ENOTSUP, "%s: an overlay has no io_uring: use aio=threads",
-                         block->config.path);
+        return error_set(error, -ENOTSUP, "%s: an overlay has no io_uring: use threads", block->config.path);
     int result = aio != BLOCK_AIO_THREADS && file ? uring_open(block, file, error) : -ENOTSUP;
     return result && aio != BLOCK_AIO_URING ? pool_open(block, error) : result;
 }

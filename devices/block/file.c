@@ -235,7 +235,7 @@ static int open_fd(const struct block_config *config, struct file_store *file, s
     if (file->fd < 0 && !config->read_only && (errno == EACCES || errno == EROFS))
         return error_set_errno(
             error, -errno,
-            "%s: cannot open for writing (readonly=on or an overlay needs no more than reading)",
+            "%s: cannot open for writing (a read-only disk or an overlay needs no more than reading)",
             config->path);
     if (file->fd < 0)
         return error_set_errno(error, -errno, "%s: cannot open", config->path);
@@ -290,7 +290,7 @@ static int open_direct(const struct block_config *config, struct file_store *fil
         return 0;
     file->direct_fd = open(config->path, (config->read_only ? O_RDONLY : O_RDWR) | O_CLOEXEC | O_DIRECT);
     if (file->direct_fd < 0)
-        return error_set_errno(error, -errno, "%s: its file system has no O_DIRECT: use cache=writeback",
+        return error_set_errno(error, -errno, "%s: its file system has no O_DIRECT: use the cache writeback",
                                config->path);
     return 0;
 }

@@ -365,7 +365,7 @@ static int open_memory(struct overlay *overlay, struct vmm_error *error)
     overlay->is_memory = true;
     overlay->fd = memfd_create("overlay", MFD_CLOEXEC);
     if (overlay->fd < 0 || ftruncate(overlay->fd, (off_t)(overlay->data_offset + overlay->store.info.bytes)))
-        return error_set_errno(error, -errno, "overlay=memory: cannot make a memory file");
+        return error_set_errno(error, -errno, "overlay in memory: cannot make a memory file");
     return 0;
 }
 
@@ -375,7 +375,7 @@ static int open_all(struct overlay *overlay, const struct block_config *config, 
     base.read_only = true;
     base.cache = BLOCK_CACHE_WRITEBACK;
     if (config->cache == BLOCK_CACHE_NONE)
-        return error_set(error, -EINVAL, "%s: an overlay uses the page cache: leave cache=none away",
+        return error_set(error, -EINVAL, "%s: an overlay uses the page cache: leave the cache at writeback",
                          config->path);
     int result = file_store_open(&base, &overlay->base, error);
     if (result)

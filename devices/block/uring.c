@@ -16,7 +16,7 @@
 static int set_missing(const struct block_config *config, const char *reason, struct vmm_error *error)
 {
     return error_set(error, -ENOTSUP, "%s: no io_uring: %s: %s", config->path, reason,
-                     config->pinned_count ? "leave pin=on away" : "use aio=threads");
+                     config->pinned_count ? "leave its memory unpinned" : "use threads");
 }
 
 #ifdef VMM_HAVE_URING
@@ -352,7 +352,7 @@ static int set_up(struct uring *uring, struct vmm_error *error)
         result = io_uring_register_buffers(&uring->ring, config->pinned, config->pinned_count);
     if (result)
         return error_set_errno(error, result,
-                               "%s: cannot pin the guest's memory (RLIMIT_MEMLOCK?): leave pin=on away",
+                               "%s: cannot pin the guest's memory (RLIMIT_MEMLOCK?): leave it unpinned",
                                config->path);
     uring->completions = (struct event_source){
         .fd = uring->event_fd, .events = EPOLLIN, .ready = on_completions, .owner = uring};

@@ -97,7 +97,8 @@ static int check_config(struct virtio_blk *blk, struct vmm_error *error)
                          config->serial, VIRTIO_BLK_SERIAL_MAX);
     if (config->pin && (config->backend.aio == BLOCK_AIO_THREADS || config->backend.overlay_path ||
                         config->backend.overlay_memory))
-        return error_set(error, -EINVAL, "%s: pin=on is for io_uring over a file or device without overlay",
+        return error_set(error, -EINVAL,
+                         "%s: pinned memory is for io_uring over a file or device without overlay",
                          config->name);
     if (config->pin)
         config->backend.aio = BLOCK_AIO_URING; /* nothing else can */

@@ -214,7 +214,7 @@ static const struct {
     {0, "!<arch>\n", 8, "is an archive of object files"},
     {0, "#!/bin/sh\n", 10, "is a script"},
     {0, "MZ", 2, "is a PE program"},
-    {0x1fe, "\x55\xaa", 2, "say --flat real16"},
+    {0x1fe, "\x55\xaa", 2, "load it as flat real16 code"},
     {0x100, "\xd6\x50\x52\xe8", 4, "has a multiboot 2 header only"},
     {0, "hello", 5, "is neither an ELF file nor has a multiboot header"},
 };
@@ -287,7 +287,7 @@ START_TEST(a_protocol_that_the_image_lacks_is_refused)
     fixture_init(&fixture, 2 * MIB);
     struct test_elf elf = images_default_elf(true, false, false);
     fixture.image.len = images_elf(&elf, fixture.bytes);
-    fixture_must_refuse(&fixture, -ENOEXEC, "--flat long64@ADDRESS");
+    fixture_must_refuse(&fixture, -ENOEXEC, "as flat long64 code, at its address");
     fixture.config.protocol = BOOT_PVH;
     fixture_must_refuse(&fixture, -ENOEXEC, "has no PVH note");
     fixture.config.protocol = BOOT_MULTIBOOT;

@@ -273,7 +273,7 @@ START_TEST(a_configuration_that_cannot_be_is_refused)
     disk.config.pin = true;
     disk.config.backend.aio = BLOCK_AIO_THREADS;
     ck_assert_int_eq(disk_open(&disk), -EINVAL);
-    ck_assert_ptr_nonnull(strstr(disk.error.message, "pin=on is for io_uring"));
+    ck_assert_ptr_nonnull(strstr(disk.error.message, "pinned memory is for io_uring"));
     event_loop_destroy(disk.loop);
     disk.loop = NULL;
     disk_fini(&disk);
