@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
  * The picture: gnuplot draws a group of lying bars for each operation, a bar for each way, with its interval
- * and its figure, on a logarithmic axis.
+ * and its figure, on a logarithmic axis. Where there is no bar, a line says why.
  */
 #include <errno.h>
 #include <fcntl.h>
@@ -12,13 +12,16 @@
 #include "base/error.h"
 #include "bench/report.h"
 
-#define WAY_LIMIT 16u
+#define WAY_LIMIT   16u
+#define LINE_PIXELS 13 /* of a bar, whose thickness the vertical axis counts by */
+#define GROUP_GAP   0.7
 
 struct plot {
     const char *ways[WAY_LIMIT];
     unsigned way_count;
-    double thickness; /* of a bar; an operation has 1 */
-    double left;      /* where bars begin, in seconds */
+    double *places; /* of each result on the vertical axis; negative: it has no line */
+    double height;
+    double left; /* where bars begin, in seconds */
 };
 
 static bool is_drawn(const struct bench_result *result)
@@ -37,13 +40,34 @@ static void find_ways(struct plot *plot, const struct bench_report *report)
     }
 }
 
-static unsigned group_of(const struct bench_report *report, unsigned index)
+static bool begins_group(const struct bench_report *report, unsigned index)
 {
-    unsigned group = 0;
-    for (unsigned i = 1; i <= index; i++)
-        group += report->results[i].operation != report->results[i - 1].operation ||
-                 report->results[i].ring != report->results[i - 1].ring;
-    return group;
+    const struct bench_result *result = &report->results[index];
+    return index == 0 || result->operation != result[-1].operation || result->ring != result[-1].ring;
+}
+
+/* One below the other; ways that are missing for the same reason have one line. */
+static void find_places(struct plot *plot, const struct bench_report *report)
+{
+    for (unsigned i = 0; i < report->count; i++) {
+        const struct bench_result *result = &report->results[i];
+        bool is_first = begins_group(report, i);
+        plot->places[i] = -1;
+        if (!is_first && *result->reason && strcmp(result->reason, result[-1].reason) == 0)
+            continue;
+        plot->height += is_first && i ? 1 + GROUP_GAP : i ? 1 : 0;
+        plot->places[i] = plot->height;
+    }
+}
+
+/* The middle of the group that begins there. */
+static double middle_of(const struct plot *plot, const struct bench_report *report, unsigned index)
+{
+    double first = plot->places[index], last = first;
+    for (unsigned i = index + 1; i < report->count && !begins_group(report, i); i++)
+        if (plot->places[i] > last)
+            last = plot->places[i];
+    return (first + last) / 2;
 }
 
 /* gnuplot takes a quote inside of '' when it is doubled. */
@@ -59,25 +83,23 @@ static void write_quoted(FILE *gnuplot, const char *text)
 }
 
 /* Beside the axis, and the number of characters of the longest. */
-static unsigned write_labels(FILE *gnuplot, const struct bench_report *report)
+static unsigned write_labels(FILE *gnuplot, const struct plot *plot, const struct bench_report *report)
 {
-    unsigned before = ~0u, longest = 0;
+    unsigned longest = 0;
     fputs("set ytics noenhanced scale 0 (", gnuplot);
     for (unsigned i = 0; i < report->count; i++) {
         const struct bench_result *result = &report->results[i];
-        unsigned group = group_of(report, i);
-        if (group == before)
-            continue;
         char label[120];
+        if (!begins_group(report, i))
+            continue;
         if (result->ring >= 0)
             snprintf(label, sizeof(label), "%.100s, ring %d", result->operation, result->ring);
         else
             snprintf(label, sizeof(label), "%.100s", result->operation);
         longest = strlen(label) > longest ? (unsigned)strlen(label) : longest;
-        fputs(before == ~0u ? "" : ", ", gnuplot);
+        fputs(i ? ", " : "", gnuplot);
         write_quoted(gnuplot, label);
-        fprintf(gnuplot, " %u", group);
-        before = group;
+        fprintf(gnuplot, " %g", middle_of(plot, report, i));
     }
     fputs(")\n", gnuplot);
     return longest;
@@ -98,12 +120,30 @@ static void write_data(FILE *gnuplot, const struct plot *plot, const struct benc
             if (result->ratio.used)
                 snprintf(ratio, sizeof(ratio), result->ratio.median < 0.1 ? " (%.2g)" : " (%.2f)",
                          result->ratio.median);
-            fprintf(gnuplot, "%g %g %g %g \"%s%s%s\"\n",
-                    group_of(report, i) - 0.4 + plot->thickness * (way + 0.5), summary->median * 1e-9,
+            fprintf(gnuplot, "%g %g %g %g \"%s%s%s\"\n", plot->places[i], summary->median * 1e-9,
                     summary->low * 1e-9, summary->high * 1e-9, report_format_time(summary->median, time),
                     ratio, summary->verdict == STATS_SOUND ? "" : " ?");
         }
         fputs("END\n", gnuplot);
+    }
+}
+
+/* Where there is no bar: why, or the figure that is no time. */
+static void write_words(FILE *gnuplot, const struct plot *plot, const struct bench_report *report)
+{
+    for (unsigned i = 0; i < report->count; i++) {
+        const struct bench_result *result = &report->results[i];
+        char value[16], words[240];
+        if (is_drawn(result) || plot->places[i] < 0 || (!*result->reason && !result->summary.used))
+            continue;
+        bool is_one = i + 1 == report->count || plot->places[i + 1] >= 0;
+        snprintf(words, sizeof(words), "%.60s%s%s", is_one ? result->way : "", is_one ? ": " : "",
+                 *result->reason ? result->reason
+                                 : report_format_value(result, result->summary.median, value));
+        fputs("set label ", gnuplot);
+        write_quoted(gnuplot, words);
+        fprintf(gnuplot, " at first %g,%g left offset char 0.6,0 noenhanced font ',9'\n", plot->left,
+                plot->places[i]);
     }
 }
 
@@ -126,14 +166,22 @@ static void write_range(FILE *gnuplot, struct plot *plot, const struct bench_rep
     fprintf(gnuplot, "set xrange [%g:%g]\n", first, last * 10);
 }
 
+/* A floor is grey in every picture. */
+static const char *colour_of(const struct plot *plot, unsigned way)
+{
+    static const char *const colours[] = {"#1f77b4", "#d62728", "#2ca02c", "#ff7f0e",
+                                          "#9467bd", "#8c564b", "#17becf"};
+    unsigned before = 0;
+    for (unsigned i = 0; i < way; i++)
+        before += strcmp(plot->ways[i], "floor") != 0;
+    return strcmp(plot->ways[way], "floor") ? colours[before % 7] : "#9e9e9e";
+}
+
 static void write_ways(FILE *gnuplot, const struct plot *plot)
 {
-    static const char *const colours[] = {"#9e9e9e", "#1f77b4", "#d62728", "#2ca02c",
-                                          "#ff7f0e", "#9467bd", "#8c564b", "#17becf"};
     for (unsigned way = 0; way < plot->way_count; way++) {
-        fprintf(gnuplot, "%s $way%u using 2:1:(%g):2:($1-%g):($1+%g) with boxxyerror lc '%s' title ",
-                way ? "," : "plot", way, plot->left, plot->thickness / 2, plot->thickness / 2,
-                colours[way % 8]);
+        fprintf(gnuplot, "%s $way%u using 2:1:(%g):2:($1-0.5):($1+0.5) with boxxyerror lc '%s' title ",
+                way ? "," : "plot", way, plot->left, colour_of(plot, way));
         write_quoted(gnuplot, plot->ways[way]);
         fprintf(gnuplot,
                 ", $way%u using 2:1:3:4 with xerrorbars lc '#000000' lw 1 pt -1 notitle"
@@ -147,21 +195,20 @@ static void write_ways(FILE *gnuplot, const struct plot *plot)
 static void write_script(FILE *gnuplot, struct plot *plot, const struct bench_report *report,
                          const char *path)
 {
-    unsigned groups = group_of(report, report->count - 1) + 1;
-    plot->thickness = 0.8 / plot->way_count;
     fprintf(gnuplot, "set terminal svg size 1100,%u background '#ffffff' font 'sans,11'\nset output ",
-            groups * (8 + 13 * plot->way_count) + 110);
+            (unsigned)((plot->height + 1 + 2 * GROUP_GAP) * LINE_PIXELS) + 110);
     write_quoted(gnuplot, path);
     fprintf(
         gnuplot,
         "\nset title 'vmm bench %s: median, its 95 %% interval, ratio to the first way (logarithmic axis)'\n"
         "set logscale x\nset format x '%%.0s %%cs'\nset grid xtics lc '#dddddd'\n"
         "set style fill solid 0.9 noborder\nset key outside top center horizontal\n"
-        "set errorbars small\nset yrange [%g:-0.6]\n",
-        report->bench, groups - 0.4);
+        "set errorbars small\nset rmargin 4\nset yrange [%g:%g]\n",
+        report->bench, plot->height + 0.5 + GROUP_GAP, -0.5 - GROUP_GAP);
     write_range(gnuplot, plot, report);
     write_data(gnuplot, plot, report);
-    fprintf(gnuplot, "set lmargin %u\n", write_labels(gnuplot, report) * 9 / 10 + 4);
+    write_words(gnuplot, plot, report);
+    fprintf(gnuplot, "set lmargin %u\n", write_labels(gnuplot, plot, report) * 9 / 10 + 4);
     write_ways(gnuplot, plot);
 }
 
@@ -182,12 +229,16 @@ int report_check_plot(const char *path, struct vmm_error *error)
 
 int report_plot(const struct bench_report *report, const char *path, struct vmm_error *error)
 {
-    struct plot plot = {.way_count = 0};
+    struct plot plot = {.places = calloc(report->count + 1, sizeof(*plot.places))};
+    if (!plot.places)
+        return error_set(error, -ENOMEM, "%s: out of memory", path);
     find_ways(&plot, report);
-    if (!plot.way_count)
-        return error_set(error, -ENODATA, "%s: there is nothing to draw", path);
-    FILE *gnuplot = popen("gnuplot", "we");
+    find_places(&plot, report);
+    FILE *gnuplot = plot.way_count ? popen("gnuplot", "we") : NULL;
     if (gnuplot)
         write_script(gnuplot, &plot, report, path);
+    free(plot.places);
+    if (!plot.way_count)
+        return error_set(error, -ENODATA, "%s: there is nothing to draw", path);
     return gnuplot && pclose(gnuplot) == 0 ? 0 : error_set(error, -EIO, "%s: gnuplot failed", path);
 }

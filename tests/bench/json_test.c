@@ -219,14 +219,16 @@ START_TEST(the_picture_is_drawn)
     ck_assert_msg(report_plot(&report, path, &error) == 0, "%s", error.message);
     bench_report_fini(&report);
     FILE *file = fopen(path, "r");
-    bool has_svg = false, has_label = false;
+    bool has_svg = false, has_label = false, has_reason = false, has_bytes = false;
     while (fgets(line, sizeof(line), file)) {
         has_svg |= strstr(line, "<svg") != NULL;
         has_label |= strstr(line, "s store, ring 3") != NULL;
+        has_reason |= strstr(line, "kvm: not here") != NULL;
+        has_bytes |= strstr(line, "vmm run: 4.88 KiB") != NULL || strstr(line, "vmm run: 4.89 KiB") != NULL;
     }
     fclose(file);
     unlink(path);
-    ck_assert(has_svg && has_label);
+    ck_assert(has_svg && has_label && has_reason && has_bytes);
 }
 END_TEST
 
