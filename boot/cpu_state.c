@@ -5,17 +5,7 @@
  */
 #include "boot/cpu_state.h"
 
-#define CR0_PE       (1u << 0)
-#define CR0_MP       (1u << 1)
-#define CR0_ET       (1u << 4)
-#define CR0_NE       (1u << 5)
-#define CR0_PG       (1u << 31)
-#define CR4_PAE      (1u << 5)
-#define CR4_FXSR     (1u << 9)
-#define CR4_XMMEXCPT (1u << 10)
-#define EFER_LME     (1u << 8)
-#define EFER_LMA     (1u << 10)
-#define RFLAGS_ONE   (1u << 1) /* the bit that is always set */
+#include "base/x86.h"
 
 #define TYPE_DATA     3  /* read, write, accessed */
 #define TYPE_CODE     11 /* read, execute, accessed */
@@ -100,7 +90,7 @@ static void set_protected(struct boot_state *state, struct boot_tables *tables, 
     state->ds = state->es = state->fs = state->gs = state->ss = flat_segment(layout->data, TYPE_DATA, false);
     state->tr = system_segment(SELECTOR_TSS, TYPE_TSS_BUSY, 0x67);
     state->ldt = (struct boot_segment){.type = TYPE_LDT};
-    state->rflags = RFLAGS_ONE;
+    state->rflags = FLAG_FIXED;
     state->rsp = tables->stack_gpa - word_bytes;
     put_gdt(state, tables, layout);
 }
@@ -111,7 +101,7 @@ void state_real16(struct boot_state *state, gpa_t entry)
     uint16_t selector = entry > 0xffff ? entry >> 4 : 0;
     state->mode = BOOT_CPU_REAL16;
     state->rip = entry - ((gpa_t)selector << 4);
-    state->rflags = RFLAGS_ONE;
+    state->rflags = FLAG_FIXED;
     state->cr0 = CR0_ET;
     state->cs = real_segment(selector, TYPE_CODE);
     state->ds = state->es = real_segment(selector, TYPE_DATA);
@@ -164,7 +154,7 @@ void state_long64(struct boot_state *state, struct boot_tables *tables, bool gib
     state->cr3 = put_page_tables(tables, gib_pages);
     /* SSE works from the start, since compilers use it unasked. */
     state->cr0 = CR0_PG | CR0_NE | CR0_ET | CR0_MP | CR0_PE;
-    state->cr4 = CR4_PAE | CR4_FXSR | CR4_XMMEXCPT;
+    state->cr4 = CR4_PAE | CR4_OSFXSR | CR4_OSXMMEXCPT;
     state->efer = EFER_LME | EFER_LMA;
     set_protected(state, tables, 8, selectors);
 }

@@ -5,16 +5,7 @@
  */
 #include "ept/walk.h"
 
-#define CR0_WP_BIT   (1u << 16)
-#define CR0_PG_BIT   (1u << 31)
-#define CR4_PSE_BIT  (1u << 4)
-#define CR4_PAE_BIT  (1u << 5)
-#define CR4_LA57_BIT (1u << 12)
-#define CR4_SMEP_BIT (1u << 20)
-#define CR4_SMAP_BIT (1u << 21)
-#define CR4_PKE_BIT  (1u << 22)
-#define EFER_LMA_BIT (1u << 10)
-#define EFER_NXE_BIT (1u << 11)
+#include "base/x86.h"
 
 #define ENTRY_P         0x01u
 #define ENTRY_W         0x02u
@@ -54,7 +45,7 @@ static uint64_t reserved_everywhere(const struct walk_context *context)
 {
     unsigned physical = context->physical_address_bits;
     uint64_t bits = physical < 52 ? BITS(51, physical) : 0;
-    return context->efer & EFER_NXE_BIT ? bits : bits | ENTRY_NX;
+    return context->efer & EFER_NXE ? bits : bits | ENTRY_NX;
 }
 
 static void walk_begin(struct walk *walk, const struct walk_context *context)
@@ -66,10 +57,10 @@ static void walk_begin(struct walk *walk, const struct walk_context *context)
     walk->entry_bytes = 8;
     walk->index_bits = 9;
     walk->reserved = reserved_everywhere(context);
-    if (context->efer & EFER_LMA_BIT) {
+    if (context->efer & EFER_LMA) {
         walk->mode = PAGING_LONG;
-        walk->levels = context->cr4 & CR4_LA57_BIT ? 5 : 4;
-    } else if (context->cr4 & CR4_PAE_BIT) {
+        walk->levels = context->cr4 & CR4_LA57 ? 5 : 4;
+    } else if (context->cr4 & CR4_PAE) {
         walk->mode = PAGING_PAE;
         walk->levels = 3;
         walk->reserved |= BITS(62, 52);
@@ -118,7 +109,7 @@ static bool entry_is_leaf(const struct walk *walk, uint64_t entry, unsigned leve
         return false;
     switch (walk->mode) {
     case PAGING_32:
-        return walk->context->cr4 & CR4_PSE_BIT;
+        return walk->context->cr4 & CR4_PSE;
     case PAGING_PAE:
         return level == 2;
     case PAGING_LONG:
@@ -200,11 +191,11 @@ static uint32_t walk_down(struct walk *walk, gva_t gva, struct walk_result *resu
 static bool key_forbids(const struct walk *walk, unsigned access)
 {
     const struct walk_context *context = walk->context;
-    if (walk->mode != PAGING_LONG || !(context->cr4 & CR4_PKE_BIT) || !(walk->rights & ENTRY_U) ||
+    if (walk->mode != PAGING_LONG || !(context->cr4 & CR4_PKE) || !(walk->rights & ENTRY_U) ||
         (access & WALK_FETCH) || !context->pkru_read)
         return false;
     uint32_t bits = context->pkru_read(context->owner) >> (2 * ENTRY_KEY(walk->entries[walk->count - 1])) & 3;
-    bool write_counts = (access & WALK_WRITE) && ((access & WALK_USER) || (context->cr0 & CR0_WP_BIT));
+    bool write_counts = (access & WALK_WRITE) && ((access & WALK_USER) || (context->cr0 & CR0_WP));
     return (bits & 1) || ((bits & 2) && write_counts);
 }
 
@@ -216,10 +207,10 @@ static bool rights_forbid(const struct walk_context *context, uint64_t rights, u
     if (access & WALK_USER)
         return !user_page || ((access & WALK_WRITE) && !(rights & ENTRY_W));
     if (access & WALK_FETCH)
-        return user_page && (context->cr4 & CR4_SMEP_BIT);
-    if (user_page && (context->cr4 & CR4_SMAP_BIT) && (!context->flags_ac || (access & WALK_IMPLICIT)))
+        return user_page && (context->cr4 & CR4_SMEP);
+    if (user_page && (context->cr4 & CR4_SMAP) && (!context->flags_ac || (access & WALK_IMPLICIT)))
         return true;
-    return (access & WALK_WRITE) && !(rights & ENTRY_W) && (context->cr0 & CR0_WP_BIT);
+    return (access & WALK_WRITE) && !(rights & ENTRY_W) && (context->cr0 & CR0_WP);
 }
 
 /* What the walk has taken from an entry; other CPUs may change the rest as they like. */
@@ -267,8 +258,8 @@ static bool walk_update(struct walk *walk, unsigned access)
 
 static uint32_t access_bits(const struct walk_context *context, unsigned access)
 {
-    bool nx = (context->efer & EFER_NXE_BIT) && (context->cr4 & CR4_PAE_BIT);
-    bool report_fetch = nx || (context->cr4 & CR4_SMEP_BIT);
+    bool nx = (context->efer & EFER_NXE) && (context->cr4 & CR4_PAE);
+    bool report_fetch = nx || (context->cr4 & CR4_SMEP);
     return ((access & WALK_WRITE) ? PF_WRITE : 0) | ((access & WALK_USER) ? PF_USER : 0) |
            ((access & WALK_FETCH) && report_fetch ? PF_FETCH : 0);
 }
@@ -280,11 +271,11 @@ static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned a
 {
     size_t count;
     const struct memory_range *range = guest_memory_ranges(context->memory, &count);
-    unsigned shift = context->cr4 & CR4_LA57_BIT ? 48 : 39;
+    unsigned shift = context->cr4 & CR4_LA57 ? 48 : 39;
     uint64_t all = ~0ull, any = 0, entry = context->cr3;
     struct walk_trail *trail = &result->trail;
     unsigned level = 0;
-    if (!(context->efer & EFER_LMA_BIT) || !count)
+    if (!(context->efer & EFER_LMA) || !count)
         return false;
     for (;; shift -= 9, level++) {
         uint64_t offset = (entry & ENTRY_GPA) + (gva >> shift & 511) * 8 - range->gpa;
@@ -302,7 +293,7 @@ static bool walk_quick(const struct walk_context *context, gva_t gva, unsigned a
                     !(entry & low & ~0x1fffull & ENTRY_GPA);
     uint64_t rights = (all & (ENTRY_W | ENTRY_U)) | (any & ENTRY_NX);
     if (!is_sound || ((access & WALK_WRITE) && !(entry & ENTRY_D)) ||
-        ((rights & ENTRY_U) && (context->cr4 & CR4_PKE_BIT)) || rights_forbid(context, rights, access))
+        ((rights & ENTRY_U) && (context->cr4 & CR4_PKE)) || rights_forbid(context, rights, access))
         return false;
     result->gpa = (entry & ENTRY_GPA & ~low) | (gva & low);
     result->page_bytes = low + 1;
@@ -346,7 +337,7 @@ bool walk_gva(const struct walk_context *context, gva_t gva, unsigned access, st
     result->table_outside_ram = false;
     result->table_gpa = 0;
     result->trail.count = 0;
-    if (!(context->cr0 & CR0_PG_BIT) || walk_quick(context, gva, access, result))
+    if (!(context->cr0 & CR0_PG) || walk_quick(context, gva, access, result))
         return true;
     return walk_fully(context, gva, access, result);
 }

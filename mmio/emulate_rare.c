@@ -7,8 +7,6 @@
 #include "mmio/branch.h"
 #include "mmio/emulate.h"
 
-#define CR4_UINTR (1u << 25)
-
 /* XBEGIN: aborted at once, for no reason that a retry would help: EAX is 0, and the fallback runs. XEND has
  * then nothing to end, XABORT does nothing outside a transaction, XTEST finds none. */
 enum step_result emulate_transaction(struct step_env *env)

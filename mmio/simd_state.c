@@ -11,7 +11,6 @@
 #include "base/bytes.h"
 
 #define MSR_IA32_XSS 0xda0
-#define EFER_FFXSR   0x4000u
 #define RANGES_MAX   (XSAVE_COMPONENTS + 4)
 
 /* A part of the area: `image` is where it lies in the vCPU's own area. */
