@@ -84,9 +84,9 @@ static enum step_result handler_check(struct step_env *env, const struct gate *g
     if (!far_is_code(env, descriptor) || descriptor_dpl(descriptor) > env->cpu->cpl ||
         (cpu_is_long(env->cpu) && !is_64bit) ||
         (is_v86 && (descriptor_dpl(descriptor) || far_is_conforming(descriptor))))
-        return env_raise_error(env, VECTOR_GP, SELECTOR_INDEX(gate->selector));
+        return selector_fault(env, VECTOR_GP, gate->selector);
     if (!descriptor_is_present(descriptor))
-        return env_raise_error(env, VECTOR_NP, SELECTOR_INDEX(gate->selector));
+        return selector_fault(env, VECTOR_NP, gate->selector);
     return STEP_DONE;
 }
 

@@ -42,11 +42,6 @@ static void read_pointer(struct step_env *env, struct target *target)
     target->selector = load_le16(bytes + size);
 }
 
-static enum step_result selector_fault(struct step_env *env, enum exception_vector vector, uint16_t selector)
-{
-    return env_raise_error(env, vector, SELECTOR_INDEX(selector));
-}
-
 /* The gate's own checks; then the code segment and offset that it names, which replace the target's. */
 static enum step_result follow_gate(struct step_env *env, struct target *target)
 {

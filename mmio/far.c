@@ -51,7 +51,7 @@ static enum step_result tss_read(struct step_env *env, unsigned offset, unsigned
     struct access access = {
         .gva = env->cpu->tr.base + offset, .len = (uint16_t)size, .flags = ACCESS_READ | ACCESS_SYSTEM};
     if (offset + size - 1 > env->cpu->tr.limit)
-        return env_raise_error(env, VECTOR_TS, SELECTOR_INDEX(env->cpu->tr.selector));
+        return selector_fault(env, VECTOR_TS, env->cpu->tr.selector);
     TRY(access_prepare_linear(env, &access));
     *value = access_read_value(env, &access);
     return STEP_DONE;

@@ -26,7 +26,7 @@ enum step_result descriptor_read(struct step_env *env, uint16_t selector, unsign
 {
     *descriptor = (struct descriptor){.selector = selector};
     if (!table_has(env, selector, size, &descriptor->gva))
-        return env_raise_error(env, vector, SELECTOR_INDEX(selector));
+        return selector_fault(env, vector, selector);
     uint8_t bytes[16] = {0};
     struct access access = {
         .gva = descriptor->gva, .len = (uint16_t)size, .flags = ACCESS_READ | ACCESS_SYSTEM};
@@ -102,15 +102,14 @@ enum step_result segment_load_stack(struct step_env *env, uint16_t selector, uns
                                     enum exception_vector vector, struct cpu_segment *ss)
 {
     struct descriptor descriptor;
-    uint32_t error_code = SELECTOR_INDEX(selector);
     if (!(selector & ~SELECTOR_RPL))
-        return env_raise_error(env, vector, error_code);
+        return selector_fault(env, vector, selector);
     TRY(descriptor_read(env, selector, 8, vector, &descriptor));
     if ((selector & SELECTOR_RPL) != cpl || descriptor_dpl(&descriptor) != cpl ||
         !descriptor_is_writable_data(&descriptor))
-        return env_raise_error(env, vector, error_code);
+        return selector_fault(env, vector, selector);
     if (!descriptor_is_present(&descriptor))
-        return env_raise_error(env, VECTOR_SS, error_code);
+        return selector_fault(env, VECTOR_SS, selector);
     TRY(descriptor_mark(env, &descriptor, SEGMENT_ACCESSED));
     *ss = descriptor_segment(&descriptor);
     return STEP_DONE;
@@ -144,9 +143,9 @@ enum step_result segment_load(struct step_env *env, unsigned segment, uint16_t s
     struct descriptor descriptor;
     TRY(descriptor_read(env, selector, 8, VECTOR_GP, &descriptor));
     if (!descriptor_may_load_data(env, &descriptor))
-        return env_raise_error(env, VECTOR_GP, SELECTOR_INDEX(selector));
+        return selector_fault(env, VECTOR_GP, selector);
     if (!descriptor_is_present(&descriptor))
-        return env_raise_error(env, VECTOR_NP, SELECTOR_INDEX(selector));
+        return selector_fault(env, VECTOR_NP, selector);
     TRY(descriptor_mark(env, &descriptor, SEGMENT_ACCESSED));
     env->cpu->segments[segment] = descriptor_segment(&descriptor);
     return STEP_DONE;
@@ -158,14 +157,14 @@ static enum step_result read_system(struct step_env *env, uint16_t selector, uns
 {
     unsigned size = cpu_is_long(env->cpu) ? 16 : 8;
     if (selector & SELECTOR_TI)
-        return env_raise_error(env, VECTOR_GP, SELECTOR_INDEX(selector));
+        return selector_fault(env, VECTOR_GP, selector);
     TRY(descriptor_read(env, selector, size, VECTOR_GP, descriptor));
     bool has_type = descriptor_is_system(descriptor) && (types >> descriptor_type(descriptor) & 1);
     struct cpu_segment segment = descriptor_segment(descriptor);
     if (!has_type || !access_is_canonical(env, segment.base))
-        return env_raise_error(env, VECTOR_GP, SELECTOR_INDEX(selector));
+        return selector_fault(env, VECTOR_GP, selector);
     if (!descriptor_is_present(descriptor))
-        return env_raise_error(env, VECTOR_NP, SELECTOR_INDEX(selector));
+        return selector_fault(env, VECTOR_NP, selector);
     return STEP_DONE;
 }
 

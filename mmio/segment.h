@@ -7,9 +7,8 @@
 
 #include "mmio/access.h"
 
-#define SELECTOR_RPL             3u
-#define SELECTOR_TI              4u
-#define SELECTOR_INDEX(selector) ((selector) & ~3u) /* as in an error code */
+#define SELECTOR_RPL 3u
+#define SELECTOR_TI  4u
 
 /* Types of system descriptors (S = 0). */
 #define SYSTEM_TSS16_AVAILABLE 1u
@@ -31,6 +30,13 @@ struct descriptor {
     gva_t gva;
     uint16_t selector;
 };
+
+/* An exception whose error code is the selector, without its RPL (SDM 3A 6.13). */
+static inline enum step_result selector_fault(struct step_env *env, enum exception_vector vector,
+                                              uint16_t selector)
+{
+    return env_raise_error(env, vector, selector & ~SELECTOR_RPL);
+}
 
 /* Reads the descriptor of a selector that is not null; `size` is 8 or 16. Beyond the table: `vector` with the
  * selector as its error code. */

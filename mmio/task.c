@@ -73,11 +73,6 @@ static bool nests(const struct task_switch *task)
     return task->reason == BY_CALL || task->reason == BY_EVENT;
 }
 
-static enum step_result selector_fault(struct step_env *env, enum exception_vector vector, uint16_t selector)
-{
-    return env_raise_error(env, vector, SELECTOR_INDEX(selector));
-}
-
 /* ---- Which task ---- */
 
 static enum step_result check_tss(struct step_env *env, const struct descriptor *tss, unsigned types,
