@@ -10,6 +10,7 @@
 #include <stdbool.h>
 #include <stdint.h>
 
+#include "base/types.h"
 #include "include/libvmm.h"
 
 /* Exit statuses of `vmm`. The guest's own, through the debug-exit port, are all odd, so ours are even. */

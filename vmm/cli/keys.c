@@ -9,6 +9,8 @@
 
 #define KEYS_MAX 32
 
+const char *const keys_transports[] = {[VMM_TRANSPORT_PCI] = "pci", [VMM_TRANSPORT_MMIO] = "mmio", NULL};
+
 static bool parse_value(const char *option, const struct device_key *key, const char *value)
 {
     static const char *const states[] = {"off", "on", NULL};

@@ -21,6 +21,9 @@ struct device_key {
     const char *const *names;
 };
 
+/* Of virtio devices, for KEY_CHOICE: enum vmm_transport. */
+extern const char *const keys_transports[];
+
 /* Takes `rest` apart, KEY=VALUE,... or NULL. False, with a message that names the option (as "device") and
  * the device, for a key that is none of these or a value that is not understood. */
 bool keys_parse(const char *option, const char *device, char *rest, const struct device_key *keys,

@@ -10,8 +10,6 @@
 
 #include "vmm/cli/keys.h"
 
-static const char *const transports[] = {[VMM_TRANSPORT_PCI] = "pci", [VMM_TRANSPORT_MMIO] = "mmio", NULL};
-
 bool run_parse_where(const char *option, const char *text, struct vmm_serial_config *where)
 {
     *where = (struct vmm_serial_config){.in_fd = -1, .out_fd = -1};
@@ -62,10 +60,11 @@ static bool parse_ports(struct run_console *console, char *rest)
 {
     while (rest) {
         const char *hvc = NULL, *port = NULL;
-        const struct device_key keys[] = {{"hvc", KEY_TEXT, &hvc, NULL},
-                                          {"port", KEY_TEXT, &port, NULL},
-                                          {"transport", KEY_CHOICE, &console->config.transport, transports}};
-        if (!keys_parse("device", "virtio-console", strsep(&rest, ","), keys, sizeof(keys) / sizeof(keys[0])))
+        const struct device_key keys[] = {
+            {"hvc", KEY_TEXT, &hvc, NULL},
+            {"port", KEY_TEXT, &port, NULL},
+            {"transport", KEY_CHOICE, &console->config.transport, keys_transports}};
+        if (!keys_parse("device", "virtio-console", strsep(&rest, ","), keys, ARRAY_COUNT(keys)))
             return false;
         if (hvc && !add_port(console, NULL, hvc))
             return false;
@@ -103,7 +102,7 @@ bool run_rng_parse(struct run_consoles *consoles, char *rest)
         return false;
     }
     const struct device_key keys[] = {
-        {"transport", KEY_CHOICE, &consoles->rngs[consoles->rng_count++], transports}};
+        {"transport", KEY_CHOICE, &consoles->rngs[consoles->rng_count++], keys_transports}};
     return keys_parse("device", "virtio-rng", rest, keys, 1);
 }
 

@@ -13,7 +13,6 @@ static const char *const caches[] = {
     [VMM_DISK_CACHE_WRITEBACK] = "writeback", [VMM_DISK_CACHE_NONE] = "none", NULL};
 static const char *const aios[] = {
     [VMM_DISK_AIO_AUTO] = "auto", [VMM_DISK_AIO_URING] = "uring", [VMM_DISK_AIO_THREADS] = "threads", NULL};
-static const char *const transports[] = {[VMM_TRANSPORT_PCI] = "pci", [VMM_TRANSPORT_MMIO] = "mmio", NULL};
 static const char *const formats[] = {"raw", NULL};
 
 /* What is read as text or as a number of any size. */
@@ -50,7 +49,7 @@ static bool parse(struct vmm_disk_config *disk, char *argument)
                                       {"cache", KEY_CHOICE, &disk->cache, caches},
                                       {"aio", KEY_CHOICE, &disk->aio, aios},
                                       {"pin", KEY_SWITCH, &disk->pin},
-                                      {"transport", KEY_CHOICE, &disk->transport, transports},
+                                      {"transport", KEY_CHOICE, &disk->transport, keys_transports},
                                       {"queues", KEY_SIZE, &words.queues},
                                       {"block-size", KEY_SIZE, &words.block_size},
                                       {"serial", KEY_TEXT, &disk->serial},
@@ -60,7 +59,7 @@ static bool parse(struct vmm_disk_config *disk, char *argument)
     /* A first word that is no key is the path. */
     if (!memchr(argument, '=', strcspn(argument, ",")))
         disk->path = strsep(&rest, ",");
-    return keys_parse("disk", "a disk", rest, keys, sizeof(keys) / sizeof(keys[0])) && apply(disk, &words);
+    return keys_parse("disk", "a disk", rest, keys, ARRAY_COUNT(keys)) && apply(disk, &words);
 }
 
 bool run_disk_parse(struct run_disks *disks, char *argument)
