@@ -8,6 +8,7 @@
 #include "base/event_loop.h"
 
 #include "base/trace_ring.h"
+#include "base/types.h"
 
 #include <assert.h>
 #include <pthread.h>
@@ -74,7 +75,7 @@ int event_loop_create(struct event_loop **out, struct vmm_error *error)
 static void loop_close(struct event_loop *loop)
 {
     int *fds[] = {&loop->epoll_fd, &loop->timer_fd, &loop->wake_fd};
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         if (*fds[i] >= 0)
             close(*fds[i]);
         *fds[i] = -1;

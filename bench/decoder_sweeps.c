@@ -4,6 +4,7 @@
  * (detail on, by cs_disasm_iter, its fastest way in).
  */
 #include "bench/decoder_sweeps.h"
+#include "base/types.h"
 #include "decoder/insn.h"
 
 #include <Zydis/Zydis.h>
@@ -107,4 +108,4 @@ const struct sweep_decoder sweep_decoders[] = {
      once_zydis_minimal},
     {"capstone", "--toggle-collect=cs_disasm_iter", sweep_capstone, once_capstone},
 };
-const unsigned sweep_decoder_count = sizeof(sweep_decoders) / sizeof(sweep_decoders[0]);
+const unsigned sweep_decoder_count = ARRAY_COUNT(sweep_decoders);

@@ -7,6 +7,7 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/types.h"
 #include "bench/report_io.h"
 
 static json_t *summary_json(const struct summary *summary)
@@ -40,7 +41,7 @@ static json_t *io_json(const struct bench_report *report, const struct bench_res
     add_known(object, "notifications", figures.notifications);
     add_known(object, "interrupts", figures.interrupts);
     add_known(object, "cpu_ns", figures.cpu_ns);
-    for (size_t i = 0; i < sizeof(others) / sizeof(others[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(others); i++) {
         const struct bench_result *other = io_find_way(report, result, others[i]);
         struct summary ratio = other ? io_ratio(result, other) : (struct summary){0};
         if (other != result && ratio.used)

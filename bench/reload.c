@@ -8,12 +8,13 @@
 #include <string.h>
 
 #include "base/error.h"
+#include "base/types.h"
 
 static enum stats_verdict verdict_of(const json_t *summary)
 {
     static const enum stats_verdict all[] = {STATS_SOUND, STATS_TOO_FEW, STATS_SCATTERED};
     const char *name = json_string_value(json_object_get(summary, "verdict"));
-    for (size_t i = 0; name && i < sizeof(all) / sizeof(all[0]); i++)
+    for (size_t i = 0; name && i < ARRAY_COUNT(all); i++)
         if (strcmp(name, stats_verdict_name(all[i])) == 0)
             return all[i];
     return STATS_TOO_FEW;

@@ -128,7 +128,7 @@ unsigned simd_element_bytes(const struct insn *insn)
         return is_wide ? 2 : 1;
     if (insn->map == 2 && insn->opcode == 0x72 && (insn->prefixes & INSN_MANDATORY_F2)) /* VCVTNE2PS2BF16 */
         return 0;
-    for (unsigned i = 0; i < sizeof(exceptions) / sizeof(exceptions[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(exceptions); i++)
         if (is_exception(insn, i))
             return is_wide ? exceptions[i].w1 : exceptions[i].w0;
     if (insn->attributes & (INSN_BROADCAST | INSN_SCALAR))

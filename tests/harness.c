@@ -32,7 +32,7 @@ static struct skips {
 void test_skip(const char *format, ...)
 {
     unsigned index = __atomic_fetch_add(&skips->count, 1, __ATOMIC_RELAXED);
-    if (index < sizeof(skips->entries) / sizeof(skips->entries[0])) {
+    if (index < ARRAY_COUNT(skips->entries)) {
         va_list arguments;
         va_start(arguments, format);
         vsnprintf(skips->entries[index].reason, sizeof(skips->entries[index].reason), format, arguments);

@@ -12,6 +12,8 @@
 
 #include <check.h>
 
+#include "base/types.h"
+
 /* The program's tests, by test_add: written by each test program. */
 void test_suite(Suite *suite);
 

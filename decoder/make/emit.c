@@ -165,7 +165,7 @@ static void emit_rows(const char *path)
         }
         fprintf(file, "ROW(\"%s\", \"%s\", %u, 0x%02x", row->text, mnemonics[row->mnemonic_id], row->space,
                 row->opcode);
-        for (size_t dim = 0; dim < sizeof(dims) / sizeof(dims[0]); dim++)
+        for (size_t dim = 0; dim < ARRAY_COUNT(dims); dim++)
             fprintf(file, ", %u", row->set[dims[dim]]);
         fprintf(file, ", %u, %u)\n", on, off);
     }

@@ -7,10 +7,7 @@
 #ifndef DECODER_MAKE_H
 #define DECODER_MAKE_H
 
-#include <stdbool.h>
-#include <stddef.h>
-#include <stdint.h>
-
+#include "base/types.h"
 #include "decoder/layout.h"
 
 /* The properties by which rows are told apart, in the order in which the decoder asks for them. A row has,

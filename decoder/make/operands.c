@@ -110,7 +110,7 @@ static const struct {
 
 static bool size_parse(const char *name, unsigned *size)
 {
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         if (!strcmp(sizes[i].name, name)) {
             *size = sizes[i].size;
             return true;
@@ -234,7 +234,7 @@ static bool plain_parse(struct row *row, const char *token)
             fail(row, "no such pair of sizes: %s", token);
         return add(row, HOW_E, size, NEEDS_MODRM, 0);
     }
-    for (size_t i = 0; i < sizeof(methods) / sizeof(methods[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(methods); i++) {
         const struct method *method = &methods[i];
         size_t len = strlen(method->letters);
         if (!(method->needs & SIZED)) {

@@ -60,8 +60,6 @@ static const struct {
     {"MPX", 5}, {"CLDEMOTE", 6}, {"PREFETCHIT", 7}, {"KNC", 8},
 };
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 void fail(const struct row *row, const char *format, ...)
 {
     va_list args;
@@ -85,7 +83,7 @@ unsigned dim_values(enum dimension dim)
 
 const struct meaning *meaning_find(const char *mnemonic)
 {
-    for (size_t i = 0; i < COUNT(meanings); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(meanings); i++) {
         if (!strcmp(meanings[i].mnemonic, mnemonic))
             return &meanings[i];
     }
@@ -104,7 +102,7 @@ static bool feature_parse(struct row *row, const char *token)
 {
     if (token[0] != '+' && token[0] != '-')
         return false;
-    for (size_t i = 0; i < COUNT(features); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(features); i++) {
         if (!strcmp(features[i].name, token + 1)) {
             limit(row, DIM_FEATURE + features[i].bit, token[0] == '+' ? 2 : 1);
             return true;
@@ -131,7 +129,7 @@ static bool limit_parse(struct row *row, const char *token)
         {"L0", DIM_LENGTH, 1}, {"L1", DIM_LENGTH, 2},   {"LIG", DIM_LENGTH, 15},  {"YZ", DIM_LENGTH, 6},
         {"XY", DIM_LENGTH, 3},
     };
-    for (size_t i = 0; i < COUNT(limits); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(limits); i++) {
         if (!strcmp(limits[i].name, token)) {
             limit(row, limits[i].dim, limits[i].set);
             if (limits[i].dim == DIM_PREFIX && limits[i].set != 1 && limits[i].set != 3)
@@ -223,7 +221,7 @@ static void encoding_word(struct row *row, char *token, int *opcode)
 
 static unsigned name_find(const struct row *row, const char *name)
 {
-    for (unsigned i = 0; i < COUNT(ops); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(ops); i++) {
         if (!strcmp(ops[i], name))
             return i;
     }
@@ -255,7 +253,7 @@ static bool attribute_parse(struct row *row, const char *word)
         {"unaligned", 0, 0},
         {"nonative", 0, 0},
     };
-    for (size_t i = 0; i < COUNT(words); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(words); i++) {
         if (!strcmp(words[i].name, word)) {
             row->attributes |= words[i].attributes;
             row->checks |= words[i].checks;
@@ -383,7 +381,7 @@ static void finish(struct row *row)
     alignment_set(row);
     flags_set(row, meaning);
     bool ours = strcmp(isas[row->isa].name, "KNC"); /* no emulator for it, and no CPU that has it */
-    for (unsigned i = 1; i < COUNT(ops) && !row->op && ours; i++) {
+    for (unsigned i = 1; i < ARRAY_COUNT(ops) && !row->op && ours; i++) {
         if (!strcmp(ops[i], row->mnemonic))
             row->op = i;
     }
@@ -490,7 +488,7 @@ static void row_parse(const char *text, unsigned isa)
 
 static unsigned isa_find(const char *name)
 {
-    for (unsigned i = 0; i < COUNT(isas); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(isas); i++) {
         if (!strcmp(isas[i].name, name))
             return i;
     }
@@ -501,7 +499,7 @@ static unsigned isa_find(const char *name)
 void rows_parse(void)
 {
     unsigned isa = 0;
-    for (size_t i = 0; i < COUNT(texts); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(texts); i++) {
         if (texts[i][0] == '*')
             isa = isa_find(texts[i] + 1);
         else

@@ -82,7 +82,7 @@ static unsigned shape_of(const struct row *row)
         if (!memcmp(&shape_words[i], words, count * sizeof(*words)))
             return i;
     }
-    if (shape_word_count + count > sizeof(shape_words) / sizeof(shape_words[0]))
+    if (shape_word_count + count > ARRAY_COUNT(shape_words))
         fail(row, "too many shapes");
     memcpy(&shape_words[shape_word_count], words, count * sizeof(*words));
     shape_word_count += count;
@@ -309,8 +309,7 @@ static void mvex_build(void)
         unsigned prefix = (unsigned)__builtin_ctz(row->set[DIM_PREFIX]);
         unsigned reg = row->set[DIM_REG] == 255 ? 8 : (unsigned)__builtin_ctz(row->set[DIM_REG]);
         unsigned shape = shape_of(row);
-        if (mvex_count + 1 == sizeof(mvex_rows) / sizeof(mvex_rows[0]) || shape >> 13 ||
-            row->mnemonic_id >> 12)
+        if (mvex_count + 1 == ARRAY_COUNT(mvex_rows) || shape >> 13 || row->mnemonic_id >> 12)
             fail(row, "does not fit into a row of MVEX");
         mvex_rows[mvex_count++] = (struct mvex_row){
             .opcode = (uint8_t)row->opcode,

@@ -11,6 +11,7 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/types.h"
 #include "devices/char/char_internal.h"
 
 #define FILE_MODE 0666
@@ -157,7 +158,7 @@ int char_open(struct char_backend *backend, const struct char_config *config, st
 void char_close(struct char_backend *backend)
 {
     int fds[] = {backend->own_fd, backend->terminal_fd, backend->listen_fd};
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);
     if (backend->kind == CHAR_SOCKET && backend->name)

@@ -6,6 +6,7 @@
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "base/types.h"
 #include "devices/char/char_internal.h"
 
 /* Input without memory for it is lost. */
@@ -62,7 +63,7 @@ int char_peer_take(struct char_peer *peer, struct char_backend *backend, struct 
 void char_peer_fini(struct char_peer *peer)
 {
     int fds[] = {peer->own_fd, peer->terminal_fd, peer->listen_fd};
-    for (size_t i = 0; peer->is_open && i < sizeof(fds) / sizeof(fds[0]); i++)
+    for (size_t i = 0; peer->is_open && i < ARRAY_COUNT(fds); i++)
         if (fds[i] >= 0)
             close(fds[i]);
     if (peer->is_open && peer->listen_fd >= 0)

@@ -47,7 +47,7 @@ static void put_wait(struct code *code, uint32_t gpa, uint16_t value)
 static void put_rings(struct code *code)
 {
     static const uint32_t table[] = {BUFFER_GPA, 0, 64, 0, BUFFER_GPA, 0, 64, 2 /* WRITE */};
-    for (unsigned i = 0; i < sizeof(table) / sizeof(table[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(table); i++)
         put_store(code, TABLE_GPA + 4 * i, table[i]);
     put_store(code, AVAIL_GPA, 2 << 16);
     put_store(code, AVAIL_GPA + 4, 1 << 16);
@@ -59,7 +59,7 @@ static void put_driver(struct code *code)
                                         {0x20, 1},         {0x70, 11},       {0x30, 0}, {0x38, 4},
                                         {0x84, 0},         {0x94, 0},        {0xa4, 0}, {0x80, TABLE_GPA},
                                         {0x90, AVAIL_GPA}, {0xa0, USED_GPA}, {0x44, 1}, {0x70, 15}};
-    for (unsigned i = 0; i < sizeof(steps) / sizeof(steps[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(steps); i++)
         put_store(code, CONSOLE_GPA + steps[i][0], steps[i][1]);
 }
 

@@ -201,7 +201,7 @@ START_TEST(a_dead_guest_is_reported)
                                         "the last 1 of 1 exits",
                                         "#0 HLT",
                                         "before rip"};
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++)
         ck_assert_msg(strstr(log.text, parts[i]) != NULL, "no '%s' in\n%s", parts[i], log.text);
     vmm_destroy(machine);
 }
@@ -274,7 +274,7 @@ START_TEST(acpis_devices_end_the_run)
     } rows[] = {{"\xba\x04\x06\xb8\x00\x34\xef\xf4", VMM_END_POWER_OFF},
                 {"\xba\xf9\x0c\xb8\x06\x00\xee\xf4", VMM_END_RESET},
                 {"\xba\x05\x05\xb8\x01\x00\xee\xf4", VMM_END_PANIC}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         const struct vmm_image image = {
             .bytes = rows[i].code, .len = sizeof(rows[i].code), .flat = VMM_FLAT_REAL16};
         struct vmm *machine;
@@ -313,7 +313,7 @@ START_TEST(a_feature_that_was_taken_out_is_gone)
     uint32_t before = leaf1_ecx(NULL);
     if (!(before >> 31 & 1))
         test_skip("KVM shows the guest this host's CPUID");
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++)
         ck_assert_msg(leaf1_ecx(rows[i].name) == (before & ~(1u << rows[i].bit)), "%s: %#x instead of %#x",
                       rows[i].name, leaf1_ecx(rows[i].name), before & ~(1u << rows[i].bit));
 }

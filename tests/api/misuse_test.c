@@ -42,7 +42,7 @@ START_TEST(no_region_lies_over_a_controller_of_kvms)
                  {VMM_IRQCHIP_KERNEL, 0xfec00000, -EEXIST},
                  {VMM_IRQCHIP_KERNEL, 0xfec01000, 0},
                  {VMM_IRQCHIP_NONE, 0xfee00000, 0}};
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct vmm_error error = {0};
         struct vmm_end end;
         struct vmm_config config = {.irqchip = cases[i].irqchip};
@@ -73,7 +73,7 @@ START_TEST(bad_configurations_are_refused_with_a_reason)
         {{.irqchip = (enum vmm_irqchip)9}, "no interrupt controller 9"},
         {{.mmio_engine = (enum vmm_mmio_engine)9}, "no MMIO engine 9"},
     };
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct vmm *machine = (struct vmm *)&cases;
         struct vmm_error error = {0};
         ck_assert_int_lt(vmm_create(&cases[i].config, &machine, &error), 0);
@@ -128,7 +128,7 @@ START_TEST(regions_stay_inside_their_space)
         {VMM_SPACE_MEMORY, 1, UINT64_MAX},
     };
     struct vmm *machine = guest_create(NULL, DEBUG_EXIT("\x00"), 4);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct vmm_error error = {0};
         int result = vmm_add_region(machine, cases[i].space, "own", cases[i].base, cases[i].len, &own_ops,
                                     NULL, &error);

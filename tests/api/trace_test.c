@@ -120,7 +120,7 @@ START_TEST(what_makes_no_sense_is_refused)
         {{.path = "/dev/null", .trigger = "snapshot if"}, -EINVAL, "column"},
     };
     struct vmm *machine = guest_create(NULL, TWO_WRITES, 6);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct vmm_error error;
         ck_assert_int_eq(vmm_add_trace(machine, &cases[i].config, &error), cases[i].code);
         ck_assert_msg(strstr(error.message, cases[i].message), "%s", error.message);

@@ -105,7 +105,7 @@ START_TEST(json_has_requests)
     const json_t *io = json_object_get(json_array_get(results, 1), "io");
     static const char *const numbers[] = {"iops",  "bytes_per_second", "p50_ns",     "p99_ns", "p999_ns",
                                           "exits", "notifications",    "interrupts", "cpu_ns"};
-    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(numbers); i++)
         ck_assert_msg(json_is_number(json_object_get(io, numbers[i])), "io.%s", numbers[i]);
     ck_assert_ptr_null(json_object_get(io, "kernel_exits"));
     const json_t *ratios = json_object_get(io, "iops_ratio");

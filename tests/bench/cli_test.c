@@ -50,7 +50,7 @@ static const struct {
 
 START_TEST(mistakes_are_named)
 {
-    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(mistakes); i++) {
         program_run(mistakes[i].line, &run);
         ck_assert_msg(run.status == mistakes[i].status && strstr(run.err, mistakes[i].message) && !*run.out,
                       "vmm %s: status %d\n%s%s", mistakes[i].line, run.status, run.err, run.out);
@@ -65,7 +65,7 @@ START_TEST(where_there_is_no_kvm_it_says_so_once)
     static const char *const lines[] = {
         "bench exits --quick", "bench boot --quick", "bench blk --quick --disk /tmp --size 4M",
         "bench mmio --quick --only store^of^4", "bench trace --quick --only guest"};
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         program_run(lines[i], &run);
         const char *first = strstr(run.err, "/dev/kvm: ");
         ck_assert_msg(run.status == 4 && first && !strstr(first + 1, "/dev/kvm: ") && !*run.out,
@@ -82,7 +82,7 @@ START_TEST(what_needs_no_kvm_is_measured_without_it)
                 {"bench mmio --quick", "dispatch of a port write"}};
     if (access("/dev/kvm", R_OK | W_OK) == 0)
         test_skip("this host has KVM");
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         program_run(rows[i].line, &run);
         const char *first = strstr(run.err, "/dev/kvm: ");
         ck_assert_msg(run.status == 4 && strstr(run.out, rows[i].operation) && first &&

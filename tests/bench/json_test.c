@@ -77,7 +77,7 @@ START_TEST(json_has_the_documented_fields)
     const json_t *cost = json_object_get(trap, "cost");
     static const char *const numbers[] = {"median", "low", "high", "min",     "p90",
                                           "p99",    "max", "used", "warm_up", "preempted"};
-    for (unsigned i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(numbers); i++)
         ck_assert_msg(json_is_number(json_object_get(cost, numbers[i])), "cost.%s", numbers[i]);
     ck_assert_str_eq(string_at(cost, "verdict"), "sound");
     double ratio = json_real_value(json_object_get(json_object_get(trap, "ratio"), "median"));

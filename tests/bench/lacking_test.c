@@ -73,7 +73,7 @@ START_TEST(a_row_says_what_it_lacks)
         {"VM with interrupt controllers", NONE, KVM_CREATE_IRQCHIP, "KVM refuses it"},
     };
     test_need_kvm();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         lacking = rows[i].capability;
         refused = rows[i].request;
         const struct bench_result *row = measure(rows[i].only, 0);

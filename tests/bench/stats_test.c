@@ -40,7 +40,7 @@ START_TEST(the_interval_of_few_samples)
         unsigned count;
         double low, high; /* ranks of the 95 % interval, from the tables */
     } rows[] = {{6, 1, 6}, {8, 1, 8}, {9, 2, 8}, {10, 2, 9}, {20, 6, 15}, {25, 8, 18}};
-    for (unsigned i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (unsigned i = 0; i < ARRAY_COUNT(rows); i++) {
         samples.count = 0;
         for (unsigned value = 1; value <= rows[i].count; value++)
             samples_add(&samples, value, SAMPLE_USED);

@@ -9,6 +9,8 @@
 
 #include <string.h>
 
+#include "base/types.h"
+
 #define ALL 0xffffu
 
 static bool is_legacy(const struct sample *sample, unsigned map, unsigned opcode)
@@ -184,7 +186,7 @@ static bool is_later(const struct sample *sample)
         "AMX_MOVRS",      "AMX_AVX512", "SNP",         "PREFETCHI",     "WRMSRNS"};
     if (sample->ours.status != VIEW_OK)
         return false;
-    for (size_t i = 0; i < sizeof(later) / sizeof(later[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(later); i++)
         if (!strcmp(sample->ours.isa, later[i]))
             return true;
     return false;
@@ -383,4 +385,4 @@ const struct known_class known_classes[] = {
     {"name", ON_CAPSTONE, VIEW_MNEMONIC, RIGHT_EITHER, true, any,
      "pseudo-instructions (CMPEQPS) and AT&T names (LJMP); 66 kept as a mandatory prefix beside F2 and F3"},
 };
-const unsigned known_class_count = sizeof(known_classes) / sizeof(known_classes[0]);
+const unsigned known_class_count = ARRAY_COUNT(known_classes);

@@ -103,7 +103,7 @@ static const struct {
 
 START_TEST(memory_operands_are_as_the_manual_says)
 {
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         char text[300];
         struct view view;
@@ -114,7 +114,7 @@ START_TEST(memory_operands_are_as_the_manual_says)
         if (strcmp(text, cases[i].expected))
             printf("# %s, %d-bit: %s; expected: %s\n", cases[i].hex, cases[i].mode, text, cases[i].expected);
     }
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         char text[300];
         struct view view;
@@ -140,7 +140,7 @@ START_TEST(vendors_differ)
         /* LOCK MOV CR0 is CR8 for AMD. */
         {32, "f00f20c0", "invalid", "ok 4 lock mov a32"},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         char text[300];
         struct view view;
@@ -172,7 +172,7 @@ START_TEST(apx_is_as_published)
         {"d512882c30", "mov", 16, 14, 0},
         {"d5a0940400", "sete", 0, 16, 0},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         uint8_t bytes[INSN_BYTES_MAX];
         struct insn insn;
         struct insn_mode mode;

@@ -14,8 +14,6 @@
 #include <stdlib.h>
 #include <string.h>
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 struct trial {
     uint8_t bytes[16];
     int mode;
@@ -168,9 +166,9 @@ static const struct oracle_class shorter[] = {
 
 struct tally {
     uint64_t trials, same, lengths, unexplained, broken;
-    uint64_t rejected[COUNT(rejected)];
-    uint64_t accepted[COUNT(accepted)];
-    uint64_t shorter[COUNT(shorter)];
+    uint64_t rejected[ARRAY_COUNT(rejected)];
+    uint64_t accepted[ARRAY_COUNT(accepted)];
+    uint64_t shorter[ARRAY_COUNT(shorter)];
 };
 
 static void complain(struct tally *tally, const struct trial *trial, const char *what)
@@ -220,20 +218,20 @@ static void judge(struct tally *tally, struct oracle *oracle, const struct trial
     case INSN_OK:
         if (!is_undefined)
             check_length(tally, oracle, trial);
-        else if (!find_class(rejected, tally->rejected, COUNT(rejected), trial))
+        else if (!find_class(rejected, tally->rejected, ARRAY_COUNT(rejected), trial))
             complain(tally, trial, "#UD");
         break;
     case INSN_INVALID:
         if (is_undefined)
             tally->same++;
-        else if (!find_class(accepted, tally->accepted, COUNT(accepted), trial))
+        else if (!find_class(accepted, tally->accepted, ARRAY_COUNT(accepted), trial))
             complain(tally, trial, "no #UD");
         break;
     case INSN_TOO_LONG:
     case INSN_NEED_BYTES: /* of 15: the same */
         if (!is_undefined)
             tally->same++;
-        else if (!find_class(shorter, tally->shorter, COUNT(shorter), trial))
+        else if (!find_class(shorter, tally->shorter, ARRAY_COUNT(shorter), trial))
             complain(tally, trial, "#UD");
         break;
     }
@@ -280,9 +278,9 @@ static void report(const struct tally *tally, int mode)
     printf("# %d-bit on %s: %llu tried, %llu the same (%llu lengths), %llu unexplained\n", mode, cpu_name(),
            (unsigned long long)tally->trials, (unsigned long long)tally->same,
            (unsigned long long)tally->lengths, (unsigned long long)tally->unexplained);
-    report_classes(rejected, tally->rejected, COUNT(rejected), "only the CPU says #UD");
-    report_classes(accepted, tally->accepted, COUNT(accepted), "only the CPU accepts");
-    report_classes(shorter, tally->shorter, COUNT(shorter), "#UD before too long");
+    report_classes(rejected, tally->rejected, ARRAY_COUNT(rejected), "only the CPU says #UD");
+    report_classes(accepted, tally->accepted, ARRAY_COUNT(accepted), "only the CPU accepts");
+    report_classes(shorter, tally->shorter, ARRAY_COUNT(shorter), "#UD before too long");
 }
 
 static void check_mode(int mode)

@@ -4,6 +4,7 @@
  */
 #include "tests/decoder/rows.h"
 
+#include "base/types.h"
 #include "decoder/layout.h"
 #include "tests/decoder/anatomy.h"
 
@@ -17,7 +18,7 @@ const struct row rows[] = {
 #include "decoder/rows.inc"
 #undef ROW
 };
-const unsigned row_count = sizeof(rows) / sizeof(rows[0]);
+const unsigned row_count = ARRAY_COUNT(rows);
 
 static bool is_space(unsigned space, const struct insn *insn)
 {

@@ -9,6 +9,8 @@
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/types.h"
+
 struct line {
     char *buffer;
     size_t size, used;
@@ -98,7 +100,7 @@ static void add_attributes(struct line *line, const struct insn *insn)
     };
     if (insn->mask)
         add(line, " k%u", insn->mask);
-    for (size_t i = 0; i < sizeof(names) / sizeof(names[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++)
         if (insn->attributes & names[i].bit)
             add(line, " %s", names[i].name);
     if (insn->attributes & INSN_ROUNDING)
@@ -131,7 +133,7 @@ char *insn_text(const struct insn *insn, char *buffer, size_t size)
 
 static const char *const feature_names[] = {"cet", "lzcnt",    "tzcnt",      "wbnoinvd", "apx",
                                             "mpx", "cldemote", "prefetchit", "knc"};
-#define FEATURE_COUNT (sizeof(feature_names) / sizeof(feature_names[0]))
+#define FEATURE_COUNT ARRAY_COUNT(feature_names)
 
 /* A feature named is one that is not as by default. */
 bool mode_parse(const char *text, struct insn_mode *mode)

@@ -52,7 +52,7 @@ START_TEST(golden_vectors_cut_anywhere_need_bytes)
 {
     uint8_t *edge = edge_create();
     ck_assert_ptr_nonnull(edge);
-    for (size_t i = 0; i < sizeof(vectors) / sizeof(vectors[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(vectors); i++) {
         struct insn_mode mode;
         uint8_t bytes[INSN_BYTES_MAX];
         ck_assert(mode_parse(vectors[i].mode, &mode));

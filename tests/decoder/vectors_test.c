@@ -18,7 +18,7 @@ static const struct {
 #include "tests/decoder/vectors.def"
 #undef VECTOR
 };
-#define VECTOR_COUNT (sizeof(vectors) / sizeof(vectors[0]))
+#define VECTOR_COUNT ARRAY_COUNT(vectors)
 
 /* Decodes vector `i`; the bytes behind it are zero. */
 static enum insn_status decode(size_t i, uint8_t bytes[INSN_BYTES_MAX], struct insn_mode *mode,

@@ -8,6 +8,8 @@
 #include <stdio.h>
 #include <string.h>
 
+#include "base/types.h"
+
 int64_t view_wrap(int64_t disp, unsigned address_size)
 {
     return address_size == 2 ? (int16_t)disp : address_size == 4 ? (int32_t)disp : disp;
@@ -56,7 +58,7 @@ static const char *condition_of(const char *text)
         {"c", "b"},   {"nae", "b"}, {"nc", "nb"}, {"ae", "nb"}, {"e", "z"},   {"ne", "nz"}, {"na", "be"},
         {"a", "nbe"}, {"pe", "p"},  {"po", "np"}, {"nge", "l"}, {"ge", "nl"}, {"ng", "le"}, {"g", "nle"},
     };
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++)
         if (!strcmp(text, pairs[i][0]))
             return pairs[i][1];
     return text;
@@ -96,7 +98,7 @@ static const char *alias_of(const char *text)
         {"sysretq", "sysret"},
         {"sysexitq", "sysexit"},
     };
-    for (size_t i = 0; i < sizeof(pairs) / sizeof(pairs[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(pairs); i++)
         if (!strcmp(text, pairs[i][0]))
             return pairs[i][1];
     return text;
@@ -107,7 +109,7 @@ static bool is_equal_mnemonic(const char *a, const char *b)
     static const char *const families[] = {"cmov", "set", "j", "cmp"};
     if (a == b || !strcmp(a, b) || !strcmp(alias_of(a), alias_of(b)))
         return true;
-    for (size_t i = 0; i < sizeof(families) / sizeof(families[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(families); i++) {
         size_t len = strlen(families[i]);
         if (!strncmp(a, families[i], len) && !strncmp(b, families[i], len) &&
             !strcmp(condition_of(a + len), condition_of(b + len)))

@@ -8,6 +8,8 @@
 #include <Zydis/Zydis.h>
 #include <string.h>
 
+#include "base/types.h"
+
 static uint16_t register_of(ZydisRegister reg)
 {
     static const struct {
@@ -27,7 +29,7 @@ static uint16_t register_of(ZydisRegister reg)
     };
     if (reg == ZYDIS_REGISTER_NONE)
         return 0;
-    for (size_t i = 0; i < sizeof(runs) / sizeof(runs[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(runs); i++)
         if (reg >= runs[i].first && reg <= runs[i].last)
             return VIEW_REGISTER(runs[i].class, runs[i].number + (reg - runs[i].first));
     return VIEW_REGISTER(VIEW_OTHER, 0);

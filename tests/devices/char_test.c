@@ -311,7 +311,7 @@ START_TEST(a_file_that_cannot_be_made_is_refused_with_a_reason)
     };
     struct vmm_error error;
     fixture_set_up();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         struct char_config config = {.kind = CHAR_FILE, .path = rows[i].path, .loop = fixture.loop};
         ck_assert_int_lt(char_backend_create(&config, &fixture.backend, &error), 0);
         ck_assert_str_eq(error.message, rows[i].message);
@@ -399,7 +399,7 @@ START_TEST(odd_descriptors_as_input_are_like_an_empty_one)
 {
     int fds[] = {open("/dev/null", O_RDONLY | O_CLOEXEC), open("/", O_RDONLY | O_CLOEXEC), 12345};
     char byte;
-    for (size_t i = 0; i < sizeof(fds) / sizeof(fds[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(fds); i++) {
         fixture_set_up();
         fixture_create(&(struct char_config){.kind = CHAR_DESCRIPTORS, .in_fd = fds[i], .out_fd = -1});
         for (int j = 0; j < 3; j++)

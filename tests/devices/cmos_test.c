@@ -131,7 +131,7 @@ START_TEST(the_time_in_every_format)
         unsigned bcd_of_12;
     } rows[] = {{0, 0x12}, {1, 0x01}, {11, 0x11}, {12, 0x92}, {13, 0x81}, {23, 0x91}};
     put(B, 0x00);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         now_ns = (START_S / 86400 * 86400 + rows[i].hour * 3600) * NS_PER_S;
         ck_assert_uint_eq(get(4), rows[i].bcd_of_12);
     }
@@ -310,7 +310,7 @@ START_TEST(an_alarm_matches_its_time_of_day)
     };
     set_up();
     put(A, 0x20);
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         now_ns = START_S * NS_PER_S;
         put(5, rows[i].hour);
         put(3, rows[i].minute);
@@ -490,7 +490,7 @@ START_TEST(memory_sizes_for_firmware)
         {3 * GIB, 5 * GIB, 640, 65535, 0xbf00, 0x14000},
         {3 * GIB, 1ull << 46, 640, 65535, 0xbf00, 0xffffff},
     };
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         set_up_with(&(struct cmos_config){
             .ram_below_4g_bytes = rows[i].below, .ram_above_4g_bytes = rows[i].above, .cpu_count = 4});
         ck_assert_uint_eq(get(0x15) | get(0x16) << 8, rows[i].base_kib);

@@ -74,7 +74,7 @@ START_TEST(commands_with_a_reply)
         {0x00, NO_REPLY}, {0xae, NO_REPLY}, {0xff, NO_REPLY},
     };
     set_up();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         command(rows[i].command);
         ck_assert_uint_eq(status() & COMMAND, COMMAND);
         ck_assert_msg(reply() == rows[i].reply, "command %#x", rows[i].command);
@@ -107,7 +107,7 @@ START_TEST(the_command_byte_follows_its_commands)
     static const struct {
         unsigned command, expected;
     } rows[] = {{0xad, 0x74}, {0xae, 0x64}, {0xa8, 0x44}, {0xa7, 0x64}};
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         command(rows[i].command);
         command(0x20);
         ck_assert_uint_eq(reply(), rows[i].expected);

@@ -130,7 +130,7 @@ START_TEST(registers_keep_their_writable_bits)
         unsigned offset, kept;
     } rows[] = {{IER, 0x0f}, {LCR, 0xff}, {MCR, 0x1f}, {SCR, 0xff}};
     set_up();
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         for (unsigned value = 0; value < 256; value++) {
             out(LCR, 0);
             out(rows[i].offset, value);
@@ -341,7 +341,7 @@ START_TEST(the_modem_lines_are_looped_back)
     out(MCR, LOOPBACK);
     in(MSR);
     unsigned before = 0;
-    for (size_t i = 0; i < sizeof(rows) / sizeof(rows[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
         out(MCR, LOOPBACK | rows[i].mcr);
         unsigned changed = (rows[i].msr ^ before) & 0xb0;
         unsigned rang = before & ~rows[i].msr & 0x40; /* only the end of a ring is told */

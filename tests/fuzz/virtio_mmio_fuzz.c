@@ -83,7 +83,7 @@ static void set_up(unsigned features_high)
                                          {0x24, 1}, {0x20, 0xffff}, {0x70, 11},    {0x30, 0}, {0x38, 16},
                                          {0x80, 0}, {0x84, 0},      {0x90, 0x400}, {0x94, 0}, {0xa0, 0x800},
                                          {0xa4, 0}, {0x44, 1},      {0x70, 15},    {0x50, 0}};
-    for (unsigned i = 0; i < sizeof(writes) / sizeof(writes[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(writes); i++)
         bus_write(bus, 0x1000 + writes[i][0], 4, writes[i][1] == 0xffff ? features_high : writes[i][1]);
 }
 

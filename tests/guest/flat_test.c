@@ -82,9 +82,9 @@ static void check(const struct expectation *expected)
     ck_assert_msg(!strncmp(run.output, output, len), "%s wrote \"%.200s\"", expected->name, run.output);
 }
 
-#define FOR_EACH(expected, condition)                                                        \
-    for (const struct expectation *expected = expectations;                                  \
-         expected < expectations + sizeof(expectations) / sizeof(*expectations); expected++) \
+#define FOR_EACH(expected, condition)                                     \
+    for (const struct expectation *expected = expectations;               \
+         expected < expectations + ARRAY_COUNT(expectations); expected++) \
         if (condition)
 
 START_TEST(guests_with_a_value_end_with_it)

@@ -106,7 +106,7 @@ static void make_initrd(const struct linux_run *run, const char *path)
     static char archive[INITRD_BYTES], script[4096];
     static const char *const folders[] = {"bin", "proc", "sys", "dev", MODULES};
     size_t at = 0;
-    for (size_t i = 0; i < sizeof(folders) / sizeof(folders[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(folders); i++)
         at = cpio_add(archive, at, folders[i], 0040755, NULL, 0);
     at = cpio_add_file(archive, at, "bin/busybox", BUSYBOX, 0100755);
     at = cpio_add_file(archive, at, "bin/outb", VMM_GUEST_DIR "/outb", 0100755);

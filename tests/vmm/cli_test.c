@@ -131,7 +131,7 @@ static const struct {
 
 START_TEST(mistakes_are_named_with_what_to_do)
 {
-    for (size_t i = 0; i < sizeof(mistakes) / sizeof(mistakes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(mistakes); i++) {
         program_run(mistakes[i].line, &run);
         ck_assert_msg(run.status == 2 && !run.out[0] && strstr(run.err, mistakes[i].message) &&
                           strstr(run.err, "--help'.\n"),
@@ -192,7 +192,7 @@ static const struct {
 
 START_TEST(what_qemu_has_and_we_do_not_is_refused_by_name)
 {
-    for (size_t i = 0; i < sizeof(refusals) / sizeof(refusals[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(refusals); i++) {
         char line[200];
         snprintf(line, sizeof(line), "qemu-compat %s", refusals[i].line);
         program_run(line, &run);
@@ -226,7 +226,7 @@ START_TEST(what_changes_the_guest_is_not_dropped_silently)
         {"-rtc base=localtime", "-rtc: 'base=localtime' has no effect: the clock is the host's, in UTC"},
         {"-no-shutdown", "-no-shutdown: has no effect: a guest that switches itself off ends the run"},
     };
-    for (size_t i = 0; i < sizeof(dropped) / sizeof(dropped[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(dropped); i++) {
         char line[200];
         snprintf(line, sizeof(line), "qemu-compat -kernel x %s -bios b", dropped[i].line);
         program_run(line, &run);
@@ -280,7 +280,7 @@ START_TEST(help_is_asked_for_and_goes_to_standard_output)
                  {"run -h --mem zz", "Exit status:\n"},
                  {"doctor --help", "Exit status: 0"},
                  {"decode --help", "Usage: vmm decode"}};
-    for (size_t i = 0; i < sizeof(helps) / sizeof(helps[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(helps); i++) {
         program_run(helps[i].line, &run);
         ck_assert_msg(run.status == 0 && strstr(run.out, helps[i].part) && !run.err[0],
                       "vmm %s: status %d\n%s%s", helps[i].line, run.status, run.out, run.err);
@@ -304,7 +304,7 @@ START_TEST(bytes_are_taken_as_they_are_pasted)
                  {"decode 0x", "error: column 2: 'x' is no hex digit", 1},
                  {"decode 900x90", "error: column 4: 'x' is no hex digit", 1},
                  {"decode ^", "error: the line is empty", 1}};
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         program_run(lines[i].line, &run);
         ck_assert_msg(run.status == lines[i].status && strstr(run.out, lines[i].part) && !*run.err,
                       "vmm %s: status %d\n%s%s", lines[i].line, run.status, run.err, run.out);
@@ -317,7 +317,7 @@ START_TEST(help_fits_a_window)
     static const char *const lines[] = {
         "help",       "help run",   "help doctor",         "help decode",
         "help trace", "help bench", "trace report --help", "bench blk --help"};
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         program_run(lines[i], &run);
         for (const char *at = run.out; *at; at += strcspn(at, "\n") + 1)
             ck_assert_msg(strcspn(at, "\n") <= 112, "vmm %s: %.*s", lines[i], (int)strcspn(at, "\n"), at);
@@ -331,7 +331,7 @@ START_TEST(output_that_cannot_be_written_is_a_failure)
                                         "doctor --json"};
     int full = open("/dev/full", O_WRONLY);
     ck_assert_int_ge(full, 0);
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++)
         ck_assert_msg(program_wait(program_start(lines[i], full)) == 4, "vmm %s", lines[i]);
     close(full);
 }
@@ -363,7 +363,7 @@ START_TEST(what_is_read_is_not_written_over)
     ck_assert_int_eq(write(fd, "keep", 4), 4);
     snprintf(link_path, sizeof(link_path), "%s.link", path);
     ck_assert_int_eq(link(path, link_path), 0);
-    for (size_t i = 0; i < sizeof(cases) / sizeof(cases[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         size_t len = (size_t)snprintf(line, sizeof(line), "run ");
         const char *name = path; /* and the second time the other */
         for (const char *at = cases[i].options; *at; at++) {
@@ -416,7 +416,7 @@ static void leave_dev(void)
 static void check_unusable(const char *message)
 {
     static const char *const lines[] = {"run --flat real16 flat/real16-exit.bin", "doctor", "doctor --json"};
-    for (size_t i = 0; i < sizeof(lines) / sizeof(lines[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
         program_run(lines[i], &run);
         ck_assert_msg(run.status == 4 && strstr(i ? run.out : run.err, message), "vmm %s: status %d\n%s%s",
                       lines[i], run.status, run.out, run.err);

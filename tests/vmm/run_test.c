@@ -39,8 +39,8 @@ static void check(const struct expectation *expected)
     ck_assert_msg(right, "vmm %s: status %d, said\n%s%s", expected->line, run.status, run.out, run.err);
 }
 
-#define CHECK_ALL(table)                                            \
-    for (size_t i = 0; i < sizeof(table) / sizeof((table)[0]); i++) \
+#define CHECK_ALL(table)                            \
+    for (size_t i = 0; i < ARRAY_COUNT(table); i++) \
     check(&(table)[i])
 
 START_TEST(each_end_has_its_status)
@@ -158,7 +158,7 @@ START_TEST(ram_of_any_size)
     test_need_kvm();
     static const char *const sizes[] = {"64K", "68K",      "0x100000", "1.5G", "3145724K",
                                         "3G",  "3145732K", "4G",       "5G"};
-    for (size_t i = 0; i < sizeof(sizes) / sizeof(sizes[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(sizes); i++) {
         char line[200];
         snprintf(line, sizeof(line), "run --mem %s --flat real16 " FLAT("real16-exit"), sizes[i]);
         check(&(struct expectation){line, 85, NULL, NULL});
@@ -190,9 +190,9 @@ START_TEST(statistics_are_json_with_the_documented_fields)
                                          "starts",   "disks",     "virtio"};
     check(&(struct expectation){"run --stats-json --flat real16 " FLAT("real16-hello"), 1, "hello", "{"});
     json_t *root = parse(run.err);
-    for (size_t i = 0; i < sizeof(fields) / sizeof(fields[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(fields); i++)
         ck_assert_msg(json_object_get(root, fields[i]) != NULL, "no %s in %s", fields[i], run.err);
-    ck_assert_uint_eq(json_object_size(root), sizeof(fields) / sizeof(fields[0]));
+    ck_assert_uint_eq(json_object_size(root), ARRAY_COUNT(fields));
     ck_assert_str_eq(json_string_value(json_object_get(root, "end")), "debug exit");
     ck_assert_int_gt(json_integer_value(json_object_get(json_object_get(root, "exits"), "IO")), 20);
     ck_assert_int_gt(json_integer_value(json_object_get(root, "guest_ns")), 0);
@@ -440,7 +440,7 @@ START_TEST(what_nobody_can_execute_has_its_status)
     program_run(line, &run);
     unlink(path);
     ck_assert_msg(run.status == 10, "status %d\n%s", run.status, run.err);
-    for (size_t i = 0; i < sizeof(parts) / sizeof(parts[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(parts); i++)
         ck_assert_msg(strstr(run.err, parts[i]) != NULL, "no '%s' in\n%s", parts[i], run.err);
 }
 END_TEST

@@ -147,7 +147,7 @@ START_TEST(a_signal_gives_the_terminal_back)
 {
     static const int signals[] = {SIGTERM, SIGINT,  SIGHUP,  SIGQUIT, SIGSEGV,
                                   SIGABRT, SIGUSR1, SIGALRM, SIGXCPU};
-    for (size_t i = 0; i < sizeof(signals) / sizeof(signals[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(signals); i++) {
         struct session session;
         start(&session, LOOP_GUEST);
         kill(session.pid, signals[i]);

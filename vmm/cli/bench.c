@@ -108,7 +108,7 @@ static const struct subcommand {
      "processes of vmm from their start to their exit, and their phases", boot_options, true},
 };
 
-#define SUBCOMMAND_COUNT (sizeof(subcommands) / sizeof(subcommands[0]))
+#define SUBCOMMAND_COUNT ARRAY_COUNT(subcommands)
 
 static const char help_tail[] =
     "\n"

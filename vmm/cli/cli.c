@@ -139,7 +139,7 @@ bool cli_parse_time(const char *text, uint64_t *ms)
     if (*text < '0' || *text > '9')
         return false;
     double value = strtod(text, &end);
-    for (size_t i = 0; i < sizeof(units) / sizeof(units[0]); i++) {
+    for (size_t i = 0; i < ARRAY_COUNT(units); i++) {
         if (strcmp(end, units[i].name))
             continue;
         value *= units[i].ms;

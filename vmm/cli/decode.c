@@ -68,7 +68,7 @@ static const struct feature {
     {"knc", INSN_FEATURE_KNC},
 };
 
-#define FEATURE_COUNT (sizeof(features) / sizeof(features[0]))
+#define FEATURE_COUNT ARRAY_COUNT(features)
 
 #define WHY_BYTES 120
 

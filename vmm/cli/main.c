@@ -24,7 +24,7 @@ static const struct command {
 #endif
 };
 
-#define COMMAND_COUNT (sizeof(commands) / sizeof(commands[0]))
+#define COMMAND_COUNT ARRAY_COUNT(commands)
 
 static void print_help(FILE *file)
 {

@@ -248,7 +248,7 @@ static const struct compat_option {
     {"watchdog", true, refuse, "there is none"},
 };
 
-#define OPTION_COUNT (sizeof(compat_options) / sizeof(compat_options[0]))
+#define OPTION_COUNT ARRAY_COUNT(compat_options)
 
 /* The first line is the version, as QEMU's is: runners read it there. */
 static bool read_help(struct compat *compat, char *value)

@@ -53,7 +53,7 @@ static bool is_unseen(const char *name)
 static bool take_out(struct compat *compat, const char *name)
 {
     size_t len = strlen(compat->cpu);
-    for (size_t i = 0; i < sizeof(renamed) / sizeof(renamed[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(renamed); i++)
         if (strcmp(renamed[i].qemu, name) == 0)
             name = renamed[i].ours;
     if (strcmp(name, "kvm") == 0)

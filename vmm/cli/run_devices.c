@@ -18,8 +18,6 @@
 const char *const run_engine_names[] = {
     [VMM_MMIO_AUTO] = "auto", [VMM_MMIO_KVM] = "kvm", [VMM_MMIO_TRAP] = "trap", NULL};
 
-#define COUNT(array) (sizeof(array) / sizeof((array)[0]))
-
 static bool parse_scratch(struct run_devices *devices, char *rest)
 {
     if (devices->scratch_count == SCRATCH_LIMIT) {
@@ -32,7 +30,7 @@ static bool parse_scratch(struct run_devices *devices, char *rest)
                                       {"engine", KEY_CHOICE, &scratch->engine, run_engine_names},
                                       {"coalesce", KEY_SWITCH, &scratch->coalesce},
                                       {"direct", KEY_SWITCH, &scratch->direct}};
-    if (!keys_parse("device", "scratch", rest, keys, COUNT(keys)))
+    if (!keys_parse("device", "scratch", rest, keys, ARRAY_COUNT(keys)))
         return false;
     if (scratch->base && scratch->len)
         return true;
@@ -44,7 +42,7 @@ static bool parse_testdev(struct run_devices *devices, char *rest)
 {
     const struct device_key keys[] = {{"engine", KEY_CHOICE, &devices->testdev_engine, run_engine_names}};
     devices->has_testdev = true;
-    return keys_parse("device", "testdev", rest, keys, COUNT(keys));
+    return keys_parse("device", "testdev", rest, keys, ARRAY_COUNT(keys));
 }
 
 static bool parse_debug_exit(struct run_devices *devices, char *rest)
@@ -57,7 +55,7 @@ static bool parse_debug_exit(struct run_devices *devices, char *rest)
     const struct device_key keys[] = {{"iobase", KEY_SIZE, &ports->port},
                                       {"iosize", KEY_SIZE, &ports->count}};
     *ports = (struct run_debug_exit){.port = DEBUG_EXIT_PORT, .count = DEBUG_EXIT_PORT_COUNT};
-    if (!keys_parse("device", "debug-exit", rest, keys, COUNT(keys)))
+    if (!keys_parse("device", "debug-exit", rest, keys, ARRAY_COUNT(keys)))
         return false;
     if (ports->port <= 0xffff && ports->count && ports->count <= 0x10000 - ports->port)
         return true;
@@ -87,10 +85,10 @@ static const struct device_kind {
 
 static bool parse_device(struct run_devices *devices, char *argument)
 {
-    const char *names[COUNT(kinds) + 1] = {NULL};
+    const char *names[ARRAY_COUNT(kinds) + 1] = {NULL};
     char *rest = argument, *name = strsep(&rest, ",");
     unsigned choice;
-    for (size_t i = 0; i < COUNT(kinds); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(kinds); i++)
         names[i] = kinds[i].name;
     return cli_choose("device", name, names, &choice) && kinds[choice].parse(devices, rest);
 }

@@ -8,6 +8,8 @@
 #include <jansson.h>
 #include <string.h>
 
+#include "base/types.h"
+
 static void add_exits(struct run_stats *stats, const struct vmm_exit_stat *list, size_t count)
 {
     for (size_t i = 0; i < count; i++) {
@@ -307,7 +309,7 @@ static json_t *disks_json(const struct run_stats *stats)
                       {"interrupts", disk->interrupt_count},
                       {"suppressed", disk->suppressed_count}};
         json_t *object = json_pack("{s:s, s:s}", "name", disk->name, "aio", disk->aio);
-        for (size_t j = 0; j < sizeof(counts) / sizeof(counts[0]); j++)
+        for (size_t j = 0; j < ARRAY_COUNT(counts); j++)
             json_object_set_new(object, counts[j].key, json_integer((json_int_t)counts[j].value));
         json_array_append_new(list, object);
     }

@@ -14,7 +14,7 @@ static void find_signals(sigset_t *set)
     static const int numbers[] = {SIGHUP, SIGINT, SIGTERM};
     struct sigaction action;
     sigemptyset(set);
-    for (size_t i = 0; i < sizeof(numbers) / sizeof(numbers[0]); i++)
+    for (size_t i = 0; i < ARRAY_COUNT(numbers); i++)
         if (!sigaction(numbers[i], NULL, &action) && action.sa_handler != SIG_IGN)
             sigaddset(set, numbers[i]);
 }

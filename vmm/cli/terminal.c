@@ -9,6 +9,8 @@
 #include <termios.h>
 #include <unistd.h>
 
+#include "base/types.h"
+
 static struct termios saved;
 static int raw_fd = -1;
 static volatile sig_atomic_t is_raw;
@@ -55,7 +57,7 @@ void terminal_make_raw(int fd)
     if (!isatty(fd) || tcgetattr(fd, &saved))
         return;
     raw_fd = fd;
-    for (unsigned i = 0; i < sizeof(deadly) / sizeof(deadly[0]); i++)
+    for (unsigned i = 0; i < ARRAY_COUNT(deadly); i++)
         if (signal(deadly[i], die) == SIG_IGN)
             signal(deadly[i], SIG_IGN); /* nohup(1) has asked for it */
     signal(SIGTSTP, suspend);

@@ -99,7 +99,7 @@ static bool parse_buffer(char *argument, struct vmm_trace_buffer *buffer)
         {"name", KEY_TEXT, &buffer->name, NULL}, {"size", KEY_SIZE, &buffer->bytes, NULL},
         {"mode", KEY_CHOICE, &mode, mode_names}, {"full", KEY_CHOICE, &full, full_names},
         {"events", KEY_TEXT, &events, NULL},     {"filter", KEY_TEXT, &buffer->filter, NULL}};
-    if (!keys_parse("trace-buffer", "a buffer", rest, keys, sizeof(keys) / sizeof(keys[0])))
+    if (!keys_parse("trace-buffer", "a buffer", rest, keys, ARRAY_COUNT(keys)))
         return false;
     for (char *at = events ? argument + (events - argument) : NULL; at && *at; at++)
         if (*at == '+')
