@@ -108,11 +108,16 @@ static const char *program_name(const char *path)
     return slash ? slash + 1 : path;
 }
 
+/* A person sees the lines of a reason, the log has one for each result. */
 static void report(FILE *log, const char *outcome, const char *program, const char *test, const char *reason)
 {
     FILE *files[] = {stdout, log};
-    for (size_t i = 0; i < 2 && files[i]; i++)
-        fprintf(files[i], "%s %s %s%s%s\n", outcome, program, test, *reason ? " - " : "", reason);
+    for (size_t i = 0; i < 2 && files[i]; i++) {
+        fprintf(files[i], "%s %s %s%s", outcome, program, test, *reason ? " - " : "");
+        for (const char *at = reason; *at; at++)
+            fputc(*at == '\n' && files[i] == log ? '|' : *at, files[i]);
+        fputc('\n', files[i]);
+    }
 }
 
 /* Reports every result; returns how many failed. */

@@ -66,7 +66,7 @@ START_TEST(bad_configurations_are_refused_with_a_reason)
     } cases[] = {
         {{.ram_bytes = 4096}, "4096 bytes"},
         {{.ram_bytes = (1 << 20) + 1}, "1048577 bytes"},
-        {{.cpu_count = 4, .irqchip = VMM_IRQCHIP_NONE}, "4 CPUs without an interrupt controller"},
+        {{.cpu_count = 4, .irqchip = VMM_IRQCHIP_NONE}, "4 CPUs need interrupt controllers"},
         {{.cpu_count = 1000000}, "1000000 CPUs are more than"},
         {{.mem_backing = (enum vmm_mem_backing)7}, "no backing 7"},
         {{.kick_signal = 9999}, "kick signal 9999"},

@@ -12,6 +12,7 @@
 #include <unistd.h>
 
 #include "base/types.h"
+#include "include/libvmm.h"
 #include "tests/vmm/program.h"
 
 static struct program_run run;
@@ -101,7 +102,10 @@ START_TEST(an_emulated_instruction_comes_with_its_bytes)
     test_need_kvm();
     trace_memory("trap");
     show("convert --to text --filter emulate_insn||mmio");
-    check_says("emulate_insn rip 0x100005: 89 00, device accesses 1, the last at 0xd0000000");
+    struct vmm_host host;
+    vmm_host_probe(&host);
+    if (host.flavour != VMM_KVM_SOFTWARE) /* which interprets ring 0, and says what a store is */
+        check_says("emulate_insn rip 0x100005: 89 00, device accesses 1, the last at 0xd0000000");
     check_says("emulate_insn rip 0x100007: 8b 08, device accesses 1");
     check_says("mmio scratch write 0xd0000000, 4 bytes 0xd0000000");
     unlink(trace);
