@@ -15,7 +15,13 @@
 #define TURN_CHAINS  256 /* before the event loop looks at something else */
 #define SEGMENTS_MAX 256 /* of a chain: data, and what goes before and after it */
 
+/* What the guest is told of one request (5.2.4: seg_max, size_max), and so the most that one transfers. */
+#define DATA_SEGMENTS_MAX  (SEGMENTS_MAX - 2)
+#define SEGMENT_BYTES_MAX  (1 * MIB)
+#define TRANSFER_BYTES_MAX (DATA_SEGMENTS_MAX * SEGMENT_BYTES_MAX)
+
 /* Feature bits (5.2.3). */
+#define BLK_F_SIZE_MAX     (1ull << 1)
 #define BLK_F_SEG_MAX      (1ull << 2)
 #define BLK_F_RO           (1ull << 5)
 #define BLK_F_BLK_SIZE     (1ull << 6)
@@ -36,6 +42,7 @@
 #define QUEUE_BYTES_MAX (256 * MIB)
 
 #define DISCARD_SECTORS_MAX (1u << 22) /* of one range: 2 GiB */
+#define ZEROES_SECTORS_MAX  (1u << 15) /* 16 MiB: they may have to be written */
 #define RANGES_MAX          16         /* of one request */
 
 #define HOLD_S 5 /* a resize waits so long for what is in flight */

@@ -91,7 +91,8 @@ static enum request_next read_transfer(struct request *request, bool is_write, u
 {
     struct virtio_blk *blk = request->blk;
     uint64_t len = is_write ? request->chain.out_bytes - HEADER_BYTES : request->chain.in_bytes - 1, offset;
-    if ((is_write && is_read_only(blk)) || !find_sectors(blk, sector, len, &offset))
+    if ((is_write && is_read_only(blk)) || len > TRANSFER_BYTES_MAX ||
+        !find_sectors(blk, sector, len, &offset))
         return finish(request, BLK_S_IOERR);
     if (!is_write)
         request->written = len + 1;
@@ -134,7 +135,7 @@ static uint8_t read_range(const struct request *request, bool is_discard, const 
     uint32_t sectors = load_le32(bytes + 8), flags = load_le32(bytes + 12);
     if ((flags & ~RANGE_FLAG_UNMAP) || (is_discard && flags))
         return BLK_S_UNSUPP;
-    if (sectors > DISCARD_SECTORS_MAX)
+    if (sectors > (is_discard ? DISCARD_SECTORS_MAX : ZEROES_SECTORS_MAX))
         return BLK_S_IOERR;
     range->len = (uint64_t)sectors * BLOCK_SECTOR;
     range->may_unmap = flags & RANGE_FLAG_UNMAP;

@@ -13,6 +13,7 @@
 /* Offsets in struct virtio_blk_config. */
 enum config_offset {
     CONFIG_CAPACITY = 0,
+    CONFIG_SIZE_MAX = 8,
     CONFIG_SEG_MAX = 12,
     CONFIG_BLK_SIZE = 20,
     CONFIG_PHYSICAL_EXP = 24,
@@ -51,7 +52,8 @@ static void config_read(void *device, uint32_t offset, void *to, unsigned len)
     uint32_t physical = info->physical_block_size > block_size ? info->physical_block_size : block_size;
     uint8_t bytes[CONFIG_BYTES] = {0};
     store_le64(bytes + CONFIG_CAPACITY, __atomic_load_n(&blk->bytes, __ATOMIC_RELAXED) / BLOCK_SECTOR);
-    store_le32(bytes + CONFIG_SEG_MAX, SEGMENTS_MAX - 2);
+    store_le32(bytes + CONFIG_SIZE_MAX, SEGMENT_BYTES_MAX);
+    store_le32(bytes + CONFIG_SEG_MAX, DATA_SEGMENTS_MAX);
     store_le32(bytes + CONFIG_BLK_SIZE, block_size);
     bytes[CONFIG_PHYSICAL_EXP] = (uint8_t)(log2_of(physical) - log2_of(block_size));
     bytes[CONFIG_WRITEBACK] = blk_has_cache(blk);
@@ -59,7 +61,7 @@ static void config_read(void *device, uint32_t offset, void *to, unsigned len)
     store_le32(bytes + CONFIG_MAX_DISCARD_SECTORS, DISCARD_SECTORS_MAX);
     store_le32(bytes + CONFIG_MAX_DISCARD_SEG, RANGES_MAX);
     store_le32(bytes + CONFIG_DISCARD_ALIGNMENT, physical / BLOCK_SECTOR);
-    store_le32(bytes + CONFIG_MAX_ZEROES_SECTORS, DISCARD_SECTORS_MAX);
+    store_le32(bytes + CONFIG_MAX_ZEROES_SECTORS, ZEROES_SECTORS_MAX);
     store_le32(bytes + CONFIG_MAX_ZEROES_SEG, RANGES_MAX);
     bytes[CONFIG_ZEROES_MAY_UNMAP] = info->can_discard;
     memcpy(to, bytes + offset, len);
@@ -155,8 +157,8 @@ static int open_backend(struct virtio_blk *blk, struct vmm_error *error)
 static int create_virtio(struct virtio_blk *blk, struct vmm_error *error)
 {
     const struct block_info *info = block_info(blk->block);
-    uint64_t features = BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_TOPOLOGY | BLK_F_CONFIG_WCE |
-                        BLK_F_MQ;
+    uint64_t features = BLK_F_SIZE_MAX | BLK_F_SEG_MAX | BLK_F_BLK_SIZE | BLK_F_FLUSH | BLK_F_TOPOLOGY |
+                        BLK_F_CONFIG_WCE | BLK_F_MQ;
     if (info->read_only)
         features |= BLK_F_RO;
     else

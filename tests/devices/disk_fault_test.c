@@ -190,17 +190,22 @@ END_TEST
 #define LARGE_COUNT 14
 #define LARGE_MOST  4 /* in flight: a quarter of a gigabyte */
 
-/* Reads that are larger than RAM, each of which waits for a `go`. Nothing is read: all of them have the same
- * buffers. */
-static void send_large(struct disk *disk, struct faults *faults)
+/* For requests that are larger than RAM: all of them have the same buffers, so nothing is moved. */
+static void make_large(struct disk *disk, struct faults *faults, uint64_t bytes)
 {
-    struct driver_buffer buffers[18];
-    ck_assert_int_eq(virtio_blk_resize(disk->blk, LARGE_BYTES, &disk->error), 0);
+    ck_assert_int_eq(virtio_blk_resize(disk->blk, bytes, &disk->error), 0);
     virtio_driver_set_status(&disk->driver, 0);
     virtio_driver_init(&disk->driver, virtio_blk_virtio(disk->blk), RINGS_GPA);
     virtio_driver_start(&disk->driver, F_ALL, 1, 256);
-    faults->delayed_offset = 0;
     faults->moves_nothing = true;
+}
+
+/* Reads, each of which waits for a `go`. */
+static void send_large(struct disk *disk, struct faults *faults)
+{
+    struct driver_buffer buffers[18];
+    make_large(disk, faults, LARGE_BYTES);
+    faults->delayed_offset = 0;
     for (unsigned i = 1; i < 17; i++)
         buffers[i] = (struct driver_buffer){DATA_GPA, LARGE_BYTES / 16, true};
     for (unsigned i = 0; i < LARGE_COUNT; i++) {
@@ -229,6 +234,63 @@ START_TEST(large_requests_wait_in_the_ring)
     for (unsigned i = 0; i < LARGE_COUNT; i++)
         ck_assert_int_eq(disk_status(&disk, i), STATUS_OK);
     ck_assert_uint_eq(__atomic_load_n(&faults.run_count, __ATOMIC_ACQUIRE), LARGE_COUNT);
+    finish(&disk, &faults);
+}
+END_TEST
+
+#define SEGMENTS 254 /* what the configuration says: so many, of a MiB at most */
+
+/* A transfer of that and `more` bytes. */
+static uint8_t send_largest(struct disk *disk, uint32_t type, uint32_t more)
+{
+    struct driver_buffer buffers[SEGMENTS + 2] = {{HEADERS_GPA, 16, false}};
+    uint16_t id;
+    for (unsigned i = 1; i <= SEGMENTS; i++)
+        buffers[i] = (struct driver_buffer){DATA_GPA, 1 * MIB, type == TYPE_IN};
+    buffers[SEGMENTS].len += more;
+    buffers[SEGMENTS + 1] = (struct driver_buffer){HEADERS_GPA + 16, 1, true};
+    disk_header(disk, 0, type, 0);
+    virtio_driver_send(&disk->driver, 0, buffers, SEGMENTS + 2);
+    virtio_driver_wait(&disk->driver, 0, &id);
+    return disk_status(disk, 0);
+}
+
+/* Of `count` ranges, each of as many sectors as the configuration says, the last of `more` besides. */
+static uint8_t send_ranges(struct disk *disk, uint32_t type, unsigned count, uint32_t more)
+{
+    enum { SECTORS = 32768 };
+    uint8_t *range = disk_ram(disk, DATA_GPA, 16 * count);
+    memset(range, 0, 16 * count);
+    for (unsigned i = 0; i < count; i++)
+        store_le32(range + 16 * i + 8, SECTORS + (i == count - 1 ? more : 0));
+    return disk_request(disk, type, 0, 0, 16 * count, NULL);
+}
+
+START_TEST(a_request_is_no_larger_than_the_guest_is_told)
+{
+    struct disk disk;
+    struct faults faults;
+    struct virtio_blk_counts counts;
+    start(&disk, &faults, F_ALL);
+    struct virtio *virtio = virtio_blk_virtio(disk.blk);
+    make_large(&disk, &faults, 512 * MIB);
+    ck_assert(virtio_features_offered(virtio, 0) & 1u << 1);
+    ck_assert_uint_eq(virtio_config_read(virtio, 8, 4), 1 * MIB);
+    ck_assert_uint_eq(virtio_config_read(virtio, 12, 4), SEGMENTS);
+    ck_assert_uint_eq(virtio_config_read(virtio, 48, 4), 32768);
+    ck_assert_uint_eq(virtio_config_read(virtio, 52, 4), 16);
+    ck_assert_int_eq(send_largest(&disk, TYPE_IN, 0), STATUS_OK);
+    ck_assert_int_eq(send_largest(&disk, TYPE_OUT, 0), STATUS_OK);
+    ck_assert_int_eq(send_ranges(&disk, TYPE_ZEROES, 16, 0), STATUS_OK);
+    ck_assert_int_eq(send_ranges(&disk, TYPE_DISCARD, 16, 1), STATUS_OK);
+    unsigned run_count = __atomic_load_n(&faults.run_count, __ATOMIC_ACQUIRE);
+    ck_assert_uint_eq(run_count, 2 + 16 + 16);
+    ck_assert_int_eq(send_largest(&disk, TYPE_IN, 512), STATUS_IOERR);
+    ck_assert_int_eq(send_largest(&disk, TYPE_OUT, 512), STATUS_IOERR);
+    ck_assert_int_eq(send_ranges(&disk, TYPE_ZEROES, 16, 1), STATUS_IOERR);
+    ck_assert_uint_eq(__atomic_load_n(&faults.run_count, __ATOMIC_ACQUIRE), run_count);
+    virtio_blk_get_counts(disk.blk, &counts);
+    ck_assert_uint_eq(counts.refused, 3);
     finish(&disk, &faults);
 }
 END_TEST
@@ -324,6 +386,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_slow_request_delays_only_itself);
     test_add(suite, a_reset_waits_for_a_slow_request);
     test_add(suite, large_requests_wait_in_the_ring);
+    test_add(suite, a_request_is_no_larger_than_the_guest_is_told);
     test_add(suite, a_reset_does_not_wait_for_all_of_the_ring);
     test_add(suite, a_disk_shrinks_when_nothing_is_in_flight);
     test_add(suite, a_driver_without_flush_has_no_cache);
