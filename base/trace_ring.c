@@ -201,6 +201,20 @@ static int parse_trigger(struct trace *trace, const char *text, struct vmm_error
     return trace_filter_create(text + used, &trace->names, &trace->trigger, error);
 }
 
+/* Such a buffer would stay empty. */
+static int check_snapshots(const struct trace *trace, struct vmm_error *error)
+{
+    bool has_snapshots = trace->trigger && trace->action == TRACE_ACTION_SNAPSHOT;
+    for (unsigned i = 0; i < trace->buffer_count; i++)
+        if (trace->buffers[i].mode == TRACE_MODE_SNAPSHOT && !has_snapshots)
+            return error_set(error, -EINVAL,
+                             "trace: buffer %s: mode snapshot, and %s: give a trigger that takes snapshots, "
+                             "or use mode ring, which is written at the end",
+                             trace->buffers[i].name,
+                             trace->trigger ? "the trigger ends the recording" : "no trigger");
+    return 0;
+}
+
 int trace_create(const struct trace_config *config, struct trace **out, struct vmm_error *error)
 {
     struct trace *trace = calloc(1, sizeof(*trace));
@@ -218,6 +232,8 @@ int trace_create(const struct trace_config *config, struct trace **out, struct v
         result = add_buffer(trace, &config->buffers[i], error);
     if (!result && config->trigger)
         result = parse_trigger(trace, config->trigger, error);
+    if (!result)
+        result = check_snapshots(trace, error);
     if (!result)
         result = trace_writer_open(&trace->writer, config->path, &trace->names, error);
     if (result) {

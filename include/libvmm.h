@@ -491,7 +491,7 @@ size_t vmm_stats_mark_exits(struct vmm *machine, enum vmm_mark mark, struct vmm_
 enum vmm_trace_mode {
     VMM_TRACE_STREAM,   /* all the time */
     VMM_TRACE_RING,     /* at the end of the run */
-    VMM_TRACE_SNAPSHOT, /* when the trigger fires */
+    VMM_TRACE_SNAPSHOT, /* when the trigger, which takes snapshots, fires */
 };
 
 /* What a full ring loses. Either way the number is counted. */
@@ -525,7 +525,8 @@ struct vmm_trace_config {
 };
 
 /* The run is going to be traced. -EINVAL for an event, a filter or a trigger that is not understood, with the
- * word or the column. What cannot be written ends the trace and is logged, but never disturbs the guest. */
+ * word or the column, and for a buffer of snapshots where nothing takes one. What cannot be written ends the
+ * trace and is logged, but never disturbs the guest. */
 int vmm_add_trace(struct vmm *machine, const struct vmm_trace_config *config, struct vmm_error *error);
 
 struct vmm_trace_stats {

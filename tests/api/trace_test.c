@@ -105,7 +105,7 @@ START_TEST(what_makes_no_sense_is_refused)
 {
     test_need_kvm();
     static const struct vmm_trace_buffer unknown = {.events = "exit,nothing"}, bad = {.filter = "addr >"},
-                                         mode = {.mode = 17};
+                                         mode = {.mode = 17}, snapshot = {.mode = VMM_TRACE_SNAPSHOT};
     static const struct {
         struct vmm_trace_config config;
         int code;
@@ -118,6 +118,9 @@ START_TEST(what_makes_no_sense_is_refused)
         {{.path = "/dev/null", .buffers = &mode, .buffer_count = 1}, -EINVAL, "there is no mode 17"},
         {{.path = "/dev/null", .buffers = &mode, .buffer_count = 9}, -EINVAL, "9 buffers are more than 8"},
         {{.path = "/dev/null", .trigger = "snapshot if"}, -EINVAL, "column"},
+        {{.path = "/dev/null", .buffers = &snapshot, .buffer_count = 1},
+         -EINVAL,
+         "main: mode snapshot, and no"},
     };
     struct vmm *machine = guest_create(NULL, TWO_WRITES, 6);
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {

@@ -280,6 +280,8 @@ START_TEST(configurations_that_make_no_sense_are_refused)
         {{.name = "m", .filter = "addr >"}, NULL, "column 7: a number is missing"},
         {{.name = "m"}, "snapshot if", "column 1"},
         {{.name = "m"}, "snapshot:3 if addr === 1", "column 8"},
+        {{.name = "m", .mode = TRACE_MODE_SNAPSHOT}, NULL, "buffer m: mode snapshot, and no trigger"},
+        {{.name = "m", .mode = TRACE_MODE_SNAPSHOT}, " traceoff if addr == 1", "ends the recording"},
     };
     for (size_t i = 0; i < ARRAY_COUNT(cases); i++) {
         struct trace *trace;
