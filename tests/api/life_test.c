@@ -34,23 +34,48 @@ START_TEST(null_config_is_the_default_machine)
 }
 END_TEST
 
+/* mov si, 0x7c00+text; lodsb; test al,al; jz done; mov dx,0x3f8; out dx,al; jmp lodsb; done: debug exit 1 */
+#define PRINT(text) "\xbe\x12\x7c\xac\x84\xc0\x74\x06\xba\xf8\x03\xee\xeb\xf5" DEBUG_EXIT("\x01") text
+
+static struct vmm *printing_guest(const char *code, size_t len, int out_fd)
+{
+    const struct vmm_serial_config serial = {.kind = VMM_SERIAL_DESCRIPTORS, .in_fd = -1, .out_fd = out_fd};
+    struct vmm *machine = guest_create(NULL, code, len);
+    ck_assert_int_eq(vmm_add_serial(machine, &serial, NULL), 0);
+    return machine;
+}
+
 START_TEST(serial_output_reaches_the_descriptor)
 {
     test_need_kvm();
-    /* mov si, 0x7c00+text; lodsb; test al,al; jz done; mov dx,0x3f8; out dx,al; jmp lodsb; done: debug exit 1
-     */
-    static const char code[] = "\xbe\x12\x7c\xac\x84\xc0\x74\x06\xba\xf8\x03\xee\xeb\xf5" DEBUG_EXIT(
-        "\x01") "hello\n";
+    static const char code[] = PRINT("hello\n");
     int pipe_fds[2];
     char text[32] = "";
     ck_assert_int_eq(pipe(pipe_fds), 0);
-    struct vmm *machine = guest_create(NULL, code, sizeof(code));
-    struct vmm_serial_config serial = {.kind = VMM_SERIAL_DESCRIPTORS, .in_fd = -1, .out_fd = pipe_fds[1]};
-    ck_assert_int_eq(vmm_add_serial(machine, &serial, NULL), 0);
+    struct vmm *machine = printing_guest(code, sizeof(code), pipe_fds[1]);
     ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
     vmm_destroy(machine);
     ck_assert_int_eq(read(pipe_fds[0], text, sizeof(text) - 1), 6);
     ck_assert_str_eq(text, "hello\n");
+}
+END_TEST
+
+START_TEST(a_line_that_the_guest_left_open_is_broken_once)
+{
+    test_need_kvm();
+    static const char open[] = PRINT("one\ntwo"), whole[] = PRINT("one\ntwo\n");
+    int pipe_fds[2];
+    ck_assert_int_eq(pipe(pipe_fds), 0);
+    struct vmm *machine = printing_guest(open, sizeof(open), pipe_fds[1]);
+    ck_assert(!vmm_break_line(machine));
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert(vmm_break_line(machine));
+    ck_assert(!vmm_break_line(machine));
+    vmm_destroy(machine);
+    machine = printing_guest(whole, sizeof(whole), pipe_fds[1]);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_DEBUG_EXIT);
+    ck_assert(!vmm_break_line(machine));
+    vmm_destroy(machine);
 }
 END_TEST
 
@@ -207,15 +232,16 @@ START_TEST(a_dead_guest_is_reported)
 }
 END_TEST
 
+/* in al,0x80; lidt [0x600], which is all zeros; mov eax,cr0; or al,1; mov cr0,eax; ud2. In protected mode,
+ * since a KVM that interprets real mode does not look at the limit of its interrupt table. */
+#define TRIPLE_FAULT "\xe4\x80\x0f\x01\x1e\x00\x06\x0f\x20\xc0\x0c\x01\x0f\x22\xc0\x0f\x0b"
+
 START_TEST(a_triple_fault_is_reported)
 {
     test_need_kvm();
     static struct guest_log log;
     const struct vmm_config config = {.log = guest_log_line, .log_context = &log, .log_level = VMM_LOG_ERROR};
-    /* in al,0x80; lidt [0x600], which is all zeros; mov eax,cr0; or al,1; mov cr0,eax; ud2. In protected mode,
-     * since a KVM that interprets real mode does not look at the limit of its interrupt table. */
-    struct vmm *machine =
-        guest_create(&config, "\xe4\x80\x0f\x01\x1e\x00\x06\x0f\x20\xc0\x0c\x01\x0f\x22\xc0\x0f\x0b", 17);
+    struct vmm *machine = guest_create(&config, TRIPLE_FAULT, sizeof(TRIPLE_FAULT) - 1);
     ck_assert_int_eq(guest_run(machine).reason, VMM_END_TRIPLE_FAULT);
     ck_assert_ptr_nonnull(strstr(log.text, "vCPU 0: triple fault"));
     ck_assert_ptr_nonnull(strstr(log.text, "SHUTDOWN"));
@@ -223,6 +249,19 @@ START_TEST(a_triple_fault_is_reported)
     bool is_lost = strstr(log.text, "its registers are lost");
     ck_assert_msg(is_lost != (strstr(log.text, "rip 0000000000007c0f") != NULL), "%s", log.text);
     ck_assert_ptr_null(strstr(log.text, "rip 000000000000fff0"));
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(a_triple_fault_is_a_reset_where_that_is_asked_for)
+{
+    test_need_kvm();
+    static struct guest_log log;
+    const struct vmm_config config = {
+        .log = guest_log_line, .log_context = &log, .log_level = VMM_LOG_ERROR, .triple_fault_resets = true};
+    struct vmm *machine = guest_create(&config, TRIPLE_FAULT, sizeof(TRIPLE_FAULT) - 1);
+    ck_assert_int_eq(guest_run(machine).reason, VMM_END_RESET);
+    ck_assert_str_eq(log.text, "");
     vmm_destroy(machine);
 }
 END_TEST
@@ -362,6 +401,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_guest_ends_with_its_value);
     test_add(suite, null_config_is_the_default_machine);
     test_add(suite, serial_output_reaches_the_descriptor);
+    test_add(suite, a_line_that_the_guest_left_open_is_broken_once);
     test_add(suite, ports_of_the_programs_own);
     test_add(suite, memory_of_the_programs_own);
     test_add(suite, a_rom_is_read_and_its_writes_are_seen);
@@ -370,5 +410,6 @@ void test_suite(Suite *suite)
     test_add(suite, guest_memory_is_reached_within_its_bounds);
     test_add(suite, a_dead_guest_is_reported);
     test_add(suite, a_triple_fault_is_reported);
+    test_add(suite, a_triple_fault_is_a_reset_where_that_is_asked_for);
     test_add(suite, the_host_can_be_asked);
 }
