@@ -333,13 +333,13 @@ struct vmm_image {
 /* Puts the image into guest memory; nothing of `image` is needed afterwards. A machine takes one image:
  * -EALREADY for a second one. -ENOEXEC, -EINVAL or -ENOSPC where it is none, damaged, or does not fit into
  * the guest's RAM, which may be written in part by then; another one can be loaded instead. Errors of files
- * are their errno. */
+ * are their errno. What was written to RAM before stays, but is 0 where the image wants that (a .bss). */
 int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error);
 
 /* Guest memory by guest-physical address: -EFAULT, with nothing copied, unless every byte is RAM. Any thread.
  */
 int vmm_mem_read(const struct vmm *machine, uint64_t gpa, void *to, size_t len);
-int vmm_mem_write(const struct vmm *machine, uint64_t gpa, const void *from, size_t len);
+int vmm_mem_write(struct vmm *machine, uint64_t gpa, const void *from, size_t len);
 
 /* The descriptor of VMM_MEM_SHARED, which stays the machine's, or -1. */
 int vmm_mem_fd(const struct vmm *machine);

@@ -59,6 +59,13 @@ static int load_told(struct vmm *machine, const struct vmm_image *image, const s
     return result ? result : machine_fill_fwcfg(machine, config->reserved, config->reserved_count, error);
 }
 
+/* Nobody knows what others write to a memory file. */
+static bool is_ram_dirty(const struct vmm *machine)
+{
+    return __atomic_load_n(&machine->ram_dirty, __ATOMIC_RELAXED) ||
+           machine->config.mem_backing == VMM_MEM_SHARED;
+}
+
 static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                              const struct boot_image *file, struct vmm_error *error)
 {
@@ -88,11 +95,11 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
                                      .reserved = reserved,
                                      .reserved_count = reserved_count,
                                      .gib_pages = has_gib_pages(machine, image),
-                                     .ram_dirty = machine->ram_dirty};
+                                     .ram_dirty = is_ram_dirty(machine)};
         result = load_told(machine, image, file, &config, error);
     }
     if (result) {
-        machine->ram_dirty = true;
+        __atomic_store_n(&machine->ram_dirty, true, __ATOMIC_RELAXED);
         machine_remove_acpi(machine, &acpi);
     }
     while (opened)

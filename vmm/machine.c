@@ -354,8 +354,9 @@ int vmm_mem_read(const struct vmm *machine, uint64_t gpa, void *to, size_t len)
     return guest_mem_read(machine->memory, gpa, to, len);
 }
 
-int vmm_mem_write(const struct vmm *machine, uint64_t gpa, const void *from, size_t len)
+int vmm_mem_write(struct vmm *machine, uint64_t gpa, const void *from, size_t len)
 {
+    __atomic_store_n(&machine->ram_dirty, true, __ATOMIC_RELAXED);
     return guest_mem_write(machine->memory, gpa, from, len);
 }
 

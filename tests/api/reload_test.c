@@ -1,7 +1,7 @@
 /* SPDX-License-Identifier: MIT
  *
- * An image is loaded after another one has failed, which has left something in guest memory by then: the
- * guest finds nothing of it.
+ * An image is loaded where something is in guest memory by then, of another one that has failed or of the
+ * program: the guest finds nothing of it where the image wants zeros.
  */
 #include <errno.h>
 #include <stdio.h>
@@ -25,9 +25,9 @@ static const uint32_t multiboot[] = {0x1badb002,
                                      IMAGE_GPA};
 static const struct vmm_image multiboot_image = {.bytes = multiboot, .len = sizeof(multiboot)};
 
-static struct vmm *create(void)
+static struct vmm *create(enum vmm_mem_backing backing)
 {
-    const struct vmm_config config = {.ram_bytes = 4 << 20};
+    const struct vmm_config config = {.ram_bytes = 4 << 20, .mem_backing = backing};
     struct vmm *machine;
     ck_assert_int_eq(vmm_create(&config, &machine, NULL), 0);
     return machine;
@@ -49,21 +49,43 @@ static void fail_to_load(struct vmm *machine, struct vmm_image image)
     close(fd);
 }
 
-START_TEST(bss_is_zero_after_a_load_that_failed)
+static void check_bss(struct vmm *machine)
 {
-    test_need_kvm();
-    static uint8_t dirt[4 * BSS_BYTES], found[BSS_BYTES];
+    static uint8_t found[BSS_BYTES];
     struct vmm_error error = {0};
-    struct vmm *machine = create();
-    memset(dirt, 0xaa, sizeof(dirt));
-    fail_to_load(machine, (struct vmm_image){.bytes = dirt, .len = sizeof(dirt), .flat = VMM_FLAT_PROT32});
-    ck_assert_int_eq(vmm_mem_read(machine, IMAGE_GPA, found, sizeof(found)), 0);
-    ck_assert_mem_eq(found, dirt, sizeof(found));
     ck_assert_msg(vmm_load(machine, &multiboot_image, &error) == 0, "%s", error.message);
     ck_assert_int_eq(vmm_mem_read(machine, IMAGE_GPA, found, sizeof(found)), 0);
     ck_assert_mem_eq(found, multiboot, sizeof(multiboot));
     for (unsigned i = sizeof(multiboot); i < sizeof(found); i++)
         ck_assert_msg(found[i] == 0, "%#x at %#x of the .bss", found[i], i);
+}
+
+START_TEST(bss_is_zero_after_a_load_that_failed)
+{
+    test_need_kvm();
+    static uint8_t dirt[4 * BSS_BYTES], found[BSS_BYTES];
+    struct vmm *machine = create(VMM_MEM_ANONYMOUS);
+    memset(dirt, 0xaa, sizeof(dirt));
+    fail_to_load(machine, (struct vmm_image){.bytes = dirt, .len = sizeof(dirt), .flat = VMM_FLAT_PROT32});
+    ck_assert_int_eq(vmm_mem_read(machine, IMAGE_GPA, found, sizeof(found)), 0);
+    ck_assert_mem_eq(found, dirt, sizeof(found));
+    check_bss(machine);
+    vmm_destroy(machine);
+}
+END_TEST
+
+START_TEST(bss_is_zero_where_the_program_has_written)
+{
+    test_need_kvm();
+    static uint8_t dirt[BSS_BYTES];
+    struct vmm *machine = create(VMM_MEM_ANONYMOUS);
+    memset(dirt, 0xaa, sizeof(dirt));
+    ck_assert_int_eq(vmm_mem_write(machine, IMAGE_GPA, dirt, sizeof(dirt)), 0);
+    check_bss(machine);
+    vmm_destroy(machine);
+    machine = create(VMM_MEM_SHARED);
+    ck_assert_int_eq(pwrite(vmm_mem_fd(machine), dirt, sizeof(dirt), IMAGE_GPA), sizeof(dirt));
+    check_bss(machine);
     vmm_destroy(machine);
 }
 END_TEST
@@ -75,7 +97,7 @@ START_TEST(tables_go_with_the_image_that_failed)
     static const uint8_t zeros[4096];
     static uint8_t found[4096];
     struct vmm_error error = {0};
-    struct vmm *machine = create();
+    struct vmm *machine = create(VMM_MEM_ANONYMOUS);
     ck_assert_int_eq(vmm_add_acpi(machine, NULL), 0);
     fail_to_load(machine, multiboot_image);
     const struct vmm_image flat = {.bytes = DEBUG_EXIT("\x05"), .len = 4, .flat = VMM_FLAT_REAL16};
@@ -90,5 +112,6 @@ END_TEST
 void test_suite(Suite *suite)
 {
     test_add(suite, bss_is_zero_after_a_load_that_failed);
+    test_add(suite, bss_is_zero_where_the_program_has_written);
     test_add(suite, tables_go_with_the_image_that_failed);
 }
