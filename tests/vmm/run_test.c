@@ -399,24 +399,50 @@ START_TEST(a_message_does_not_go_on_in_the_guests_line)
 }
 END_TEST
 
-START_TEST(a_signal_that_ends_a_traced_run_is_named)
+/* `options` behind "run", with a guest that says A and goes on for ever; SIGTERM then. `text` gets what was
+ * said. */
+static void run_until_sigterm(const char *options, char *text, size_t size)
 {
-    test_need_kvm();
-    char path[] = "/tmp/vmm-image-XXXXXX", line[200], text[8192] = "";
+    char path[] = "/tmp/vmm-image-XXXXXX", line[200];
     int messages = memfd_create("messages", MFD_CLOEXEC);
     write_image(path, SEND_A "\xeb\xfe", 8);
-    snprintf(line, sizeof(line), "run --trace /dev/null --flat real16 %s", path);
+    snprintf(line, sizeof(line), "run %s --flat real16 %s", options, path);
     pid_t pid = program_start(line, messages);
+    *text = 0;
     while (*text != 'A') {
         usleep(5000);
-        program_read_file(messages, text, sizeof(text));
+        program_read_file(messages, text, size);
     }
     kill(pid, SIGTERM);
     ck_assert_int_eq(program_wait(pid), 128 + SIGTERM);
-    program_read_file(messages, text, sizeof(text));
+    program_read_file(messages, text, size);
+    close(messages);
+    unlink(path);
+}
+
+START_TEST(a_signal_that_ends_a_traced_run_is_named)
+{
+    test_need_kvm();
+    char text[8192];
+    run_until_sigterm("--trace /dev/null", text, sizeof(text));
     ck_assert_msg(strstr(text, "A\nvmm: ") && strstr(text, "vmm: the guest was ended by SIGTERM\n"), "%s",
                   text);
-    close(messages);
+}
+END_TEST
+
+START_TEST(a_run_that_a_signal_ends_has_its_statistics)
+{
+    test_need_kvm();
+    char text[8192], path[] = "/tmp/vmm-stats-XXXXXX", options[100];
+    run_until_sigterm("--stats", text, sizeof(text));
+    ck_assert_msg(strstr(text, "A\nvmm: the guest was ended by SIGTERM\nend: stopped") == text, "%s", text);
+    close(mkstemp(path));
+    snprintf(options, sizeof(options), "--stats-json --stats-file %s", path);
+    run_until_sigterm(options, text, sizeof(text));
+    int file = open(path, O_RDONLY | O_CLOEXEC);
+    program_read_file(file, text, sizeof(text));
+    ck_assert_msg(strstr(text, "\"end\":\"stopped\""), "%s", text);
+    close(file);
     unlink(path);
 }
 END_TEST
@@ -498,6 +524,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_flood_nobody_reads_does_not_hold_the_program);
     test_add(suite, a_message_does_not_go_on_in_the_guests_line);
     test_add(suite, a_signal_that_ends_a_traced_run_is_named);
+    test_add(suite, a_run_that_a_signal_ends_has_its_statistics);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);

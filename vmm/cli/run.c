@@ -223,7 +223,7 @@ static int run_once(struct run_options *options, struct run_stats *stats, struct
         if (run_consoles_find_terminal(&options->devices.consoles, &console))
             resize_watch_start(&window, *machine, console);
         struct stop_watch signals = {.machine = NULL};
-        if (trace_options.config.path)
+        if (trace_options.config.path || stats)
             stop_watch_start(&signals, *machine);
         result = vmm_run(*machine, end, error);
         if (!result && end->reason == VMM_END_TRIPLE_FAULT && options->triple_fault_reboots)
