@@ -182,6 +182,24 @@ START_TEST(a_stopped_program_lends_the_terminal_out)
 }
 END_TEST
 
+/* As a shell does: SIGSTOP cannot be caught, so the program has not given the terminal back. */
+START_TEST(a_halted_program_takes_the_terminal_again)
+{
+    struct session session;
+    int status;
+    start(&session, ECHO_GUEST);
+    kill(session.pid, SIGSTOP);
+    ck_assert_int_eq(waitpid(session.pid, &status, WUNTRACED), session.pid);
+    ck_assert_int_eq(tcsetattr(session.fd, TCSANOW, &session.before), 0);
+    kill(session.pid, SIGCONT);
+    wait_for_raw(&session);
+    send(&session, "z");
+    expect(&session, "z");
+    send(&session, "q");
+    finish(&session, 1);
+}
+END_TEST
+
 static void resize(const struct session *session, unsigned columns, unsigned rows)
 {
     struct winsize size = {.ws_col = (unsigned short)columns, .ws_row = (unsigned short)rows};
@@ -211,5 +229,6 @@ void test_suite(Suite *suite)
     test_add(suite, a_signal_gives_the_terminal_back);
     test_add(suite, a_time_limit_gives_the_terminal_back);
     test_add(suite, a_stopped_program_lends_the_terminal_out);
+    test_add(suite, a_halted_program_takes_the_terminal_again);
     test_add(suite, a_console_has_the_size_of_the_window);
 }

@@ -48,6 +48,14 @@ static void suspend(int number)
     set_raw();
 }
 
+/* Behind a SIGSTOP, of which we hear nothing: meanwhile a shell has set the terminal as it likes it. */
+static void resume(int number)
+{
+    (void)number;
+    if (is_raw)
+        set_raw();
+}
+
 void terminal_make_raw(int fd)
 {
     /* All that would end the program, but SIGKILL, SIGPIPE (ignored), and the real-time signals. */
@@ -61,6 +69,7 @@ void terminal_make_raw(int fd)
         if (signal(deadly[i], die) == SIG_IGN)
             signal(deadly[i], SIG_IGN); /* nohup(1) has asked for it */
     signal(SIGTSTP, suspend);
+    signal(SIGCONT, resume);
     atexit(terminal_restore);
     set_raw();
 }
