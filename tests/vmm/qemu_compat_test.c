@@ -50,6 +50,10 @@ START_TEST(a_runners_command_line_passes)
     ck_assert_ptr_nonnull(strstr(run.err, "vmm: warning: -device: pci-testdev is not there"));
     must_pass("qemu-compat " RUNNER "-device isa-debug-exit "
               "-kernel qemu32-low.img -smp 1 -append cpus=1^mem=128");
+    must_pass(
+        "qemu-compat -nographic -no-reboot -device pc-testdev -device isa-debug-exit,iobase=0xf4,iosize=4 "
+        "-kernel qemu32.img -append cpus=1^mem=128");
+    must_pass("qemu-compat -nographic " RUNNER "-kernel qemu32.img -append cpus=1^mem=128");
 }
 END_TEST
 

@@ -164,7 +164,7 @@ static const struct compat_option {
     {"accel", true, compat_read_accel, "kvm[,kernel-irqchip=on|split]"},
     {"enable-kvm", false, read_enable_kvm, "as it is"},
     {"serial", true, compat_read_serial, "--serial: stdio, mon:stdio, none, null, pty, file:PATH, unix:PATH"},
-    {"nographic", false, compat_read_nographic, "--serial stdio"},
+    {"nographic", false, compat_read_nographic, "--serial stdio, unless -serial says otherwise"},
     {"device", true, compat_read_device,
      "pc-testdev, isa-debug-exit,iobase=PORT,iosize=COUNT, pvpanic, virtio-rng-pci"},
     {"fw_cfg", true, compat_read_fw_cfg, "--fw-cfg"},
@@ -326,7 +326,7 @@ static bool read_options(struct compat *compat, const char **argv)
 static void complete(struct compat *compat)
 {
     if (!compat->has_serial)
-        compat_add_serial(compat, "none");
+        compat_add_serial(compat, compat->is_nographic ? "stdio" : "none");
     compat_add(compat, "--on-reboot");
     compat_add(compat, "%s", compat->no_reboot ? "exit" : "restart");
     compat_add(compat, "--on-triple-fault");

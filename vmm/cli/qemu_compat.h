@@ -16,7 +16,7 @@
 struct compat {
     char *words[COMPAT_WORD_LIMIT + 1], *values[COMPAT_WORD_LIMIT];
     int count, value_count;
-    bool has_serial, has_testdev, no_reboot, has_kvm, has_other_accelerator, is_full;
+    bool has_serial, is_nographic, has_testdev, no_reboot, has_kvm, has_other_accelerator, is_full;
     char *kernel, *append;
     char cpu[512];             /* for --cpu */
     const char *option, *what; /* of the one that is being read, for messages */

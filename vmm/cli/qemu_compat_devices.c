@@ -36,7 +36,7 @@ bool compat_read_serial(struct compat *compat, char *value)
 bool compat_read_nographic(struct compat *compat, char *value)
 {
     (void)value;
-    return compat->has_serial || compat_add_serial(compat, "stdio");
+    return compat->is_nographic = true;
 }
 
 static bool add_debug_exit(struct compat *compat, char *rest)
