@@ -249,8 +249,9 @@ int vmm_add_console(struct vmm *machine, const struct vmm_console_config *config
 int vmm_resize_console(struct vmm *machine, unsigned index, unsigned columns, unsigned rows,
                        struct vmm_error *error);
 
-/* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them. -ENOENT
- * where there are none: without vmm_add_acpi, or where the image that was loaded is given none. */
+/* Writes the tables to files in the directory, RSDP.aml, DSDT.aml and so on, as the guest finds them; a
+ * directory that is missing is made. -ENOENT where there are no tables: without vmm_add_acpi, or where the
+ * image that was loaded is given none. */
 int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_error *error);
 
 /* A region of memory that only remembers what was written to it, for tests and measurements. */

@@ -3,9 +3,11 @@
  * What of the machine is ACPI: its devices, and the tables, which are made when the image is loaded, since
  * they tell of everything that was added before.
  */
+#include <errno.h>
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
+#include <sys/stat.h>
 #include <unistd.h>
 
 #include "boot/acpi.h"
@@ -172,6 +174,8 @@ int vmm_dump_acpi(const struct vmm *machine, const char *directory, struct vmm_e
             error, -ENOENT,
             "ACPI: this guest is given no tables: its image is flat, or it has no interrupt controllers "
             "or less than 1 MiB of RAM");
+    if (mkdir(directory, 0777) && errno != EEXIST)
+        return error_set_errno(error, -errno, "%s: cannot be made, a directory for ACPI tables", directory);
     int result = build_tables(machine, &tables, error);
     for (unsigned i = 0; !result && i < tables->count; i++)
         result = dump_table(tables, &tables->tables[i], directory, error);

@@ -447,6 +447,27 @@ START_TEST(a_run_that_a_signal_ends_has_its_statistics)
 }
 END_TEST
 
+START_TEST(acpi_tables_go_to_a_new_directory)
+{
+    test_need_kvm();
+    char parent[] = "/tmp/vmm-acpi-XXXXXX", tables[40], path[60], line[200];
+    static const char *const names[] = {"RSDP", "XSDT", "FACP", "FACS", "APIC", "DSDT"};
+    ck_assert_ptr_nonnull(mkdtemp(parent));
+    snprintf(tables, sizeof(tables), "%s/tables", parent);
+    snprintf(line, sizeof(line), "run --serial none --cmdline list --dump-acpi %s guest.img", tables);
+    for (int round = 0; round < 2; round++) /* the second finds it there */
+        check(&(struct expectation){line, 1, NULL, NULL});
+    for (size_t i = 0; i < ARRAY_COUNT(names); i++) {
+        snprintf(path, sizeof(path), "%s/%s.aml", tables, names[i]);
+        ck_assert_msg(unlink(path) == 0, "no %s", path);
+    }
+    ck_assert_int_eq(rmdir(tables), 0);
+    snprintf(line, sizeof(line), "run --cmdline list --dump-acpi %s/a/b guest.img", parent);
+    check(&(struct expectation){line, 4, NULL, "a/b: cannot be made"});
+    rmdir(parent);
+}
+END_TEST
+
 /* mov esi, 0xfee00020; popcnt eax, [rsi]: KVM's emulator does not know it, and only KVM could read its APIC.
  */
 START_TEST(what_nobody_can_execute_has_its_status)
@@ -525,6 +546,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_message_does_not_go_on_in_the_guests_line);
     test_add(suite, a_signal_that_ends_a_traced_run_is_named);
     test_add(suite, a_run_that_a_signal_ends_has_its_statistics);
+    test_add(suite, acpi_tables_go_to_a_new_directory);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);
