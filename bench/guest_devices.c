@@ -43,7 +43,7 @@ static const struct vmm_region_ops port_ops = {.read = guest_read_zero, .write =
 
 static int add_trace(struct vmm *machine, struct vmm_error *error)
 {
-    static const struct vmm_trace_buffer buffer = {.mode = VMM_TRACE_SNAPSHOT};
+    static const struct vmm_trace_buffer buffer = {.mode = VMM_TRACE_RING};
     const struct vmm_trace_config config = {
         .path = "/dev/null", .buffers = &buffer, .buffer_count = 1, .no_marker = true};
     return vmm_add_trace(machine, &config, error);

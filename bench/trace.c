@@ -47,14 +47,11 @@ struct traced_way {
     struct trace_thread *thread;
 };
 
-/* Rings that overwrite and are never written: the file is the null device. */
+/* Rings that overwrite, and are written at the end: to the null device. */
 static int create_trace(const struct way *kind, struct traced_way *way, struct vmm_error *error)
 {
-    const struct trace_buffer_config buffer = {.name = "main",
-                                               .events = ~0ull,
-                                               .filter = kind->filter,
-                                               .mode = TRACE_MODE_SNAPSHOT,
-                                               .overwrite = true};
+    const struct trace_buffer_config buffer = {
+        .name = "main", .events = ~0ull, .filter = kind->filter, .mode = TRACE_MODE_RING, .overwrite = true};
     const struct trace_buffer_config buffers[] = {buffer, buffer};
     const struct trace_config config = {.path = "/dev/null",
                                         .buffers = buffers,

@@ -211,6 +211,23 @@ START_TEST(the_emulator_alone_needs_no_kvm)
 }
 END_TEST
 
+START_TEST(tracing_is_measured)
+{
+    static const char *const ways[] = {"off",       "on",     "filter passes", "filter refuses",
+                                       "2 buffers", "trigger"};
+    struct vmm_error error;
+    test_need_kvm();
+    set_up("port write", 3);
+    ck_assert_msg(bench_trace(&report, &options, &error) == 0, "%s", error.message);
+    for (size_t i = 0; i < ARRAY_COUNT(ways); i++)
+        ck_assert_msg(find("dispatch of a port write", ways[i])->summary.used, "%s: no figure", ways[i]);
+    expect_exits("a guest's port write", "floor", 1, 1);
+    expect_exits("a guest's port write", "off", 1, 1);
+    expect_exits("a guest's port write", "on", 1, 1);
+    bench_report_fini(&report);
+}
+END_TEST
+
 START_TEST(an_interrupt_leaves_what_there_is)
 {
     struct vmm_error error;
@@ -233,5 +250,6 @@ void test_suite(Suite *suite)
     test_add_slow(suite, qemu_does_the_same_requests, 200);
     test_add_slow(suite, a_file_of_the_users_is_not_written, 60);
     test_add_slow(suite, the_emulator_alone_needs_no_kvm, 60);
+    test_add_slow(suite, tracing_is_measured, 60);
     test_add(suite, an_interrupt_leaves_what_there_is);
 }
