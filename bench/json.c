@@ -12,11 +12,11 @@
 
 static json_t *summary_json(const struct summary *summary)
 {
-    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:i, s:i, s:s}", "median", summary->median,
-                     "low", summary->low, "high", summary->high, "min", summary->min, "p90", summary->p90,
-                     "p99", summary->p99, "max", summary->max, "used", (int)summary->used, "warm_up",
-                     (int)summary->warm_up, "preempted", (int)summary->preempted, "verdict",
-                     stats_verdict_name(summary->verdict));
+    return json_pack("{s:f, s:f, s:f, s:f, s:f, s:f, s:f, s:i, s:i, s:i, s:i, s:s}", "median",
+                     summary->median, "low", summary->low, "high", summary->high, "min", summary->min, "p90",
+                     summary->p90, "p99", summary->p99, "max", summary->max, "used", (int)summary->used,
+                     "warm_up", (int)summary->warm_up, "preempted", (int)summary->preempted, "kept",
+                     (int)summary->kept, "verdict", stats_verdict_name(summary->verdict));
 }
 
 static void add_known(json_t *object, const char *key, double value)

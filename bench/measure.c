@@ -129,8 +129,26 @@ static bool run_batch(struct bench_result *result, const struct bench_way *way, 
     return false;
 }
 
+/* Whether one of the ways, or its ratio, would be left with too little. */
+static bool needs_preempted(const struct bench_report *report, unsigned first)
+{
+    const struct bench_result *base = &report->results[first];
+    for (unsigned i = first; i < report->count; i++) {
+        const struct bench_result *result = &report->results[i];
+        const struct samples *others = *base->reason ? result->ns : base->ns;
+        if (!*result->reason && samples_count_pairs(result->ns, others) < SAMPLES_ENOUGH)
+            return true;
+    }
+    return false;
+}
+
 void bench_conclude(struct bench_report *report, unsigned first)
 {
+    bool keep = first < report->count && needs_preempted(report, first);
+    for (unsigned i = first; keep && i < report->count; i++) {
+        samples_keep_preempted(report->results[i].ns);
+        samples_keep_preempted(report->results[i].host);
+    }
     for (unsigned i = first; i < report->count; i++) {
         struct bench_result *result = &report->results[i];
         result->summary = samples_summarize(result->ns);

@@ -98,7 +98,8 @@ struct bench_result *bench_add_result(struct bench_report *report, const char *o
 void bench_add_missing(struct bench_report *report, const char *operation, const char *way,
                        const char *reason);
 
-/* Summaries of what the caller has put into the results from `first` on; ratios to that one. */
+/* Summaries of what the caller has put into the results from `first` on, which are the ways of one operation;
+ * ratios to that one. Preempted batches are left out of all of them or of none. */
 void bench_conclude(struct bench_report *report, unsigned first);
 
 void bench_result_fini(struct bench_result *result);

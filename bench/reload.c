@@ -23,6 +23,7 @@ static enum stats_verdict verdict_of(const json_t *summary)
 static struct summary load_summary(const json_t *summary)
 {
     return (struct summary){.used = (unsigned)report_json_number(summary, "used"),
+                            .kept = (unsigned)report_json_number(summary, "kept"),
                             .warm_up = (unsigned)report_json_number(summary, "warm_up"),
                             .preempted = (unsigned)report_json_number(summary, "preempted"),
                             .median = report_json_number(summary, "median"),

@@ -96,7 +96,9 @@ static void print_row(FILE *file, const struct bench_report *report, unsigned i)
     fprintf(file, "%8s  %8s - %-8s %8s %8s %8s  %6s  %-24s %4u", median, low, high, min, p90, p99, exits,
             ratio, summary->used);
     if (summary->preempted)
-        fprintf(file, ", %u preempted", summary->preempted);
+        fprintf(file, ", without %u preempted", summary->preempted);
+    if (summary->kept)
+        fprintf(file, ", %u of them preempted", summary->kept);
     if (summary->verdict != STATS_SOUND)
         fprintf(file, "  %s: not to be relied on", stats_verdict_name(summary->verdict));
     fputc('\n', file);

@@ -80,34 +80,47 @@ static unsigned count_kind(const struct samples *samples, enum sample_kind kind)
     return count;
 }
 
-/* Preempted batches have to do where too few others are left. */
-static bool is_used(enum sample_kind kind, bool keeps_preempted)
+static bool is_used(enum sample_kind kind)
 {
-    return kind == SAMPLE_USED || (keeps_preempted && kind == SAMPLE_PREEMPTED);
+    return kind == SAMPLE_USED || kind == SAMPLE_KEPT;
+}
+
+void samples_keep_preempted(struct samples *samples)
+{
+    for (unsigned i = 0; i < samples->count; i++)
+        if (samples->kinds[i] == SAMPLE_PREEMPTED)
+            samples->kinds[i] = SAMPLE_KEPT;
 }
 
 struct summary samples_summarize(const struct samples *samples)
 {
-    struct summary summary = {.warm_up = count_kind(samples, SAMPLE_WARM_UP)};
+    struct summary summary = {.kept = count_kind(samples, SAMPLE_KEPT),
+                              .warm_up = count_kind(samples, SAMPLE_WARM_UP),
+                              .preempted = count_kind(samples, SAMPLE_PREEMPTED)};
     double values[SAMPLE_LIMIT];
     unsigned count = 0;
-    bool keep = count_kind(samples, SAMPLE_USED) < SAMPLES_ENOUGH;
-    if (!keep)
-        summary.preempted = count_kind(samples, SAMPLE_PREEMPTED);
     for (unsigned i = 0; i < samples->count; i++)
-        if (is_used(samples->kinds[i], keep))
+        if (is_used(samples->kinds[i]))
             values[count++] = samples->values[i];
     fill_in(&summary, values, count);
     return summary;
 }
 
-/* The ratios of the pairs; their number. */
-static unsigned pair_up(const struct samples *a, const struct samples *b, bool keep, double *ratios)
+static bool is_pair(const struct samples *a, const struct samples *b, unsigned i)
 {
-    unsigned count = 0, pairs = a->count < b->count ? a->count : b->count;
-    for (unsigned i = 0; i < pairs; i++)
-        if (is_used(a->kinds[i], keep) && is_used(b->kinds[i], keep) && b->values[i] > 0)
-            ratios[count++] = a->values[i] / b->values[i];
+    return is_used(a->kinds[i]) && is_used(b->kinds[i]) && b->values[i] > 0;
+}
+
+static unsigned length_of(const struct samples *a, const struct samples *b)
+{
+    return a->count < b->count ? a->count : b->count;
+}
+
+unsigned samples_count_pairs(const struct samples *a, const struct samples *b)
+{
+    unsigned count = 0;
+    for (unsigned i = 0; i < length_of(a, b); i++)
+        count += is_pair(a, b, i);
     return count;
 }
 
@@ -115,9 +128,10 @@ struct summary samples_ratio(const struct samples *a, const struct samples *b)
 {
     struct summary summary = {0};
     double ratios[SAMPLE_LIMIT];
-    unsigned count = pair_up(a, b, false, ratios);
-    if (count < SAMPLES_ENOUGH)
-        count = pair_up(a, b, true, ratios);
+    unsigned count = 0;
+    for (unsigned i = 0; i < length_of(a, b); i++)
+        if (is_pair(a, b, i))
+            ratios[count++] = a->values[i] / b->values[i];
     fill_in(&summary, ratios, count);
     return summary;
 }

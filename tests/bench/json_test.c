@@ -75,8 +75,8 @@ START_TEST(json_has_the_documented_fields)
     ck_assert_int_eq(json_integer_value(json_object_get(trap, "ring")), 3);
     ck_assert_int_eq(json_integer_value(json_object_get(trap, "batch_count")), 7);
     const json_t *cost = json_object_get(trap, "cost");
-    static const char *const numbers[] = {"median", "low", "high", "min",     "p90",
-                                          "p99",    "max", "used", "warm_up", "preempted"};
+    static const char *const numbers[] = {"median", "low",  "high",    "min",       "p90", "p99",
+                                          "max",    "used", "warm_up", "preempted", "kept"};
     for (unsigned i = 0; i < ARRAY_COUNT(numbers); i++)
         ck_assert_msg(json_is_number(json_object_get(cost, numbers[i])), "cost.%s", numbers[i]);
     ck_assert_str_eq(string_at(cost, "verdict"), "sound");

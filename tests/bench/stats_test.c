@@ -2,9 +2,10 @@
  *
  * The statistics on samples whose answer is known.
  */
-#include "bench/stats.h"
+#include "bench/measure.h"
 
 #include <stdlib.h>
+#include <string.h>
 
 #include "tests/harness.h"
 
@@ -82,17 +83,70 @@ START_TEST(warm_up_and_preempted_batches_are_left_out)
 }
 END_TEST
 
+/* A way of 40 batches, of which the first `clean` were not preempted and the first three are to warm up. */
+static void add_way(struct bench_report *report, const char *name, unsigned clean)
+{
+    struct bench_result *result = bench_add_result(report, "wake-up", name, 0);
+    ck_assert_ptr_nonnull(result);
+    for (unsigned i = 0; i < 43; i++)
+        samples_add(result->ns,
+                    i < 3           ? 1e6
+                    : i < clean + 3 ? 1
+                                    : 7,
+                    i < 3           ? SAMPLE_WARM_UP
+                    : i < clean + 3 ? SAMPLE_USED
+                                    : SAMPLE_PREEMPTED);
+}
+
+static void expect_batches(const struct summary *summary, unsigned used, unsigned kept, unsigned left_out)
+{
+    ck_assert_uint_eq(summary->used, used);
+    ck_assert_uint_eq(summary->kept, kept);
+    ck_assert_uint_eq(summary->preempted, left_out);
+}
+
+/* All ways of an operation are filtered or none: with one batch fewer, the second way needs them all. */
 START_TEST(preempted_batches_have_to_do_where_there_are_few_others)
 {
     for (unsigned clean = 8; clean <= 9; clean++) {
-        samples.count = 0;
-        for (unsigned i = 0; i < 40; i++)
-            samples_add(&samples, i < clean ? 1 : 7, i < clean ? SAMPLE_USED : SAMPLE_PREEMPTED);
-        struct summary summary = samples_summarize(&samples);
-        ck_assert_uint_eq(summary.used, clean < SAMPLES_ENOUGH ? 40 : 9);
-        ck_assert_uint_eq(summary.preempted, clean < SAMPLES_ENOUGH ? 0 : 31);
-        ck_assert_double_eq(summary.median, clean < SAMPLES_ENOUGH ? 7 : 1);
+        bool keeps = clean < SAMPLES_ENOUGH;
+        struct bench_report report = {.bench = "test"};
+        add_way(&report, "of the operation before", 20);
+        add_way(&report, "floor", 20);
+        add_way(&report, "vmm", clean);
+        add_way(&report, "qemu", 40);
+        strcpy(bench_add_result(&report, "wake-up", "none", 0)->reason, "not here");
+        bench_conclude(&report, 1);
+        const struct bench_result *results = report.results;
+        expect_batches(&results[1].summary, keeps ? 40 : 20, keeps ? 20 : 0, keeps ? 0 : 20);
+        expect_batches(&results[2].summary, keeps ? 40 : 9, keeps ? 32 : 0, keeps ? 0 : 31);
+        expect_batches(&results[3].summary, 40, 0, 0);
+        ck_assert_double_eq(results[2].summary.median, keeps ? 7 : 1);
+        ck_assert_uint_eq(results[2].ratio.used, keeps ? 40 : 9);
+        ck_assert_uint_eq(results[3].ratio.used, keeps ? 40 : 20);
+        ck_assert_double_eq(results[2].ratio.max, keeps ? 7 : 1);
+        expect_batches(&results[0].summary, 0, 0, 0); /* not concluded */
+        bench_conclude(&report, 4);
+        ck_assert_str_eq(results[4].reason, "not here");
+        bench_report_fini(&report);
     }
+}
+END_TEST
+
+/* Each has enough, but not of the same pairs. */
+START_TEST(preempted_batches_have_to_do_where_there_are_few_pairs)
+{
+    struct bench_report report = {.bench = "test"};
+    for (unsigned way = 0; way < 2; way++) {
+        struct bench_result *result = bench_add_result(&report, "wake-up", way ? "vmm" : "floor", 0);
+        for (unsigned i = 0; i < 40; i++)
+            samples_add(result->ns, 1, i % 2 == way || i == 7 ? SAMPLE_USED : SAMPLE_PREEMPTED);
+    }
+    bench_conclude(&report, 0);
+    expect_batches(&report.results[0].summary, 40, 19, 0);
+    expect_batches(&report.results[1].summary, 40, 20, 0);
+    ck_assert_uint_eq(report.results[1].ratio.used, 40);
+    bench_report_fini(&report);
 }
 END_TEST
 
@@ -163,6 +217,7 @@ void test_suite(Suite *suite)
     test_add(suite, five_samples_are_too_few);
     test_add(suite, warm_up_and_preempted_batches_are_left_out);
     test_add(suite, preempted_batches_have_to_do_where_there_are_few_others);
+    test_add(suite, preempted_batches_have_to_do_where_there_are_few_pairs);
     test_add(suite, a_ratio_leaves_out_preempted_pairs);
     test_add(suite, a_ratio_is_taken_pair_by_pair);
     test_add(suite, the_interval_holds_the_median);
