@@ -75,7 +75,8 @@ static const struct operation {
     unsigned rings;
     uint64_t target_gpa;
     unsigned port;
-    bool no_floor; /* the bare loop cannot do what the emulator does */
+    bool no_floor;  /* the bare loop cannot do what the emulator does */
+    unsigned count; /* in every batch; 0: found by trying */
     enum rival_target qemu;
 } operations[] = {
     {"empty loop", MMIO_OP_NOTHING, KIND_PLAIN, BOTH, .qemu = RIVAL_KVM},
@@ -108,7 +109,8 @@ static const struct operation {
     {"ioeventfd on a port, thread waits", MMIO_OP_OUT8, KIND_WAITER, BOTH, .port = BENCH_EVENT_PORT},
     {"ioeventfd on MMIO, thread waits", MMIO_OP_STORE, KIND_WAITER, BOTH, .target_gpa = BENCH_EVENT_GPA},
     {"first touch of a 4 KiB page", MMIO_OP_TOUCH, KIND_PLAIN, BOTH, .qemu = RIVAL_FRESH},
-    {"first touch, 2 MiB pages, each 4 KiB", MMIO_OP_TOUCH, KIND_HUGE, BOTH},
+    {"first touch, 2 MiB pages, each 4 KiB", MMIO_OP_TOUCH, KIND_HUGE, BOTH,
+     .count = BENCH_RAM_BYTES / 2 / PAGE_BYTES},
     {"first write under dirty logging", MMIO_OP_TOUCH, KIND_DIRECT, BOTH, .target_gpa = BENCH_DEVICE_GPA},
     {"EOI", MMIO_OP_EOI, KIND_IRQCHIP, RING_0, .qemu = RIVAL_KVM},
     {"self-IPI", MMIO_OP_SELF_IPI, KIND_IRQCHIP, RING_0, .qemu = RIVAL_KVM},
@@ -178,7 +180,9 @@ static int measure_operation(struct bench_report *report, const struct bench_opt
         rival_aim(rival, operation->qemu);
         ways[count++] = (struct bench_way){"qemu", rival_batch, rival};
     }
-    bench_measure(report, &options->limits, operation->name, ring, op, ways, count);
+    struct bench_limits limits = options->limits;
+    limits.count_min = limits.count_max = operation->count;
+    bench_measure(report, &limits, operation->name, ring, op, ways, count);
     return 0;
 }
 

@@ -208,17 +208,18 @@ static double try_count(struct bench_result *result, const struct bench_way *way
 
 /* How many operations make a batch of the wanted length: found by doing more and more of them. */
 static void calibrate(struct bench_result *result, const struct bench_way *way, unsigned operation,
-                      double batch_ns, unsigned count_min)
+                      double batch_ns, const struct bench_limits *limits)
 {
-    unsigned count = count_min;
+    unsigned count_min = limits->count_min ? limits->count_min : 1, count = count_min;
+    unsigned count_max = limits->count_max ? limits->count_max : COUNT_MAX;
     for (;; count *= 4) {
         double ns = try_count(result, way, operation, count);
         result->batch_count = count;
-        if (!*result->reason && ns < batch_ns / 4 && count < COUNT_MAX && !interrupted)
+        if (!*result->reason && ns < batch_ns / 4 && count < count_max && !interrupted)
             continue;
         double wanted = ns > 0 ? count * batch_ns / ns : count;
         result->batch_count = wanted < count_min   ? count_min
-                              : wanted > COUNT_MAX ? COUNT_MAX
+                              : wanted > count_max ? count_max
                                                    : (unsigned)wanted;
         return;
     }
@@ -279,7 +280,7 @@ void bench_measure(struct bench_report *report, const struct bench_limits *limit
     struct bench_result *results = report->results + first;
     show_progress(limits, name, ring, 0);
     for (unsigned i = 0; i < way_count; i++)
-        calibrate(&results[i], &ways[i], operation, batch_ns, limits->count_min ? limits->count_min : 1);
+        calibrate(&results[i], &ways[i], operation, batch_ns, limits);
     level_counts(results, way_count);
     uint64_t until_ns = bench_now_ns() + (uint64_t)(seconds * 1e9);
     for (unsigned done = 0; done < wanted + WARM_UP && !interrupted; done++) {

@@ -68,6 +68,7 @@ struct bench_limits {
     double batch_ns;          /* how long one is to be; 0 means 1 ms */
     double operation_seconds; /* after which an operation is finished early; 0 means 3 */
     unsigned count_min;       /* operations in a batch, at least; 0 means 1 */
+    unsigned count_max;       /* and at most; 0 means 1000000 */
     bool quick;               /* a trial: a handful of batches, nothing to rely on */
     bool show_progress;       /* on standard error */
 };

@@ -210,6 +210,35 @@ START_TEST(more_samples_than_fit_are_dropped)
 }
 END_TEST
 
+/* An operation of 10 ns, and what it costs to begin a batch of them. */
+static bool run_amortized(void *context, unsigned operation, unsigned count, struct batch *batch,
+                          const char **reason)
+{
+    (void)operation, (void)reason;
+    batch->ns = 10.0 * count + *(const double *)context;
+    return true;
+}
+
+START_TEST(the_number_of_operations_in_a_batch_has_bounds)
+{
+    static const struct {
+        unsigned min, max, cheap, dear; /* the latter two come out */
+    } rows[] = {{0, 0, 100000, 1}, {50, 0, 100000, 50}, {0, 700, 700, 1}, {512, 512, 512, 512}};
+    double begins[] = {0, 1e6};
+    const struct bench_way ways[] = {{"cheap", run_amortized, &begins[0]},
+                                     {"dear", run_amortized, &begins[1]}};
+    for (size_t i = 0; i < ARRAY_COUNT(rows); i++) {
+        struct bench_report report = {.bench = "test"};
+        struct bench_limits limits = {.batches = 10, .count_min = rows[i].min, .count_max = rows[i].max};
+        bench_measure(&report, &limits, "amortized", -1, 0, ways, ARRAY_COUNT(ways));
+        ck_assert_uint_eq(report.results[0].batch_count, rows[i].cheap);
+        ck_assert_msg(report.results[1].batch_count == rows[i].dear, "row %zu: %u", i,
+                      report.results[1].batch_count);
+        bench_report_fini(&report);
+    }
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
     test_add(suite, order_statistics_of_one_to_n);
@@ -220,6 +249,7 @@ void test_suite(Suite *suite)
     test_add(suite, preempted_batches_have_to_do_where_there_are_few_pairs);
     test_add(suite, a_ratio_leaves_out_preempted_pairs);
     test_add(suite, a_ratio_is_taken_pair_by_pair);
+    test_add(suite, the_number_of_operations_in_a_batch_has_bounds);
     test_add(suite, the_interval_holds_the_median);
     test_add(suite, more_samples_than_fit_are_dropped);
 }
