@@ -21,8 +21,9 @@ struct bench_blk_options {
 
 struct bench_options {
     struct bench_limits limits;
-    const char *only; /* only operations whose name contains it; NULL: all */
-    int ring;         /* 0 or 3; -1: both */
+    const char *only;      /* only operations whose name contains it; NULL: all */
+    int ring;              /* 0 or 3; -1: both */
+    const int *second_cpu; /* bench/second_cpu.h */
     bool against_qemu;
     const char *vmm; /* the program, for the processes of bench_boot */
     struct bench_blk_options blk;

@@ -126,7 +126,7 @@ void bench_facts_conclude(struct bench_facts *facts)
     add_load(facts, "load_at_end");
 }
 
-void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_qemu)
+void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, int second_cpu, bool against_qemu)
 {
     char line[200];
     struct vmm_host host;
@@ -148,8 +148,10 @@ void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_
         add(facts, "clock", "counts instructions, a nanosecond each");
     if (pinned_cpu < 0)
         add(facts, "pinned", "no");
-    else
+    else if (second_cpu < 0)
         add(facts, "pinned", "CPU %d", pinned_cpu);
+    else
+        add(facts, "pinned", "CPU %d; CPU %d for an operation's second thread", pinned_cpu, second_cpu);
     add(facts, "vmm", "%s", vmm_version());
     add(facts, "compiler", "%s", __VERSION__);
     if (against_qemu)

@@ -27,8 +27,8 @@ bool bench_clock_counts_instructions(void);
 /* What is known only when all was measured. */
 void bench_facts_conclude(struct bench_facts *facts);
 
-/* `pinned_cpu` is the CPU that the program keeps to, or -1; QEMU's version is asked for where
- * it is a rival. Never fails: what cannot be found out says so. */
-void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, bool against_qemu);
+/* `pinned_cpu` is the CPU that the program keeps to, `second_cpu` that of an operation's second thread, or
+ * -1; QEMU's version is asked for where it is a rival. Never fails: what cannot be found out says so. */
+void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, int second_cpu, bool against_qemu);
 
 #endif

@@ -17,6 +17,7 @@
 #include "bench/floor.h"
 #include "bench/guest_devices.h"
 #include "bench/payload.h"
+#include "bench/second_cpu.h"
 #include "bench/touch.h"
 #include "guest/flat/mmio.h"
 #include "vmm/machine.h"
@@ -60,10 +61,16 @@ static struct vcpu *vcpu_of(const struct bench_guest *guest)
 
 /* ---- On the vCPU's thread, which is out of the guest by writing the control port ---- */
 
+/* Whether the operation's own threads preempt each other, which is then a part of what is measured. */
+static bool shares_cpu(const struct bench_guest_config *config)
+{
+    return !config->second_cpu && (config->has_waiter || config->has_second_cpu);
+}
+
 static void end_batch(struct bench_guest *guest)
 {
     guest->batch.host_ns = (double)(bench_now_ns() - guest->start_ns);
-    guest->batch.preempted = switch_count() != guest->start_switches;
+    guest->batch.preempted = switch_count() != guest->start_switches && !shares_cpu(&guest->config);
     if (!guest->bare)
         guest->batch.exits = (double)(vcpu_of(guest)->exit_count - guest->start_exits) - 1;
 }
@@ -96,6 +103,8 @@ static void run_bare(struct bench_guest *guest)
 static void prepare_first(struct bench_guest *guest)
 {
     struct vmm *machine = guest->machine;
+    if (guest->config.has_second_cpu)
+        second_cpu_take(guest->config.second_cpu, machine->cpus[1].thread);
     if (!guest->config.has_waiter || !guest->config.has_irqchip || guest->eventfd.irq_fd >= 0)
         return;
     int result = bench_eventfd_answer(&guest->eventfd, machine->vm_fd, MMIO_IRQFD_PIN);
@@ -178,6 +187,8 @@ static int make_machine(struct bench_guest *guest)
     if (result || !guest->config.has_eventfd)
         return result;
     result = bench_eventfd_init(&guest->eventfd, guest->machine->vm_fd, guest->config.has_waiter);
+    if (!result && guest->config.has_waiter)
+        second_cpu_take(guest->config.second_cpu, guest->eventfd.waiter);
     return result ? error_set_errno(&guest->error, result, "KVM_IOEVENTFD") : 0;
 }
 

@@ -40,6 +40,7 @@ struct bench_guest_config {
     bool is_traced;        /* every event, into a ring that overwrites and is never written */
     bool huge_pages;       /* where first touches find fresh pages */
     uint64_t device_bytes; /* of the scratch device; 0: two pages */
+    const int *second_cpu; /* for the waiting thread and the second vCPU: bench/second_cpu.h */
 };
 
 struct bench_guest;

@@ -14,6 +14,7 @@
 #include <sys/mman.h>
 #include <unistd.h>
 
+#include "bench/second_cpu.h"
 #include "vcpu/vcpu.h"
 #include "vmm/host.h"
 #include "vmm/machine.h"
@@ -134,7 +135,7 @@ static int start_bare(struct kick *kick)
     return result;
 }
 
-int kick_create(struct kick **out)
+int kick_create(const int *second_cpu, struct kick **out)
 {
     struct kick *kick = calloc(1, sizeof(*kick));
     if (!kick)
@@ -148,11 +149,14 @@ int kick_create(struct kick **out)
         result = start_machine(kick);
     if (!result)
         result = start_bare(kick);
-    if (result)
+    if (result) {
         kick_destroy(kick);
-    else
-        *out = kick;
-    return result;
+        return result;
+    }
+    second_cpu_take(second_cpu, kick->machine_thread);
+    second_cpu_take(second_cpu, kick->bare.thread);
+    *out = kick;
+    return 0;
 }
 
 /* ---- The caller's side ---- */

@@ -10,8 +10,8 @@
 
 struct kick;
 
-/* 0 or a negative errno: there is no usable KVM. */
-int kick_create(struct kick **kick);
+/* The vCPUs run on the second CPU (bench/second_cpu.h). 0 or a negative errno: there is no usable KVM. */
+int kick_create(const int *second_cpu, struct kick **kick);
 void kick_destroy(struct kick *kick);
 
 /* For struct bench_way; there is one operation. */

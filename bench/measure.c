@@ -230,7 +230,7 @@ static void level_counts(struct bench_result *results, unsigned way_count)
 {
     for (unsigned i = 1; i < way_count; i++) {
         unsigned *count = &results[i].batch_count, first = results[0].batch_count;
-        if (!*results[i].reason && !*results[0].reason && *count < 2 * first && first < 2 * *count)
+        if (!*results[i].reason && !*results[0].reason && *count <= 2 * first && first <= 2 * *count)
             *count = first;
     }
 }

@@ -14,6 +14,8 @@
 #include "bench/guest.h"
 #include "bench/payload.h"
 #include "bench/qemu.h"
+#include "bench/second_cpu.h"
+#include "bench/task.h"
 #include "guest/flat/mmio.h"
 
 #define SHARED_BYTES  (16 * MIB)
@@ -47,7 +49,9 @@
 
 struct rival {
     int ring;
+    const int *second_cpu;
     struct qemu qemu;
+    pid_t first_cpu;  /* the thread of its guest's first vCPU */
     uint64_t batches; /* ordered */
     bool was_running;
     bool has_no_devices;       /* this QEMU does not know them */
@@ -58,12 +62,12 @@ struct rival {
     unsigned operation;        /* the last one; where it failed, the next gets a new process */
 };
 
-int rival_create(int ring, struct rival **out)
+int rival_create(int ring, const int *second_cpu, struct rival **out)
 {
     struct rival *rival = calloc(1, sizeof(*rival));
     if (!rival)
         return -ENOMEM;
-    *rival = (struct rival){.ring = ring, .qemu = qemu_nothing};
+    *rival = (struct rival){.ring = ring, .second_cpu = second_cpu, .qemu = qemu_nothing};
     *out = rival;
     return 0;
 }
@@ -92,12 +96,12 @@ static int spawn(struct rival *rival)
 {
     /* clang-format off */
     static const char *const plain[] = {
-        "-m", "48", "-machine", "pc", "-smp", "2",
+        "-m", "48", "-machine", "pc", "-smp", "2", "-name", "debug-threads=on",
         "-object", "memory-backend-ram,id=fresh,size=32M",
         "-numa", "node,cpus=0-1,memdev=ram", "-numa", "node,memdev=fresh",
         NULL};
     static const char *const with_devices[] = {
-        "-m", "48", "-machine", "pc", "-smp", "2",
+        "-m", "48", "-machine", "pc", "-smp", "2", "-name", "debug-threads=on",
         "-object", "memory-backend-ram,id=fresh,size=32M",
         "-numa", "node,cpus=0-1,memdev=ram", "-numa", "node,memdev=fresh",
         "-device", "pc-testdev", "-device", "pci-testdev,addr=4", "-device", "e1000,addr=5,romfile=",
@@ -124,6 +128,9 @@ static bool start(struct rival *rival, const char **reason)
     if (spawn(rival))
         return qemu_give_up(&rival->qemu, "qemu-system-x86_64 is not installed", reason);
     rival->was_running = qemu_wait(&rival->qemu, START_SECONDS, reason);
+    if (rival->was_running)
+        second_cpu_take_task(rival->second_cpu, task_find(rival->qemu.pid, "CPU 1/KVM"));
+    rival->first_cpu = task_find(rival->qemu.pid, "CPU 0/KVM");
     return rival->was_running;
 }
 
@@ -220,6 +227,7 @@ static bool set_up(struct rival *rival, const char **reason)
     switch (rival->target) {
     case RIVAL_NONE:
     case RIVAL_KVM:
+    case RIVAL_TWO_CPUS:
     case RIVAL_FRESH:
         return true;
     case RIVAL_POST:
@@ -281,6 +289,13 @@ static bool find_fresh(struct rival *rival, unsigned count, const char **reason)
     return true;
 }
 
+/* Once it is by the bell: the guest's vCPU spins until this process runs, and stops it. */
+static bool was_preempted(const struct rival *rival, long before)
+{
+    bool shares_cpu = rival->target == RIVAL_TWO_CPUS && !rival->second_cpu;
+    return !shares_cpu && task_count_preemptions(rival->first_cpu) > before + 1;
+}
+
 bool rival_batch(void *context, unsigned operation, unsigned count, struct batch *batch, const char **reason)
 {
     struct rival *rival = context;
@@ -289,8 +304,10 @@ bool rival_batch(void *context, unsigned operation, unsigned count, struct batch
         return false;
     *field(rival, MMIO_TARGET) = rival->target_gpa;
     *field(rival, MMIO_IO_PORT) = rival->port;
+    long before = task_count_preemptions(rival->first_cpu);
     if (!order(rival, operation, count, reason))
         return false;
+    batch->preempted = was_preempted(rival, before);
     batch->ns = (double)(*field(rival, MMIO_END) - *field(rival, MMIO_BEGIN)) / bench_tsc_per_ns();
     return true;
 }

@@ -12,6 +12,7 @@
 enum rival_target {
     RIVAL_NONE,         /* nothing */
     RIVAL_KVM,          /* no device */
+    RIVAL_TWO_CPUS,     /* nor any, but a second vCPU */
     RIVAL_POST,         /* port 0x80, which takes and gives bytes */
     RIVAL_PCI,          /* the PCI configuration port: four bytes */
     RIVAL_REGISTER,     /* pc-testdev's port 0xe0, which keeps what is written */
@@ -24,8 +25,8 @@ enum rival_target {
 
 struct rival;
 
-/* QEMU is started with the first batch. */
-int rival_create(int ring, struct rival **rival);
+/* QEMU is started with the first batch; its guest's second vCPU gets the second CPU (bench/second_cpu.h). */
+int rival_create(int ring, const int *second_cpu, struct rival **rival);
 void rival_destroy(struct rival *rival);
 
 /* Where the batches from now on go; the first of them sets the device up. */

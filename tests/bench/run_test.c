@@ -3,6 +3,7 @@
  * A tiny run of each benchmark: that figures come out, and how many exits an operation takes. Nothing is said
  * about time.
  */
+#include <sched.h>
 #include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
@@ -70,6 +71,47 @@ START_TEST(exits_have_a_floor)
     expect_exits("MMIO add, engine trap", "vmm", 1, 1);
     ck_assert_uint_gt(find("MMIO add, engine trap", "vmm")->ratio.used, 0);
     bench_report_fini(&report);
+}
+END_TEST
+
+/* Two threads of an operation on one CPU preempt each other by what is measured. */
+START_TEST(threads_that_share_a_cpu_are_not_said_to_be_preempted)
+{
+    struct vmm_error error;
+    cpu_set_t one;
+    test_need_kvm();
+    CPU_ZERO(&one);
+    CPU_SET(sched_getcpu(), &one);
+    ck_assert_int_eq(sched_setaffinity(0, sizeof(one), &one), 0);
+    set_up("thread waits", 3);
+    ck_assert_msg(bench_exits(&report, &options, &error) == 0, "%s", error.message);
+    for (unsigned i = 0; i < report.count; i++) {
+        ck_assert_msg(report.results[i].summary.used, "%s", report.results[i].reason);
+        ck_assert_uint_eq(report.results[i].summary.kept + report.results[i].summary.preempted, 0);
+    }
+    bench_report_fini(&report);
+}
+END_TEST
+
+START_TEST(second_threads_have_a_cpu_of_their_own)
+{
+    static const char *const operations[] = {"ioeventfd on MMIO, thread waits",
+                                             "kick of a running vCPU to its stop"};
+    struct vmm_error error;
+    cpu_set_t allowed;
+    int cpu = 0;
+    test_need_kvm();
+    ck_assert_int_eq(sched_getaffinity(0, sizeof(allowed), &allowed), 0);
+    while (!CPU_ISSET(cpu, &allowed))
+        cpu++;
+    for (size_t i = 0; i < ARRAY_COUNT(operations); i++) {
+        set_up(operations[i], 3);
+        options.second_cpu = &cpu;
+        ck_assert_msg(bench_exits(&report, &options, &error) == 0, "%s", error.message);
+        ck_assert_msg(find(operations[i], "vmm")->summary.used && find(operations[i], "floor")->summary.used,
+                      "%s: no figures", operations[i]);
+        bench_report_fini(&report);
+    }
 }
 END_TEST
 
@@ -244,6 +286,8 @@ void test_suite(Suite *suite)
 {
     test_add_slow(suite, mmio_in_ring_3_counts_exits, 200);
     test_add_slow(suite, exits_have_a_floor, 200);
+    test_add_slow(suite, threads_that_share_a_cpu_are_not_said_to_be_preempted, 100);
+    test_add_slow(suite, second_threads_have_a_cpu_of_their_own, 100);
     test_add_slow(suite, calls_are_made_both_ways, 100);
     test_add_slow(suite, processes_are_measured, 200);
     test_add_slow(suite, disk_requests_are_measured, 300);

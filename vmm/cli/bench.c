@@ -6,6 +6,7 @@
 #include <limits.h>
 #include <sched.h>
 #include <signal.h>
+#include <stdlib.h>
 #include <string.h>
 #include <unistd.h>
 
@@ -37,7 +38,9 @@ static const struct poptOption common_options[] = {
     {"quick", 0, POPT_ARG_NONE, &given.is_quick, 0, "a trial that takes seconds; its figures mean little",
      NULL},
     {"pin", 0, POPT_ARG_STRING, &given.pin, 0,
-     "the CPU to stay on, or 'no' (default: the last one that is allowed; with 'boot' and 'blk' no)", "CPU"},
+     "the CPU to stay on, and one for an operation's second thread, or 'no' (default: the last two that are "
+     "allowed; with 'boot' and 'blk' no)",
+     "CPU[,CPU]"},
     {"help", 'h', POPT_ARG_NONE, &given.is_help, 0, "show this help", NULL},
     POPT_TABLEEND};
 
@@ -94,11 +97,12 @@ static const struct subcommand {
     int (*run)(struct bench_report *report, const struct bench_options *options, struct vmm_error *error);
     const char *summary;
     const struct poptOption *options;
-    bool uses_threads; /* or processes, that are to have every CPU */
-    const char *about; /* more for --help */
+    bool uses_threads;      /* or processes, that are to have every CPU */
+    const char *about;      /* more for --help */
+    bool has_second_thread; /* in some operations, which gets a CPU of its own */
 } subcommands[] = {
     {"exits", "vmm bench exits", bench_exits, "every kind of exit, against the least that it can cost",
-     exit_options},
+     exit_options, .has_second_thread = true},
     {"mmio", "vmm bench mmio", bench_mmio, "a memory operation on a device, with each engine", ring_options},
     {"blk", "vmm bench blk", bench_blk,
      "disk requests of a guest, against a plain program's on the same file", blk_options, true, blk_about},
@@ -168,35 +172,73 @@ static void on_interrupt(int number)
     signal(number, SIG_DFL);
 }
 
+/* That the program keeps to; -1: none. */
+struct cpus {
+    int first, second;
+};
+
+static const struct cpus no_cpus = {-1, -1};
+
 static bool refuse(const struct subcommand *command, const char *option, const char *text, const char *what)
 {
     cli_usage(words_of(command), "--%s: '%s' is %s", option, text, what);
     return false;
 }
 
-/* The CPU that the program keeps to from now on, or -1 with a message where it was asked for in vain. */
-static bool pin(const struct subcommand *command, int *cpu)
+/* The last of the allowed CPUs below `limit`, or -1. */
+static int last_below(const cpu_set_t *allowed, int limit)
+{
+    while (limit-- > 0)
+        if (CPU_ISSET(limit, allowed))
+            return limit;
+    return -1;
+}
+
+/* The CPU at *text, which moves behind it. */
+static bool read_cpu(const cpu_set_t *allowed, const char **text, int *cpu)
+{
+    char *end;
+    long number = strtol(*text, &end, 10);
+    bool is_allowed = end != *text && number >= 0 && number < CPU_SETSIZE && CPU_ISSET(number, allowed);
+    *text = end;
+    *cpu = (int)number;
+    return is_allowed;
+}
+
+/* One or two; the second is -1 where there is none of its own. */
+static bool choose_cpus(const cpu_set_t *allowed, const char *text, struct cpus *cpus)
+{
+    *cpus = (struct cpus){.first = last_below(allowed, CPU_SETSIZE)};
+    cpus->second = last_below(allowed, cpus->first);
+    if (!text)
+        return true;
+    cpus->second = -1;
+    if (!read_cpu(allowed, &text, &cpus->first))
+        return false;
+    if (*text == ',' && (text++, !read_cpu(allowed, &text, &cpus->second)))
+        return false;
+    if (cpus->second == cpus->first)
+        cpus->second = -1;
+    return !*text;
+}
+
+/* The CPUs that the program keeps to from now on; a message where they were asked for in vain. */
+static bool pin(const struct subcommand *command, struct cpus *cpus)
 {
     cpu_set_t allowed, one;
-    *cpu = -1;
+    *cpus = no_cpus;
     if (given.pin ? strcmp(given.pin, "no") == 0 : command->uses_threads)
         return true;
     if (sched_getaffinity(0, sizeof(allowed), &allowed))
         return true;
-    int wanted = CPU_SETSIZE - 1;
-    if (given.pin) {
-        char rest;
-        if (sscanf(given.pin, "%d%c", &wanted, &rest) != 1 || wanted < 0 || wanted >= CPU_SETSIZE ||
-            !CPU_ISSET(wanted, &allowed)) {
-            return refuse(command, "pin", given.pin, "not a CPU that this program may use");
-        }
-    }
-    while (wanted > 0 && !CPU_ISSET(wanted, &allowed))
-        wanted--;
+    if (!choose_cpus(&allowed, given.pin, cpus))
+        return refuse(command, "pin", given.pin, "not a CPU, or two, that this program may use");
+    if (!command->has_second_thread)
+        cpus->second = -1;
     CPU_ZERO(&one);
-    CPU_SET(wanted, &one);
-    if (sched_setaffinity(0, sizeof(one), &one) == 0)
-        *cpu = wanted;
+    CPU_SET(cpus->first, &one);
+    if (sched_setaffinity(0, sizeof(one), &one))
+        *cpus = no_cpus;
     return true;
 }
 
@@ -333,14 +375,14 @@ static bool has_figures(const struct bench_report *report)
 }
 
 /* What was measured before something failed is what there is. */
-static int measure_and_print(const struct subcommand *command, const struct bench_options *options, int cpu,
-                             const struct baseline *baseline)
+static int measure_and_print(const struct subcommand *command, const struct bench_options *options,
+                             const struct cpus *cpus, const struct baseline *baseline)
 {
     struct bench_report report = {.bench = command->name};
     struct bench_facts facts;
     struct vmm_error error;
     int status = CLI_OK;
-    bench_facts_gather(&facts, cpu, options->against_qemu);
+    bench_facts_gather(&facts, cpus->first, cpus->second, options->against_qemu);
     if (command->run(&report, options, &error)) {
         cli_message("%s", error.message);
         status = CLI_HOST;
@@ -363,7 +405,7 @@ static int measure(const struct subcommand *command)
 {
     struct bench_options options;
     struct baseline *baseline;
-    int cpu;
+    struct cpus cpus;
     if (!read_options(command, &options))
         return CLI_USAGE;
     int status = open_outputs(command, &baseline);
@@ -372,9 +414,11 @@ static int measure(const struct subcommand *command)
     status = CLI_USAGE;
     if (given.from) {
         status = print_earlier(command, &options, baseline);
-    } else if (pin(command, &cpu)) {
+    } else if (pin(command, &cpus)) {
+        if (cpus.second >= 0)
+            options.second_cpu = &cpus.second;
         signal(SIGINT, on_interrupt);
-        status = measure_and_print(command, &options, cpu, baseline);
+        status = measure_and_print(command, &options, &cpus, baseline);
     }
     baseline_close(baseline);
     return status;
