@@ -40,6 +40,43 @@ expect a_lane_without_a_build_is_not_booted 2 '/build/static has no bin/: make i
 expect a_build_that_is_not_there_is_named 2 '/nowhere/at/all has no bin/' \
     scripts/nested/run --build /nowhere/at/all vmm doctor
 
+# A lane without a kernel: it gives BEATS signs of life, one in a fifth of a second, and stands still then unless
+# it ends with the status 7. Whatever its monitor is asked, it answers the same.
+mkdir -p "$work/checkout/build/static/bin" "$work/checkout/build/nested"
+: >"$work/checkout/build/nested/base.cpio"
+echo 'exit 0' >"$work/checkout/scripts/nested/fetch"
+fake cpio 'cat >/dev/null'
+# shellcheck disable=SC2016
+fake qemu-system-x86_64 '
+for word; do
+    case $word in
+        file,id=beats,path=*) beats=${word##*=} ;;
+        file,id=result,path=*) result=${word##*=} ;;
+        pipe,id=monitor,path=*) monitor=${word##*=} ;;
+    esac
+done
+exec 3<>"$monitor.in"
+for _ in $(seq "$BEATS"); do
+    printf . >>"$beats"
+    sleep 0.2
+done
+if [ "$ENDS" ]; then
+    echo "exit 7" >"$result"
+    exit 0
+fi
+dd bs=1 count=1 <&3 >/dev/null 2>&1
+echo "RIP=0123456789abcdef" >"$monitor.out"
+while :; do sleep 0.2; done'
+lane() {
+    BEATS=$1 ENDS=$2 scripts/nested/run --silence 4 true
+}
+expect a_lane_that_stands_still_is_ended 124 "no sign of life from the lane's kernel for 4 s (--silence): killed" lane 1 ''
+expect what_its_cpus_did_is_shown 0 'RIP=0123456789abcdef' cat build/nested/standstill.log
+expect a_lane_that_gives_signs_of_life_is_left_alone 7 '' lane 30 yes
+expect a_silence_that_is_no_number_is_named 2 'take a number' scripts/nested/run --silence long true
+expect a_silence_without_a_length_is_named 2 '--silence needs a value' scripts/nested/run --silence
+rm "$work/bin/cpio" "$work/bin/qemu-system-x86_64"
+
 fake dpkg-query 'exit 1'
 fake sudo 'exec "$@"'
 fake apt-get 'echo "E: Temporary failure resolving"; exit 100'
