@@ -9,6 +9,8 @@
 #include "devices/block/block.h"
 #include "tests/devices/disk_fixture.h"
 
+#define BASE_BYTES 80
+
 enum backend { URING, THREADS, OVERLAY };
 
 /* A file system of a megabyte, in a mount namespace of this process; false where that is not allowed. */
@@ -61,10 +63,11 @@ static void check_pages(struct disk *disk, unsigned count)
     }
 }
 
-/* Of a megabyte, a quarter of which the file `filler` has. */
-static void begin(struct disk *disk, enum backend backend, const char *base)
+/* Of a megabyte, a quarter of which the file `filler` has. The base of an overlay is beside it. */
+static void begin(struct disk *disk, enum backend backend, char base[BASE_BYTES])
 {
     disk_init(disk);
+    snprintf(base, BASE_BYTES, "%s.base", disk->folder);
     if (backend == OVERLAY)
         ck_assert_int_eq(rename(disk->path, base), 0);
     if (!mount_small(disk->folder))
@@ -104,8 +107,7 @@ static void end(struct disk *disk, const char *base)
 static void check_backend(enum backend backend)
 {
     struct disk disk;
-    char base[64];
-    snprintf(base, sizeof(base), "disk-full-%d.base", (int)getpid());
+    char base[BASE_BYTES];
     begin(&disk, backend, base);
     unsigned count = fill_up(&disk);
     ck_assert_uint_gt(count, 4);

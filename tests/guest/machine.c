@@ -46,9 +46,8 @@ static void image_path(char *path, size_t len, const char *name)
 static int add_disk(struct vmm *machine, unsigned index, enum vmm_transport transport,
                     struct vmm_error *error)
 {
-    char path[64];
-    snprintf(path, sizeof(path), "/tmp/guest-disk-%d-%u.img", (int)getpid(), index);
-    int fd = open(path, O_RDWR | O_CREAT | O_TRUNC | O_CLOEXEC, 0600);
+    char path[] = "/tmp/guest-disk-XXXXXX";
+    int fd = mkostemp(path, O_CLOEXEC);
     ck_assert_int_eq(ftruncate(fd, 8 << 20), 0);
     close(fd);
     const struct vmm_disk_config disk = {.path = path, .queue_count = 4, .transport = transport};

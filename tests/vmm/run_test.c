@@ -277,18 +277,38 @@ static int connect_when_there(const char *path)
     }
 }
 
+/* A run whose console is a socket, in a folder of its own, and a client of it. */
+struct served {
+    char folder[32];
+    pid_t pid;
+    int fd;
+};
+
+static void serve(struct served *served, const char *options, const char *guest)
+{
+    char path[60], line[200];
+    strcpy(served->folder, "/tmp/vmm-socket-XXXXXX");
+    ck_assert_ptr_nonnull(mkdtemp(served->folder));
+    snprintf(path, sizeof(path), "%s/console", served->folder);
+    snprintf(line, sizeof(line), "run %s--serial unix:%s --flat real16 %s", options, path, guest);
+    served->pid = program_start(line, STDERR_FILENO);
+    served->fd = connect_when_there(path);
+}
+
+static void end_served(struct served *served)
+{
+    talk(served->fd);
+    ck_assert_int_eq(program_wait(served->pid), 1);
+    close(served->fd);
+    ck_assert_int_eq(rmdir(served->folder), 0); /* it has removed its socket */
+}
+
 START_TEST(serial_on_a_socket)
 {
     test_need_kvm();
-    char path[60], line[200];
-    snprintf(path, sizeof(path), "/tmp/vmm-socket-%d", (int)getpid());
-    snprintf(line, sizeof(line), "run --serial unix:%s --flat real16 " FLAT("real16-echo"), path);
-    pid_t pid = program_start(line, STDERR_FILENO);
-    int fd = connect_when_there(path);
-    talk(fd);
-    ck_assert_int_eq(program_wait(pid), 1);
-    close(fd);
-    ck_assert_int_ne(access(path, F_OK), 0);
+    struct served served;
+    serve(&served, "", FLAT("real16-echo"));
+    end_served(&served);
 }
 END_TEST
 
@@ -302,22 +322,15 @@ static void read_byte(int fd, char wanted)
 START_TEST(a_client_stays_when_the_guest_starts_again)
 {
     test_need_kvm();
-    char path[60], line[200];
-    snprintf(path, sizeof(path), "/tmp/vmm-socket-%d", (int)getpid());
-    snprintf(line, sizeof(line),
-             "run --on-reboot restart --serial unix:%s --flat real16 " FLAT("real16-again"), path);
-    pid_t pid = program_start(line, STDERR_FILENO);
-    int fd = connect_when_there(path);
+    struct served served;
+    serve(&served, "--on-reboot restart ", FLAT("real16-again"));
     for (int i = 0; i < 3; i++) {
-        read_byte(fd, '>');
-        ck_assert_int_eq(write(fd, "r", 1), 1);
-        read_byte(fd, 'r');
+        read_byte(served.fd, '>');
+        ck_assert_int_eq(write(served.fd, "r", 1), 1);
+        read_byte(served.fd, 'r');
     }
-    read_byte(fd, '>');
-    talk(fd);
-    ck_assert_int_eq(program_wait(pid), 1);
-    close(fd);
-    ck_assert_int_ne(access(path, F_OK), 0);
+    read_byte(served.fd, '>');
+    end_served(&served);
 }
 END_TEST
 
