@@ -4,6 +4,7 @@
  * that is longer than the file, and System.map.
  */
 #include <elf.h>
+#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
@@ -114,6 +115,55 @@ START_TEST(a_map_has_names_of_functions)
 }
 END_TEST
 
+/* A file that is made anew, by a build say, while names are still asked for. */
+START_TEST(a_file_that_is_emptied_meanwhile_takes_no_names_along)
+{
+    char path[] = "/tmp/vmm-symbols-XXXXXX", text[100];
+    struct image64 image = make_image64();
+    struct symbols *symbols;
+    int fd = mkstemp(path);
+    ck_assert_int_eq(write(fd, &image, sizeof(image)), sizeof(image));
+    ck_assert_int_eq(symbols_open(path, &symbols, NULL), 0);
+    ck_assert_int_eq(ftruncate(fd, 0), 0);
+    ck_assert_str_eq(symbols_name(symbols, 0x1000, text, sizeof(text)), "first");
+    symbols_close(symbols);
+    close(fd);
+    unlink(path);
+}
+END_TEST
+
+/* As of /proc/kallsyms. */
+START_TEST(a_map_whose_size_nobody_knows_is_read)
+{
+    static const char map[] = "0000000000001000 T first\n";
+    char path[32], text[100];
+    struct symbols *symbols;
+    int fds[2];
+    ck_assert_int_eq(pipe(fds), 0);
+    ck_assert_int_eq(write(fds[1], map, sizeof(map) - 1), sizeof(map) - 1);
+    close(fds[1]);
+    snprintf(path, sizeof(path), "/proc/self/fd/%d", fds[0]);
+    ck_assert_int_eq(symbols_open(path, &symbols, NULL), 0);
+    ck_assert_str_eq(symbols_name(symbols, 0x1000, text, sizeof(text)), "first");
+    symbols_close(symbols);
+    close(fds[0]);
+}
+END_TEST
+
+START_TEST(what_cannot_be_read_is_named)
+{
+    struct symbols *symbols;
+    struct vmm_error error;
+    ck_assert_int_eq(symbols_open("no/such/file", &symbols, &error), -ENOENT);
+    ck_assert_str_eq(error.message, "no/such/file: cannot open: No such file or directory");
+    ck_assert_int_eq(symbols_open("/", &symbols, &error), -EISDIR);
+    ck_assert_str_eq(error.message, "/: cannot read: Is a directory");
+    ck_assert_int_eq(symbols_open("/dev/null", &symbols, &error), -EINVAL);
+    ck_assert_str_eq(error.message, "/dev/null: is empty");
+    ck_assert_ptr_null(symbols);
+}
+END_TEST
+
 /* Of a terminal they would change the colour, and more. */
 START_TEST(names_have_no_control_characters)
 {
@@ -136,6 +186,9 @@ void test_suite(Suite *suite)
 {
     test_add(suite, a_bss_hides_no_symbols);
     test_add(suite, a_map_has_names_of_functions);
+    test_add(suite, a_file_that_is_emptied_meanwhile_takes_no_names_along);
+    test_add(suite, a_map_whose_size_nobody_knows_is_read);
+    test_add(suite, what_cannot_be_read_is_named);
     test_add(suite, names_have_no_control_characters);
     test_add(suite, tables_that_lead_out_of_the_file_are_left_out);
 }

@@ -5,12 +5,12 @@
  */
 #include "vmm/cli/run_devices.h"
 
-#include <errno.h>
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
 #include "vmm/cli/keys.h"
+#include "vmm/cli/read_file.h"
 
 #define DEBUG_EXIT_PORT       0xf4
 #define DEBUG_EXIT_PORT_COUNT 4
@@ -142,33 +142,6 @@ void run_devices_fini(struct run_devices *devices)
     for (unsigned i = 0; i < devices->file_count; i++)
         free(devices->files[i].argument);
     run_consoles_fini(&devices->consoles);
-}
-
-static int fail(const char *path, const char *what, struct vmm_error *error)
-{
-    int code = errno ? errno : EIO;
-    error->code = -code;
-    snprintf(error->message, sizeof(error->message), "%s: cannot %s: %s", path, what, strerror(code));
-    return -code;
-}
-
-/* The whole of a file; the caller frees *bytes. */
-static int read_file(const char *path, char **bytes, size_t *len, struct vmm_error *error)
-{
-    FILE *file = fopen(path, "re"), *memory;
-    char part[4096];
-    size_t got;
-    *bytes = NULL;
-    if (!file)
-        return fail(path, "open", error);
-    memory = open_memstream(bytes, len);
-    while (memory && (got = fread(part, 1, sizeof(part), file)) > 0)
-        fwrite(part, 1, got, memory);
-    int result = !memory || ferror(file) ? fail(path, "read", error) : 0;
-    fclose(file);
-    if (memory && fclose(memory) && !result)
-        result = fail(path, "read", error);
-    return result;
 }
 
 static int add_file(struct vmm *machine, const struct run_fwcfg_file *file, struct vmm_error *error)

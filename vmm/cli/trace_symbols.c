@@ -4,28 +4,25 @@
  * System.map, and code from an ELF file's segments. Offsets that lead out of the file are left out.
  */
 #include <elf.h>
-#include <fcntl.h>
 #include <inttypes.h>
 #include <stdlib.h>
 #include <string.h>
-#include <sys/mman.h>
-#include <sys/stat.h>
-#include <unistd.h>
 
 #include "base/types.h"
+#include "vmm/cli/read_file.h"
 #include "vmm/cli/trace.h"
 
 struct symbol {
     uint64_t address;
-    const char *name; /* in the file, or in `names` */
+    const char *name; /* in the file */
 };
 
 struct symbols {
-    uint8_t *bytes; /* the file */
+    char *bytes; /* the file; a System.map is cut into lines, a 0 behind each */
     size_t len;
+    bool is_elf;
     struct symbol *list; /* by address */
     size_t count, capacity;
-    char *names; /* of a System.map: a copy, cut into lines */
 };
 
 /* A function's symbol is hardly further away than that. */
@@ -76,7 +73,7 @@ static bool read_section(const struct symbols *symbols, bool is_64bit, unsigned 
     return true;
 }
 
-static Elf64_Sym read_symbol(const uint8_t *bytes, bool is_64bit)
+static Elf64_Sym read_symbol(const char *bytes, bool is_64bit)
 {
     Elf64_Sym wide;
     Elf32_Sym narrow;
@@ -97,7 +94,7 @@ static bool read_table(struct symbols *symbols, bool is_64bit, const struct sect
     if (!range_inside(table->offset, table->len, 0, symbols->len) ||
         !range_inside(strings->offset, strings->len, 0, symbols->len))
         return true; /* cut off */
-    const char *names = (const char *)symbols->bytes + strings->offset;
+    const char *names = symbols->bytes + strings->offset;
     if (!strings->len || names[strings->len - 1])
         return true; /* not a string table */
     for (uint64_t at = 0; table->len - at >= table->entry_bytes; at += table->entry_bytes) {
@@ -128,12 +125,7 @@ static bool read_elf(struct symbols *symbols)
 /* "ffffffff81000000 T _stext" */
 static bool read_map(struct symbols *symbols)
 {
-    symbols->names = malloc(symbols->len + 1);
-    if (!symbols->names)
-        return false;
-    memcpy(symbols->names, symbols->bytes, symbols->len);
-    symbols->names[symbols->len] = 0;
-    char *rest = symbols->names, *line, *end;
+    char *rest = symbols->bytes, *line, *end;
     while ((line = strsep(&rest, "\n"))) {
         uint64_t address = strtoull(line, &end, 16);
         if (end == line || end[0] != ' ' || !end[1] || end[2] != ' ' || !strchr("tTwW", end[1]))
@@ -153,33 +145,17 @@ static int by_address(const void *a, const void *b)
     return left->address < right->address ? -1 : left->address > right->address;
 }
 
-static int map_file(const char *path, struct symbols *symbols, struct vmm_error *error)
-{
-    struct stat status;
-    int fd = open(path, O_RDONLY | O_CLOEXEC);
-    if (fd < 0)
-        return error_set_errno(error, -errno, "%s: cannot open", path);
-    if (fstat(fd, &status) == 0 && status.st_size > 0) {
-        symbols->len = (size_t)status.st_size;
-        symbols->bytes = mmap(NULL, symbols->len, PROT_READ, MAP_PRIVATE, fd, 0);
-    }
-    close(fd);
-    if (!symbols->bytes || symbols->bytes == MAP_FAILED) {
-        symbols->bytes = NULL;
-        return error_set(error, -EINVAL, "%s: is empty, or cannot be read", path);
-    }
-    return 0;
-}
-
 int symbols_open(const char *path, struct symbols **out, struct vmm_error *error)
 {
     struct symbols *symbols = calloc(1, sizeof(*symbols));
     *out = NULL;
     if (!symbols)
         return error_set(error, -ENOMEM, "%s: out of memory", path);
-    int result = map_file(path, symbols, error);
-    bool is_elf = !result && symbols->len > SELFMAG && memcmp(symbols->bytes, ELFMAG, SELFMAG) == 0;
-    if (!result && !(is_elf ? read_elf(symbols) : read_map(symbols)))
+    int result = read_file(path, &symbols->bytes, &symbols->len, error);
+    if (!result && !symbols->len)
+        result = error_set(error, -EINVAL, "%s: is empty", path);
+    symbols->is_elf = !result && symbols->len > SELFMAG && memcmp(symbols->bytes, ELFMAG, SELFMAG) == 0;
+    if (!result && !(symbols->is_elf ? read_elf(symbols) : read_map(symbols)))
         result = error_set(error, -ENOMEM, "%s: out of memory", path);
     if (!result && !symbols->count)
         result = error_set(error, -EINVAL,
@@ -198,9 +174,7 @@ void symbols_close(struct symbols *symbols)
 {
     if (!symbols)
         return;
-    if (symbols->bytes)
-        munmap(symbols->bytes, symbols->len);
-    free(symbols->names);
+    free(symbols->bytes);
     free(symbols->list);
     free(symbols);
 }
@@ -265,7 +239,7 @@ static bool read_segment(const struct symbols *symbols, bool is_64bit, unsigned 
 size_t symbols_code(const struct symbols *symbols, uint64_t address, uint8_t *bytes, size_t len)
 {
     Elf64_Phdr segment;
-    if (!symbols || symbols->names || symbols->len < sizeof(Elf64_Ehdr))
+    if (!symbols || !symbols->is_elf || symbols->len < sizeof(Elf64_Ehdr))
         return 0;
     bool is_64bit = symbols->bytes[EI_CLASS] == ELFCLASS64;
     for (unsigned i = 0; read_segment(symbols, is_64bit, i, &segment); i++) {
