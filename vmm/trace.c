@@ -121,8 +121,9 @@ void machine_finish_trace(struct vmm *machine)
         log_line(&machine->log, VMM_LOG_ERROR, "%s", error.message);
     trace_get_totals(machine->trace, &totals);
     log_line(&machine->log, totals.lost ? VMM_LOG_WARNING : VMM_LOG_INFO,
-             "trace: %llu records, of which %llu are in the file; %llu were lost in full buffers",
-             (unsigned long long)(totals.recorded), (unsigned long long)totals.written,
+             "trace: %llu of %llu records are in the file, %llu were lost in full buffers (an exit with its "
+             "access is one)",
+             (unsigned long long)totals.written, (unsigned long long)totals.recorded,
              (unsigned long long)totals.lost);
 }
 

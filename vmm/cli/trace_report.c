@@ -59,8 +59,8 @@ static void print_head(const struct trace_view *view, const struct tally *tally)
         fprintf(out, "; the run ended by: %s", file->why);
     fprintf(out, "\n");
     if (file->lost)
-        fprintf(out, "%" PRIu64 " record%s missing: lost in full buffers\n", file->lost,
-                file->lost == 1 ? " is" : "s are");
+        fprintf(out, "%" PRIu64 " record%s missing, lost in full buffers (an exit with its access is one)\n",
+                file->lost, file->lost == 1 ? " is" : "s are");
     if (file->trigger_count)
         fprintf(out, "the trigger fired %" PRIu64 " time%s\n", file->trigger_count,
                 plural(file->trigger_count));
