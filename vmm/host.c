@@ -61,6 +61,20 @@ static int explain_absence(int code, struct vmm_error *error)
                      what);
 }
 
+/* The device is there, and not for us. */
+static int explain_denial(int code, struct vmm_error *error)
+{
+    const mode_t group_access = S_IRGRP | S_IWGRP;
+    struct stat device;
+    bool is_for_group = stat("/dev/kvm", &device) ||
+                        (device.st_gid && (device.st_mode & group_access) == group_access);
+    return error_set(
+        error, code, "/dev/kvm: cannot open: %s: %s", strerror(-code),
+        is_for_group ? "become a member of its group (usermod -aG kvm USER, then log in again)"
+                     : "it is for root alone: let a group in (chgrp kvm /dev/kvm; chmod 660 /dev/kvm) and "
+                       "become a member of it (usermod -aG kvm USER, then log in again)");
+}
+
 static int open_kvm(struct vmm_error *error)
 {
     int fd = open("/dev/kvm", O_RDWR | O_CLOEXEC);
@@ -70,10 +84,7 @@ static int open_kvm(struct vmm_error *error)
     if (code == -ENOENT || code == -ENODEV || code == -ENXIO)
         return explain_absence(code, error);
     if (code == -EACCES || code == -EPERM)
-        return error_set(error, code,
-                         "/dev/kvm: cannot open: %s: become a member of its group (usermod -aG kvm USER, "
-                         "then log in again)",
-                         strerror(-code));
+        return explain_denial(code, error);
     return error_set_errno(error, code, "/dev/kvm: cannot open");
 }
 
