@@ -7,6 +7,7 @@
 #include <dirent.h>
 #include <stdarg.h>
 #include <stdio.h>
+#include <stdlib.h>
 #include <string.h>
 #include <time.h>
 
@@ -55,7 +56,7 @@ static void add_mitigations(struct bench_facts *facts)
         snprintf(path, sizeof(path), VULNERABILITIES "/%.200s", entry->d_name);
         if (*entry->d_name == '.' || strncmp(read_line(path, line, sizeof(line), ""), "Mitigation: ", 12))
             continue;
-        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.40s (%.60s)", len ? "; " : "",
+        len += (size_t)snprintf(text + len, sizeof(text) - len, "%s%.40s (%.120s)", len ? "; " : "",
                                 entry->d_name, line + 12);
         if (len >= sizeof(text))
             break;
@@ -115,10 +116,14 @@ static void add_qemu(struct bench_facts *facts)
     add(facts, "qemu", "%s", *line ? line : "not installed");
 }
 
+/* Of the last 1, 5 and 15 minutes. */
 static void add_load(struct bench_facts *facts, const char *name)
 {
-    char line[200];
-    add(facts, name, "%s", read_line("/proc/loadavg", line, sizeof(line), "unknown"));
+    double loads[3];
+    if (getloadavg(loads, 3) == 3)
+        add(facts, name, "%.2f %.2f %.2f", loads[0], loads[1], loads[2]);
+    else
+        add(facts, name, "unknown");
 }
 
 void bench_facts_conclude(struct bench_facts *facts)
@@ -153,7 +158,11 @@ void bench_facts_gather(struct bench_facts *facts, int pinned_cpu, int second_cp
     else
         add(facts, "pinned", "CPU %d; CPU %d for an operation's second thread", pinned_cpu, second_cpu);
     add(facts, "vmm", "%s", vmm_version());
+#ifdef __clang__
     add(facts, "compiler", "%s", __VERSION__);
+#else
+    add(facts, "compiler", "GCC %s", __VERSION__);
+#endif
     if (against_qemu)
         add_qemu(facts);
     if (gmtime_r(&now, &utc) && strftime(line, sizeof(line), "%Y-%m-%dT%H:%M:%SZ", &utc))

@@ -40,18 +40,12 @@ static void find_ways(struct plot *plot, const struct bench_report *report)
     }
 }
 
-static bool begins_group(const struct bench_report *report, unsigned index)
-{
-    const struct bench_result *result = &report->results[index];
-    return index == 0 || result->operation != result[-1].operation || result->ring != result[-1].ring;
-}
-
 /* One below the other; ways that are missing for the same reason have one line. */
 static void find_places(struct plot *plot, const struct bench_report *report)
 {
     for (unsigned i = 0; i < report->count; i++) {
         const struct bench_result *result = &report->results[i];
-        bool is_first = begins_group(report, i);
+        bool is_first = report_starts_operation(report, i);
         plot->places[i] = -1;
         if (!is_first && *result->reason && strcmp(result->reason, result[-1].reason) == 0)
             continue;
@@ -64,7 +58,7 @@ static void find_places(struct plot *plot, const struct bench_report *report)
 static double middle_of(const struct plot *plot, const struct bench_report *report, unsigned index)
 {
     double first = plot->places[index], last = first;
-    for (unsigned i = index + 1; i < report->count && !begins_group(report, i); i++)
+    for (unsigned i = index + 1; i < report->count && !report_starts_operation(report, i); i++)
         if (plot->places[i] > last)
             last = plot->places[i];
     return (first + last) / 2;
@@ -90,7 +84,7 @@ static unsigned write_labels(FILE *gnuplot, const struct plot *plot, const struc
     for (unsigned i = 0; i < report->count; i++) {
         const struct bench_result *result = &report->results[i];
         char label[120];
-        if (!begins_group(report, i))
+        if (!report_starts_operation(report, i))
             continue;
         if (result->ring >= 0)
             snprintf(label, sizeof(label), "%.100s, ring %d", result->operation, result->ring);
@@ -103,6 +97,11 @@ static unsigned write_labels(FILE *gnuplot, const struct plot *plot, const struc
     }
     fputs(")\n", gnuplot);
     return longest;
+}
+
+static const char *mark(const struct summary *summary)
+{
+    return summary->verdict == STATS_SOUND ? "" : " ?";
 }
 
 /* A block for each way: the bar's place from above, median, low and high in seconds, and what is written at
@@ -118,11 +117,11 @@ static void write_data(FILE *gnuplot, const struct plot *plot, const struct benc
             if (!is_drawn(result) || strcmp(result->way, plot->ways[way]))
                 continue;
             if (result->ratio.used)
-                snprintf(ratio, sizeof(ratio), result->ratio.median < 0.1 ? " (%.2g)" : " (%.2f)",
-                         result->ratio.median);
+                snprintf(ratio, sizeof(ratio), result->ratio.median < 0.1 ? " (%.2g%s)" : " (%.2f%s)",
+                         result->ratio.median, mark(&result->ratio));
             fprintf(gnuplot, "%g %g %g %g \"%s%s%s\"\n", plot->places[i], summary->median * 1e-9,
                     summary->low * 1e-9, summary->high * 1e-9, report_format_time(summary->median, time),
-                    ratio, summary->verdict == STATS_SOUND ? "" : " ?");
+                    mark(summary), ratio);
         }
         fputs("END\n", gnuplot);
     }
@@ -163,7 +162,7 @@ static void write_range(FILE *gnuplot, struct plot *plot, const struct bench_rep
     while (last < high)
         last *= 10;
     plot->left = first;
-    fprintf(gnuplot, "set xrange [%g:%g]\n", first, last * 10);
+    fprintf(gnuplot, "set xrange [%g:%g]\nset x2range [%g:%g]\n", first, last * 10, first, last * 10);
 }
 
 /* A floor is grey in every picture. */
@@ -198,13 +197,14 @@ static void write_script(FILE *gnuplot, struct plot *plot, const struct bench_re
     fprintf(gnuplot, "set terminal svg size 1100,%u background '#ffffff' font 'sans,11'\nset output ",
             (unsigned)((plot->height + 1 + 2 * GROUP_GAP) * LINE_PIXELS) + 110);
     write_quoted(gnuplot, path);
-    fprintf(
-        gnuplot,
-        "\nset title 'vmm bench %s: median, its 95 %% interval, ratio to the first way (logarithmic axis)'\n"
-        "set logscale x\nset format x '%%.0s %%cs'\nset grid xtics lc '#dddddd'\n"
-        "set style fill solid 0.9 noborder\nset key outside top center horizontal\n"
-        "set errorbars small\nset rmargin 4\nset yrange [%g:%g]\n",
-        report->bench, plot->height + 0.5 + GROUP_GAP, -0.5 - GROUP_GAP);
+    fprintf(gnuplot,
+            "\nset title 'vmm bench %s: median, its 95 %% interval, ratio to the first way; ?: not to "
+            "be relied on (logarithmic axis)'\n"
+            "set logscale x\nset format x '%%.0s %%cs'\nset grid xtics lc '#dddddd'\n"
+            "set logscale x2\nset format x2 '%%.0s %%cs'\nset x2tics\n"
+            "set style fill solid 0.9 noborder\nset key outside top center horizontal\n"
+            "set errorbars small\nset rmargin 4\nset yrange [%g:%g]\n",
+            report->bench, plot->height + 0.5 + GROUP_GAP, -0.5 - GROUP_GAP);
     write_range(gnuplot, plot, report);
     write_data(gnuplot, plot, report);
     write_words(gnuplot, plot, report);

@@ -35,6 +35,13 @@ int report_check_plot(const char *path, struct vmm_error *error);
 /* "123 ns", "4.56 us", "7.8 ms" into `text`; returns it. */
 const char *report_format_time(double ns, char text[16]);
 
+/* Whether the result is the first of its operation. */
+bool report_starts_operation(const struct bench_report *report, unsigned i);
+
+/* A line for each fact, behind `before`; and one where the run was interrupted. */
+void report_print_facts(FILE *file, const struct bench_facts *facts, const char *before);
+void report_print_interrupted(FILE *file, const struct bench_report *report);
+
 /* A figure of the result in its unit: a time, or bytes. */
 const char *report_format_value(const struct bench_result *result, double value, char text[16]);
 

@@ -192,6 +192,48 @@ START_TEST(the_tables_have_a_line_for_each_result)
     fclose(file);
     ck_assert_msg(strstr(text, "| store | 3 | 1.00 us, 1 | 501 ns (0.50) |"), "%s", text);
     ck_assert_msg(strstr(text, "| operation | ring | emulator |"), "%s", text);
+    ck_assert_msg(strstr(text, "\n\nNot measured:\n\n- load, ring 0, kvm: not here\n"), "%s", text);
+    free(text);
+    bench_report_fini(&report);
+}
+END_TEST
+
+/* Ways that an operation has not, and an operation with more of them than those before it. */
+START_TEST(operations_with_some_of_the_ways_share_a_table)
+{
+    report = (struct bench_report){.bench = "exits"};
+    add("coalesced", "vmm", 0, 10);
+    add("port", "floor", 0, 10);
+    add("port", "vmm", 0, 20);
+    add("port", "qemu", 0, 40);
+    add("trap", "floor", 3, 10);
+    add("trap", "vmm", 3, 1);
+    add("trace point", "off", -1, 10);
+    bench_conclude(&report, 6);
+    report.count = 6;
+    bench_conclude(&report, 4);
+    report.count = 4;
+    bench_conclude(&report, 1);
+    report.count = 1;
+    bench_conclude(&report, 0);
+    report.count = 7;
+    report.results[2].exits = 4096;
+    report.results[3].exits = 0.00123;
+    FILE *file = open_memstream(&text, &text_len);
+    report_print_markdown(file, &report, &facts);
+    fclose(file);
+    static const char expected[] = "\n| operation | ring | floor | vmm | qemu |\n|---|---|---|---|---|\n"
+                                   "| coalesced | 0 | - | 11.0 ns | - |\n"
+                                   "| port | 0 | 11.0 ns | 21.0 ns (1.91), 4096 | 41.0 ns (3.73), 0.00123 |\n"
+                                   "| trap | 3 | 11.0 ns | 2.00 ns ? (0.18 ?) | - |\n"
+                                   "\n| operation | ring | off |\n|---|---|---|\n"
+                                   "| trace point | - | 11.0 ns |\n\nMedian";
+    ck_assert_msg(strstr(text, expected), "%s", text);
+    free(text);
+    file = open_memstream(&text, &text_len);
+    report_print_table(file, &report, &facts);
+    fclose(file);
+    ck_assert_msg(strstr(text, "1.909 (1.833-2.000)  ") && strstr(text, "0.182 (0.100-0.250) ?"), "%s", text);
     free(text);
     bench_report_fini(&report);
 }
@@ -202,6 +244,11 @@ START_TEST(times_are_written_in_fitting_units)
     char out[16];
     ck_assert_str_eq(report_format_time(0.271, out), "0.27 ns");
     ck_assert_str_eq(report_format_time(140, out), "140 ns");
+    ck_assert_str_eq(report_format_time(9.996, out), "10.0 ns");
+    ck_assert_str_eq(report_format_time(-99.96, out), "-100 ns");
+    ck_assert_str_eq(report_format_time(999.4, out), "999 ns");
+    ck_assert_str_eq(report_format_time(999.6, out), "1.00 us");
+    ck_assert_str_eq(report_format_time(999600, out), "1.00 ms");
     ck_assert_str_eq(report_format_time(26213, out), "26.2 us");
     ck_assert_str_eq(report_format_time(2.5e9, out), "2.50 s");
 }
@@ -239,6 +286,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_report_comes_back_from_its_json);
     test_add(suite, a_wrong_baseline_is_refused);
     test_add(suite, the_tables_have_a_line_for_each_result);
+    test_add(suite, operations_with_some_of_the_ways_share_a_table);
     test_add(suite, times_are_written_in_fitting_units);
     test_add(suite, the_picture_is_drawn);
 }
