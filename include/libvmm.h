@@ -64,8 +64,10 @@ enum vmm_mmio_engine {
 
 /* Who executes what is not ring 3 in long mode: a kernel, real and protected mode. */
 enum vmm_ring0_engine {
-    VMM_RING0_KVM,      /* KVM, by the processor or, where that cannot, by its own emulator */
-    VMM_RING0_SOFTWARE, /* our emulator, which is slower than a processor */
+    VMM_RING0_AUTO, /* our emulator for a Linux kernel on a KVM without hardware virtualization; else KVM */
+    VMM_RING0_KVM,  /* KVM, by the processor or, where that cannot, by its own emulator */
+    VMM_RING0_SOFTWARE, /* our emulator, which is slower than a processor; without hardware virtualization it
+                         * executes ring 3, too, so that KVM executes nothing but what only it can */
 };
 
 /* Every zero means its default. The strings and the struct are only read by vmm_create. */

@@ -41,8 +41,8 @@ emulate_fn emulate_jmp_far, emulate_call_far, emulate_ret_far, emulate_iret, emu
 emulate_fn emulate_store_table, emulate_load_table, emulate_store_system, emulate_load_system, emulate_smsw,
     emulate_lmsw, emulate_clts, emulate_mov_cr, emulate_mov_dr, emulate_invalidate, emulate_hlt,
     emulate_cli_sti, emulate_ac, emulate_cpuid, emulate_rdtsc, emulate_rdpmc, emulate_msr, emulate_pkru,
-    emulate_xcr, emulate_rdpid, emulate_probe, emulate_arpl, emulate_fsgsbase, emulate_swapgs, emulate_lkgs,
-    emulate_clzero, emulate_random;
+    emulate_xcr, emulate_hypercall, emulate_rdpid, emulate_probe, emulate_arpl, emulate_fsgsbase,
+    emulate_swapgs, emulate_lkgs, emulate_clzero, emulate_random;
 /* emulate_rare.c */
 emulate_fn emulate_transaction, emulate_monitor, emulate_clflush, emulate_ptwrite,
     emulate_user_interrupt_flag;

@@ -181,6 +181,17 @@ enum step_result emulate_random(struct step_env *env)
     return STEP_DONE;
 }
 
+/* Of either vendor on both, as KVM has it. */
+enum step_result emulate_hypercall(struct step_env *env)
+{
+    const struct step_machine *machine = env->machine;
+    uint64_t result;
+    if (!machine->ops->hypercall || !machine->ops->hypercall(machine->owner, env->cpu, &result))
+        return env_unsupported(env, "a hypercall");
+    env->cpu->gpr[CPU_RAX] = env->is_64bit ? result : (uint32_t)result;
+    return STEP_DONE;
+}
+
 enum step_result emulate_rdpid(struct step_env *env)
 {
     uint64_t aux;

@@ -98,6 +98,8 @@ struct step_ops {
     bool (*is_kernel_port)(void *owner, unsigned port, unsigned size);
     /* The same for MSRs: those with which KVM does for a guest what it does not do for its owner. */
     bool (*is_kernel_msr)(void *owner, uint32_t index);
+    /* Answers a hypercall, which gets *result into RAX. NULL, or false: it is STEP_UNSUPPORTED. */
+    bool (*hypercall)(void *owner, const struct cpu_state *cpu, uint64_t *result);
 };
 
 /* Reads of devices that were already made for this instruction by whoever gave up on it (KVM's emulator may,

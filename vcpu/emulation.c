@@ -197,6 +197,15 @@ static void tell_ram_written(void *owner, gpa_t gpa, uint64_t len)
         vcpu->machine->ram_written(vcpu->machine->owner, gpa, len);
 }
 
+/* KVM's, except where it does not come back from one (features_mask_hypercalls): there is none then. */
+static bool answer_hypercall(void *owner, const struct cpu_state *cpu, uint64_t *result)
+{
+    const int64_t kvm_enosys = 1000, kvm_eperm = 1;
+    const struct vcpu *vcpu = owner;
+    *result = (uint64_t)(cpu->cpl ? -kvm_eperm : -kvm_enosys);
+    return vcpu->machine->interprets_all;
+}
+
 static const struct step_ops vcpu_step_ops = {
     .ram_written = tell_ram_written,
     .load_vector = load_vector,
@@ -211,6 +220,7 @@ static const struct step_ops vcpu_step_ops = {
     .is_kernel_device = is_kernel_device,
     .is_kernel_port = is_kernel_port,
     .is_kernel_msr = is_kernel_msr,
+    .hypercall = answer_hypercall,
 };
 
 /* ---- Its beginning and end ---- */

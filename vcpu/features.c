@@ -227,3 +227,14 @@ void features_mask_deferred_flush(struct cpuid_table *table)
 {
     take_out(table, &deferred_flush);
 }
+
+/* KVM_FEATURE_PV_UNHALT, PV_SEND_IPI and PV_SCHED_YIELD */
+static const struct feature hypercalls[] = {{"kvm_pv_unhalt", "", 0x40000001, 0, EAX, 7},
+                                            {"kvm_pv_send_ipi", "", 0x40000001, 0, EAX, 11},
+                                            {"kvm_pv_sched_yield", "", 0x40000001, 0, EAX, 13}};
+
+void features_mask_hypercalls(struct cpuid_table *table)
+{
+    for (size_t i = 0; i < ARRAY_COUNT(hypercalls); i++)
+        take_out(table, &hypercalls[i]);
+}

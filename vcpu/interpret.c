@@ -30,6 +30,9 @@
 /* How long the guest is left to KVM: at first, and where that was too short to find code for us. */
 #define ALARM_MIN_NS  100000u
 #define ALARM_MAX_NS  4000000u
+/* How long a vCPU that waits is not looked at, where it is not left to KVM: at first, and at most. */
+#define WAIT_MIN_NS   20000u
+#define WAIT_MAX_NS   500000u
 /* Exits until an instruction is complete. */
 #define LOOKS_MAX     16u
 /* Registers are wanted with every exit. */
@@ -47,7 +50,7 @@ struct interpreter {
 
 enum stretch_end {
     STRETCH_LOOK,     /* goes on when KVM has had its look */
-    STRETCH_NOT_OURS, /* ring 3, waiting, single-stepped, or what only KVM can do */
+    STRETCH_NOT_OURS, /* waiting, what only KVM can do, or what is_ours leaves to it */
     STRETCH_ENDED,    /* the guest does not go on */
 };
 
@@ -194,10 +197,15 @@ static void note_ring3(struct vcpu *vcpu)
         vcpu->index);
 }
 
-static bool is_ours(const struct cpu_state *cpu)
+/* No exception or breakpoint of a debugger may come behind an instruction. */
+static bool is_unobserved(const struct cpu_state *cpu)
 {
-    return !is_ring3(cpu) && !cpu->halted && !(cpu->rflags & (FLAG_TF | FLAG_VIP)) &&
-           !(cpu->dr7 & DR7_ACTIVE);
+    return !(cpu->rflags & (FLAG_TF | FLAG_VIP)) && !(cpu->dr7 & DR7_ACTIVE);
+}
+
+static bool is_ours(const struct vcpu *vcpu, const struct cpu_state *cpu)
+{
+    return !cpu->halted && (vcpu->machine->interprets_all || (!is_ring3(cpu) && is_unobserved(cpu)));
 }
 
 /* An instruction that is not plain, or whose exception is to be delivered. */
@@ -219,7 +227,7 @@ static enum step_result execute_some(struct emulation *emulation, struct step_bu
 {
     enum step_result result = STEP_DONE;
     unsigned before = budget->left;
-    if (!emulate_some(emulation, budget, done)) {
+    if (!is_unobserved(&emulation->cpu) || !emulate_some(emulation, budget, done)) {
         result = execute_in_full(emulation, done);
         budget->left = before - 1;
     }
@@ -245,7 +253,7 @@ static enum stretch_end execute(struct vcpu *vcpu, bool *changed_system, enum vc
     struct step_outcome done;
     unsigned executed = 0;
     step_run_begin(emulation->step.run, &emulation->step, cpu, &done);
-    while (is_ours(cpu) && !emulate_is_kicked(vcpu) && !is_over(vcpu)) {
+    while (is_ours(vcpu, cpu) && !emulate_is_kicked(vcpu) && !is_over(vcpu)) {
         if (is_time_to_look(emulation, executed))
             return STRETCH_LOOK;
         unsigned limit = cpu->interrupt_shadow ? 1 : CHUNK;
@@ -336,19 +344,99 @@ static enum stretch_end run_stretch(struct vcpu *vcpu, bool *has_executed, enum 
     return why;
 }
 
-bool vcpu_interpret(struct vcpu *vcpu, bool is_between, enum vcpu_end *end)
+/* Stretches, and a look before each, as long as the code is ours. */
+static enum stretch_end run_stretches(struct vcpu *vcpu, bool is_between, bool *has_executed,
+                                      enum vcpu_end *end)
 {
     enum stretch_end why = STRETCH_LOOK;
-    bool has_executed = false;
     while (why == STRETCH_LOOK && !emulate_is_kicked(vcpu)) {
         if (vcpu->sync_exits < SYNC_EXITS / 2)
             vcpu_sync_registers(vcpu, SYNC_EXITS);
         if (!complete(vcpu, &is_between, end))
-            return false;
-        why = is_between ? run_stretch(vcpu, &has_executed, end) : STRETCH_NOT_OURS;
+            return STRETCH_ENDED;
+        why = is_between ? run_stretch(vcpu, has_executed, end) : STRETCH_NOT_OURS;
         is_between = false;
     }
-    if (why == STRETCH_ENDED)
+    return why;
+}
+
+/* ---- Where KVM is to execute no code but what only it can ---- */
+
+static bool is_awake(const struct vcpu *vcpu)
+{
+    struct kvm_mp_state state;
+    return !ioctl(vcpu->fd, KVM_GET_MP_STATE, &state) && state.mp_state == KVM_MP_STATE_RUNNABLE;
+}
+
+/* Halted, or waiting for its start-up: KVM would go on with the guest as soon as that has come. A kick ends
+ * it, which sets immediate_exit before its signal. */
+static bool wait_until_awake(struct vcpu *vcpu, enum vcpu_end *end)
+{
+    struct interpreter *interpreter = vcpu->interpreter;
+    struct timespec wait = {.tv_nsec = WAIT_MIN_NS};
+    for (;;) {
+        int result = look(vcpu);
+        if (result != -EINTR && result != -EAGAIN)
+            return vcpu_handle_exit(vcpu, result, end);
+        take_signals(interpreter);
+        if (emulate_is_kicked(vcpu) || is_awake(vcpu))
+            return true;
+        sigtimedwait(&interpreter->kick, NULL, &wait);
+        wait.tv_nsec = 2 * wait.tv_nsec < WAIT_MAX_NS ? 2 * wait.tv_nsec : WAIT_MAX_NS;
+    }
+}
+
+static int set_stepping(struct vcpu *vcpu, bool is_on)
+{
+    struct kvm_guest_debug debug = {0};
+    if (is_on)
+        debug.control = KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
+    return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) ? -errno : 0;
+}
+
+/* One instruction, unless the look before it, by which KVM has the registers and so the place to stop at, has
+ * brought an event that was not there before. */
+static bool step_in_kvm(struct vcpu *vcpu, enum vcpu_end *end)
+{
+    const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
+    bool had_event = event_is_in_hand(events);
+    int result = look(vcpu);
+    bool is_between = result == -EINTR || result == -EAGAIN;
+    if (is_between && event_is_in_hand(events) && !had_event)
+        return true;
+    if (is_between) {
+        result = set_stepping(vcpu, true);
+        if (result) {
+            fail(vcpu, result, end);
+            return false;
+        }
+        take_signals(vcpu->interpreter);
+        result = vcpu_enter_once(vcpu);
+        set_stepping(vcpu, false);
+    }
+    return result == -EINTR || result == -EAGAIN || vcpu_handle_exit(vcpu, result, end);
+}
+
+static bool interpret_all(struct vcpu *vcpu, bool is_between, enum vcpu_end *end)
+{
+    bool has_executed;
+    for (;;) {
+        if (run_stretches(vcpu, is_between, &has_executed, end) == STRETCH_ENDED)
+            return false;
+        if (emulate_is_kicked(vcpu))
+            return true;
+        if (!(is_awake(vcpu) ? step_in_kvm(vcpu, end) : wait_until_awake(vcpu, end)))
+            return false;
+        is_between = false;
+    }
+}
+
+bool vcpu_interpret(struct vcpu *vcpu, bool is_between, enum vcpu_end *end)
+{
+    bool has_executed = false;
+    if (vcpu->machine->interprets_all)
+        return interpret_all(vcpu, is_between, end);
+    if (run_stretches(vcpu, is_between, &has_executed, end) == STRETCH_ENDED)
         return false;
     if (is_over(vcpu))
         interpreter_end(vcpu);

@@ -52,6 +52,7 @@ struct vcpu_machine {
     bool run_ahead;            /* go on in software behind an access to a trapped region */
     bool queues_ud;            /* KVM has raised #UD, too, when it gives up on an instruction */
     bool interprets;           /* ring 0 is executed in software (interpret.h) */
+    bool interprets_all;       /* ring 3, too: of KVM's there are single instructions */
     bool *ring3_seen;          /* where that ends it; NULL: it does not */
     int kick_signal;           /* of vcpu_kick */
     pthread_mutex_t *bus_lock; /* struct step_machine; NULL with one vCPU */

@@ -188,6 +188,12 @@ bool host_interprets_ring0(void)
     return find_flavour() == VMM_KVM_SOFTWARE;
 }
 
+bool host_can_step(const struct host *host)
+{
+    const int needed = KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ;
+    return (ask(host->kvm_fd, KVM_CAP_SET_GUEST_DEBUG2) & needed) == needed;
+}
+
 /* Each capability that something of ours depends on, and what follows from having it or not. */
 static const struct question {
     const char *name;

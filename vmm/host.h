@@ -34,5 +34,8 @@ bool host_has_nested_paging(void);
 
 /* Whether KVM interprets all but ring 3 in long mode, since it runs without hardware virtualization. */
 bool host_interprets_ring0(void);
+/* Whether KVM can execute one instruction, with no interrupt before it (KVM_GUESTDBG_BLOCKIRQ, Linux 5.15).
+ */
+bool host_can_step(const struct host *host);
 
 #endif

@@ -121,6 +121,8 @@ int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_erro
         return error_set(error, -EALREADY, "%s: the machine has an image already", file.name);
     int result = image->bytes ? 0 : boot_image_open(image->path, &file, error);
     if (!result) {
+        machine->is_linux = machine->config.ring0_engine == VMM_RING0_AUTO && image->flat == VMM_FLAT_NONE &&
+                            host_interprets_ring0() && boot_is_linux(&file);
         result = load_with_modules(machine, image, &file, error);
         if (!image->bytes)
             boot_image_close(&file);

@@ -135,7 +135,7 @@ static int place_real_mode(struct vmm *machine, struct vmm_error *error)
  * KVM would not know. */
 static int check_ring0(const struct vmm_config *config, struct vmm_error *error)
 {
-    if (config->ring0_engine == VMM_RING0_KVM || host_has_nested_paging() || host_interprets_ring0())
+    if (config->ring0_engine != VMM_RING0_SOFTWARE || host_has_nested_paging() || host_interprets_ring0())
         return 0;
     return error_set(error, -EOPNOTSUPP,
                      "ring 0 in software: KVM runs without nested paging here (module parameter ept or npt): "
@@ -190,14 +190,24 @@ static int keep_features(struct vmm *machine, struct vmm_error *error)
     return machine->features ? 0 : error_set(error, -ENOMEM, "machine: out of memory");
 }
 
+/* What KVM offers to the kernels of several vCPUs and cannot keep: see the functions. */
+static void mask_for_kernels(const struct vmm_config *config, struct cpuid_table *table)
+{
+    bool is_software = config->ring0_engine == VMM_RING0_SOFTWARE;
+    bool has_others = config->cpu_count > 1 && host_interprets_ring0();
+    if (has_others)
+        features_mask_hypercalls(table);
+    if (is_software || (has_others && config->ring0_engine == VMM_RING0_AUTO))
+        features_mask_deferred_flush(table);
+}
+
 static int load_cpuid(struct vmm *machine, struct cpuid_table *table, struct vmm_error *error)
 {
     int result = cpuid_load(machine->host.kvm_fd, table);
     if (result)
         return error_set_errno(error, result, "/dev/kvm: does not say which CPUID it supports");
     features_mask_impossible(table);
-    if (machine->config.ring0_engine == VMM_RING0_SOFTWARE)
-        features_mask_deferred_flush(table);
+    mask_for_kernels(&machine->config, table);
     result = features_mask(table, machine->features, error);
     if (result) {
         const struct vmm_error cause = *error;

@@ -265,30 +265,33 @@ static bool has_trapped(const struct vmm *machine)
 static int create_cpus(struct vmm *machine, struct vmm_error *error)
 {
     unsigned count = machine->config.cpu_count;
-    bool interprets = machine->config.ring0_engine == VMM_RING0_SOFTWARE;
-    machine->vcpu_machine = (struct vcpu_machine){
-        .vm_fd = machine->vm_fd,
-        .run_bytes = machine->host.run_bytes,
-        .sync_fields = machine->host.sync_fields,
-        .ports = machine->ports,
-        .memory_bus = machine->memory_bus,
-        .memory = machine->memory,
-        .has_trapped = has_trapped(machine),
-        .run_ahead = !machine->config.no_run_ahead || interprets,
-        .queues_ud = machine->queues_ud,
-        .interprets = interprets,
-        .ring3_seen = !interprets || host_has_nested_paging() ? NULL : &machine->ring3_seen,
-        .kick_signal = machine->config.kick_signal,
-        .bus_lock = &machine->bus_lock,
-        .is_kernel_device = machine_is_kernel_device,
-        .is_kernel_port = machine_is_kernel_port,
-        .ram_written = machine->direct_slots ? machine_ram_written : NULL,
-        .log = &machine->log,
-        .measure_time = machine->config.measure_time,
-        .ioapic_eoi = machine_ioapic_eoi,
-        .msr = machine->msrs ? machine_access_msr : NULL,
-        .unknown_msrs = machine->unknown_msrs,
-        .owner = machine};
+    bool interprets = machine->config.ring0_engine == VMM_RING0_SOFTWARE || machine->is_linux;
+    bool interprets_all = interprets && host_interprets_ring0() && host_can_step(&machine->host);
+    bool ends_in_ring3 = interprets && !interprets_all && !host_has_nested_paging();
+    machine->vcpu_machine = (struct vcpu_machine){.vm_fd = machine->vm_fd,
+                                                  .run_bytes = machine->host.run_bytes,
+                                                  .sync_fields = machine->host.sync_fields,
+                                                  .ports = machine->ports,
+                                                  .memory_bus = machine->memory_bus,
+                                                  .memory = machine->memory,
+                                                  .has_trapped = has_trapped(machine),
+                                                  .run_ahead = !machine->config.no_run_ahead || interprets,
+                                                  .queues_ud = machine->queues_ud,
+                                                  .interprets = interprets,
+                                                  .interprets_all = interprets_all,
+                                                  .ring3_seen = ends_in_ring3 ? &machine->ring3_seen : NULL,
+                                                  .kick_signal = machine->config.kick_signal,
+                                                  .bus_lock = &machine->bus_lock,
+                                                  .is_kernel_device = machine_is_kernel_device,
+                                                  .is_kernel_port = machine_is_kernel_port,
+                                                  .ram_written = machine->direct_slots ? machine_ram_written
+                                                                                       : NULL,
+                                                  .log = &machine->log,
+                                                  .measure_time = machine->config.measure_time,
+                                                  .ioapic_eoi = machine_ioapic_eoi,
+                                                  .msr = machine->msrs ? machine_access_msr : NULL,
+                                                  .unknown_msrs = machine->unknown_msrs,
+                                                  .owner = machine};
     machine->cpus = calloc(count, sizeof(*machine->cpus));
     if (!machine->cpus)
         return error_set(error, -ENOMEM, "machine: out of memory");

@@ -55,7 +55,9 @@ static const struct poptOption option_table[] = {
     {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
      "never go on in software behind an access to trapped memory", NULL},
     {"ring0-engine", 0, POPT_ARG_STRING, &options.ring0_engine, 0,
-     "who executes all but ring 3 in long mode: kvm (default), software (vmm does)", "ENGINE"},
+     "who executes all but ring 3 in long mode: kvm, software (vmm does), auto (default: software for Linux "
+     "where KVM has no hardware virtualization)",
+     "ENGINE"},
     {"on-reboot", 0, POPT_ARG_STRING, &options.on_reboot, 0,
      "when the guest asks for a reset: exit (default), or restart the machine from its image; consoles stay "
      "connected",
@@ -233,7 +235,7 @@ static bool parse_rest(void)
                                            [VMM_IRQCHIP_NONE] = "none",
                                            NULL};
     static const char *const ring0_engines[] = {
-        [VMM_RING0_KVM] = "kvm", [VMM_RING0_SOFTWARE] = "software", NULL};
+        [VMM_RING0_AUTO] = "auto", [VMM_RING0_KVM] = "kvm", [VMM_RING0_SOFTWARE] = "software", NULL};
     unsigned choice;
     if (options.irqchip) {
         if (!cli_choose("irqchip", options.irqchip, irqchips, &choice))
