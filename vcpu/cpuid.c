@@ -18,6 +18,17 @@
 #define LEVEL_TYPE_SMT  1u
 #define LEVEL_TYPE_CORE 2u
 
+/* Linux since 6.3 leaves the topology to its caller: of these leaves there is the first level, which is
+ * empty. */
+static void add_core_level(struct cpuid_table *table, uint32_t leaf)
+{
+    const struct kvm_cpuid_entry2 *first = cpuid_find(table, leaf, 0);
+    if (!first || cpuid_find(table, leaf, 1) || table->count == CPUID_ENTRY_LIMIT)
+        return;
+    table->entries[table->count] = *first;
+    table->entries[table->count++].index = 1;
+}
+
 /* What KVM leaves to its caller: that there is a hypervisor, and what its own local APIC has, which it does
  * not count on being there. */
 int cpuid_load(int kvm_fd, struct cpuid_table *table)
@@ -28,6 +39,8 @@ int cpuid_load(int kvm_fd, struct cpuid_table *table)
     for (uint32_t i = 0; i < table->count; i++)
         if (table->entries[i].function == 1)
             table->entries[i].ecx |= LEAF1_ECX_HYPERVISOR | LEAF1_ECX_X2APIC | LEAF1_ECX_TSC_DEADLINE;
+    add_core_level(table, 0xb);
+    add_core_level(table, 0x1f);
     return 0;
 }
 

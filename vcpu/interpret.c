@@ -45,6 +45,7 @@ struct interpreter {
     sigset_t kick, before; /* the kick signal; the thread's mask without us */
     int signal;
     bool is_signalled; /* by ourselves, and not taken since */
+    bool has_stepped; /* KVM has executed an instruction, which may have been for its interrupt controllers */
     uint64_t alarm_ns;
 };
 
@@ -330,7 +331,9 @@ static enum stretch_end run_stretch(struct vcpu *vcpu, bool *has_executed, enum 
     note_ring3(vcpu);
     if (event_is_pending(&vcpu->run->s.regs.events) || is_over(vcpu))
         return STRETCH_NOT_OURS;
-    emulation->entry_due = emulation->apic_written = false;
+    emulation->entry_due = false;
+    emulation->apic_written = vcpu->interpreter->has_stepped;
+    vcpu->interpreter->has_stepped = false;
     enum stretch_end why = deliver_and_execute(vcpu, &was_executed, &changed_system, end);
     if (!was_executed)
         return why;
@@ -411,6 +414,7 @@ static bool step_in_kvm(struct vcpu *vcpu, enum vcpu_end *end)
             return false;
         }
         take_signals(vcpu->interpreter);
+        vcpu->interpreter->has_stepped = true;
         result = vcpu_enter_once(vcpu);
         set_stepping(vcpu, false);
     }

@@ -1,8 +1,9 @@
 /* SPDX-License-Identifier: MIT
  *
  * A distribution's kernel as the guest of a test: Debian's cloud kernel, with an initramfs of busybox and a
- * script made here, from its boot to its end. In the nested lane only, where the kernel runs at full speed:
- * that lane's own kernel, as the file vmlinuz in the current directory or where VMM_TEST_KERNEL says.
+ * script made here, from its boot to its end. They are in the folder that VMM_TEST_LINUX names, as
+ * scripts/nested/fetch leaves them in build/nested, or in the current one: vmlinuz, busybox (else /bin/busybox)
+ * and, for some tests, modules and ext4.
  */
 #ifndef TESTS_MACHINE_LINUX_GUEST_H
 #define TESTS_MACHINE_LINUX_GUEST_H
@@ -38,11 +39,23 @@ struct linux_run {
 };
 
 /* Runs it, and fails the test where that cannot be done. Its script ends with asking for a command, which is
- * its input. Skips elsewhere than in the lane. */
+ * its input. Skips where there is no kernel. */
 void linux_run(struct linux_run *run);
+
+/* Into that folder; skips where it has no kernel. */
+void linux_enter_folder(void);
+
+/* KVM has no hardware virtualization here. */
+bool linux_is_interpreted(void);
+
+/* Skips the test there, unless VMM_TEST_SLOW asks for it. */
+void linux_need_speed(void);
 
 /* Fails the test unless the guest has said it on its console. */
 void must_say(const struct linux_run *run, const char *text);
+
+/* The clock that the guest has chosen. */
+void check_clock(const struct linux_run *run);
 
 /* What a guest reports that was booted for nothing else and told to switch itself off; and the whole. */
 void check_boot(const struct linux_run *run);

@@ -257,6 +257,9 @@ static void boot_with_handovers(const struct vmm_config *config, const char *scr
     uint64_t sum = 0;
     running = &run;
     seed = test_seed();
+    run.config.ring0_engine = VMM_RING0_KVM;
+    if (linux_is_interpreted())
+        test_skip("KVM has no hardware virtualization here: it executes no kernel");
     linux_run(&run);
     for (unsigned i = 0; i < config->cpu_count; i++) {
         printf("# CPU %u: %llu instructions were handed over in %llu stretches\n", i,

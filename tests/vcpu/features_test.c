@@ -173,8 +173,17 @@ START_TEST(a_vcpu_in_software_is_not_flushed_later)
 }
 END_TEST
 
+START_TEST(hypercalls_that_do_not_come_back_are_not_offered)
+{
+    fill();
+    features_mask_hypercalls(&table);
+    ck_assert_uint_eq(entry(0x40000001, 0)->eax, ~(1u << 7 | 1u << 11 | 1u << 13));
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, hypercalls_that_do_not_come_back_are_not_offered);
     test_add(suite, a_feature_is_one_bit);
     test_add(suite, what_needs_it_goes_too);
     test_add(suite, a_feature_of_several_bits_goes_whole);

@@ -27,26 +27,57 @@ static struct cpuid_table cpuid;
 static struct vcpu_machine machine;
 static struct vcpu vcpu;
 static unsigned mp_state, looks;
-static uint64_t look_rip;  /* of the last look */
-static bool has_interrupt; /* that waits */
+static uint64_t look_rip;   /* of the last look */
+static uint64_t window_rip; /* of the last at which KVM would have taken an interrupt in hand */
+static bool has_interrupt;  /* that waits */
 static bool ring3_seen;
 static bool was_reset;           /* by a start-up interrupt, since the exit */
 static struct kvm_sregs flushed; /* by which KVM forgot translations */
+static unsigned debug_control;   /* of KVM_SET_GUEST_DEBUG */
+static unsigned steps;           /* instructions that KVM has executed, one at a time */
+static unsigned looks_left;      /* until the kick; 0: there is none */
+static unsigned sleeps;          /* looks until what halts is awake, with an interrupt; 0: never */
+
+/* The two bytes at rip, which nobody else can execute. */
+static int step(void)
+{
+    ck_assert_uint_eq(debug_control, KVM_GUESTDBG_ENABLE | KVM_GUESTDBG_SINGLESTEP | KVM_GUESTDBG_BLOCKIRQ);
+    ck_assert_uint_eq(page.kvm_dirty_regs, 0); /* KVM stops behind the rip that it had before */
+    steps++;
+    page.s.regs.regs.rip += 2;
+    page.exit_reason = KVM_EXIT_DEBUG;
+    return 0;
+}
+
+static void sleep_on(void)
+{
+    if (mp_state != KVM_MP_STATE_HALTED || !sleeps || --sleeps)
+        return;
+    mp_state = KVM_MP_STATE_RUNNABLE;
+    has_interrupt = true;
+}
 
 static int run(void)
 {
     sigset_t pending;
     ck_assert_int_eq(sigpending(&pending), 0);
+    if (machine.interprets_all && !sigismember(&pending, machine.kick_signal))
+        return step();
     ck_assert(sigismember(&pending, machine.kick_signal)); /* else it would execute */
     page.kvm_dirty_regs = 0;
     looks++;
+    page.immediate_exit |= looks_left && !--looks_left;
     look_rip = page.s.regs.regs.rip;
     struct kvm_vcpu_events *events = &page.s.regs.events;
-    if (has_interrupt && (page.s.regs.regs.rflags & 0x200) && !events->interrupt.shadow) {
+    if ((page.s.regs.regs.rflags & 0x200) && !events->interrupt.shadow)
+        window_rip = look_rip;
+    if (mp_state == KVM_MP_STATE_RUNNABLE && has_interrupt && (page.s.regs.regs.rflags & 0x200) &&
+        !events->interrupt.shadow) {
         events->interrupt.injected = 1;
         events->interrupt.nr = VECTOR;
         has_interrupt = false;
     }
+    sleep_on();
     errno = EINTR;
     return -1;
 }
@@ -70,7 +101,11 @@ int ioctl(int fd, unsigned long request, ...)
     case KVM_SET_MP_STATE:
         mp_state = ((struct kvm_mp_state *)argument)->mp_state;
         return 0;
+    case KVM_SET_DEBUGREGS:
     case KVM_SET_SIGNAL_MASK:
+        return 0;
+    case KVM_SET_GUEST_DEBUG:
+        debug_control = ((struct kvm_guest_debug *)argument)->control;
         return 0;
     case KVM_GET_REGS:
         *(struct kvm_regs *)argument = page.s.regs.regs;
@@ -124,7 +159,7 @@ static void set_up(const void *code, size_t len, uint64_t flags)
     vcpu = (struct vcpu){
         .machine = &machine, .run = &page, .fd = -1, .cpuid = &cpuid, .synced_fields = SYNC_ALL};
     mp_state = KVM_MP_STATE_RUNNABLE;
-    looks = 0;
+    looks = steps = looks_left = sleeps = 0;
     has_interrupt = was_reset = false;
     ck_assert_int_eq(interpreter_begin(&vcpu), 0);
 }
@@ -356,8 +391,126 @@ START_TEST(with_shadow_paging_it_ends_at_the_first_application)
 }
 END_TEST
 
+/* Without hardware virtualization; kicked at the look of this number. */
+static void set_up_for_all(const void *code, size_t len, uint64_t flags, unsigned until)
+{
+    set_up(code, len, flags);
+    machine.interprets_all = true;
+    looks_left = until;
+}
+
+START_TEST(without_hardware_virtualization_ring_3_is_ours)
+{
+    static const uint8_t code[] = {0x0f, 0x01, 0xd9, 0xff, 0xc3, 0xeb, 0xfc}; /* vmmcall; inc ebx; jmp back */
+    set_up_for_all(code, sizeof(code), FLAGS_IF, 3);
+    enter_ring_3();
+    put_u64(0x9000, 0xa007);
+    put_u64(0xa000, 0xb007);
+    put_u64(0xb000, 0x87);
+    page.s.regs.sregs.cr3 = 0x9000;
+    interpret(true);
+    ck_assert_uint_ge(vcpu.emulated_count, 2 * 4096);
+    ck_assert_uint_eq(page.s.regs.regs.rax, ~(uint64_t)0); /* -KVM_EPERM */
+    ck_assert_uint_gt(page.s.regs.regs.rbx, 4000);
+    ck_assert_uint_eq(looks, 3);
+    ck_assert_uint_eq(page.immediate_exit, 1);
+    tear_down();
+}
+END_TEST
+
+START_TEST(and_a_kernel_has_no_hypercalls_there)
+{
+    set_up_for_all("\x0f\x01\xc1\xf4", 4, 2, 1); /* vmcall; hlt */
+    page.s.regs.regs.rax = 5;
+    interpret(true);
+    ck_assert_uint_eq(page.s.regs.regs.rax, (uint32_t)-1000); /* KVM_ENOSYS */
+    tear_down();
+}
+END_TEST
+
+START_TEST(and_kvm_executes_single_instructions)
+{
+    set_up_for_all("\x90\xe4\x20\x90\xf4", 5, FLAGS_IF, 5); /* nop; in al, 0x20; nop; hlt */
+    interpret(true);
+    ck_assert_uint_eq(steps, 1);
+    ck_assert_uint_eq(debug_control, 0);
+    ck_assert_uint_eq(page.s.regs.regs.rip, CODE_GPA + 5);
+    ck_assert_uint_eq(mp_state, KVM_MP_STATE_HALTED);
+    tear_down();
+}
+END_TEST
+
+/* It may have been for an interrupt controller: as behind an access to a device. */
+START_TEST(and_an_interrupt_comes_behind_such_an_instruction)
+{
+    static const uint8_t code[] = {0xe4, 0x20, 0xfb, 0x90,
+                                   0xfa, 0x90, 0xf4}; /* in; sti; nop; cli; nop; hlt */
+    set_up_for_all(code, sizeof(code), 2, 5);
+    interpret(true);
+    ck_assert_uint_eq(steps, 1);
+    ck_assert_uint_eq(window_rip, CODE_GPA + 4);
+    tear_down();
+}
+END_TEST
+
+START_TEST(and_an_interrupt_comes_before_such_an_instruction)
+{
+    uint8_t frame[2];
+    set_up_for_all("\x90\xe4\x20", 3, 2, 4);
+    has_interrupt = true;
+    page.s.regs.regs.rflags = FLAGS_IF;
+    page.s.regs.events.interrupt.shadow = 1; /* of STI: the look before the NOP does not take it */
+    interpret(true);
+    ck_assert_uint_eq(steps, 0);
+    ck_assert_uint_eq(page.s.regs.regs.rip, ENTRY_GPA + 1);
+    ck_assert_int_eq(guest_mem_read(machine.memory, 0x8000 - 6, frame, sizeof(frame)), 0);
+    ck_assert_uint_eq(frame[0] | frame[1] << 8, CODE_GPA + 1);
+    tear_down();
+}
+END_TEST
+
+START_TEST(and_who_waits_is_looked_at_until_awake)
+{
+    set_up_for_all("\xf4", 1, FLAGS_IF, 9);
+    sleeps = 4;
+    interpret(true);
+    ck_assert_uint_eq(sleeps, 0);
+    ck_assert_uint_eq(steps, 0);
+    ck_assert_uint_eq(page.s.regs.regs.rip, ENTRY_GPA + 1); /* where it halts for good */
+    ck_assert_uint_eq(mp_state, KVM_MP_STATE_HALTED);
+    ck_assert_uint_eq(looks, 9);
+    tear_down();
+    set_up_for_all("\xf4", 1, FLAGS_IF, 3);
+    mp_state = KVM_MP_STATE_UNINITIALIZED; /* until its start-up interrupt */
+    interpret(true);
+    ck_assert_uint_eq(vcpu.emulated_count, 0);
+    ck_assert_uint_eq(looks, 3);
+    tear_down();
+}
+END_TEST
+
+START_TEST(and_a_guest_that_is_single_stepped_is_ours)
+{
+    static const uint8_t entry[4] = {ENTRY_GPA & 0xff, ENTRY_GPA >> 8, 0, 0};
+    set_up_for_all("\x90\x90", 2, 0x102, 2); /* TF */
+    ck_assert_int_eq(guest_mem_write(machine.memory, 1 * 4, entry, sizeof(entry)), 0);
+    interpret(true);
+    ck_assert_uint_eq(steps, 0);
+    ck_assert_uint_eq(vcpu.emulated_count, 2);
+    ck_assert_uint_eq(page.s.regs.regs.rip, ENTRY_GPA + 1);
+    tear_down();
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, without_hardware_virtualization_ring_3_is_ours);
+    test_add(suite, and_a_kernel_has_no_hypercalls_there);
+    test_add(suite, and_kvm_executes_single_instructions);
+    test_add(suite, and_an_interrupt_comes_behind_such_an_instruction);
+    test_add(suite, and_an_interrupt_comes_before_such_an_instruction);
+    test_add(suite, and_who_waits_is_looked_at_until_awake);
+    test_add(suite, and_a_guest_that_is_single_stepped_is_ours);
     test_add(suite, ring_0_goes_on_until_it_waits);
     test_add(suite, without_if_nobody_looks);
     test_add(suite, an_interrupt_is_delivered_in_software);
