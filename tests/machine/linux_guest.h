@@ -2,8 +2,8 @@
  *
  * A distribution's kernel as the guest of a test: Debian's cloud kernel, with an initramfs of busybox and a
  * script made here, from its boot to its end. They are in the folder that VMM_TEST_LINUX names, as
- * scripts/nested/fetch leaves them in build/nested, or in the current one: vmlinuz, busybox (else /bin/busybox)
- * and, for some tests, modules and ext4.
+ * scripts/nested/fetch leaves them in build/nested, or in the current one: vmlinuz, busybox (else
+ * /bin/busybox) and, for some tests, modules and ext4.
  */
 #ifndef TESTS_MACHINE_LINUX_GUEST_H
 #define TESTS_MACHINE_LINUX_GUEST_H
