@@ -43,8 +43,7 @@ static void image_path(char *path, size_t len, const char *name)
 }
 
 /* A file that is gone with the machine. */
-static int add_disk(struct vmm *machine, unsigned index, enum vmm_transport transport,
-                    struct vmm_error *error)
+static int add_disk(struct vmm *machine, enum vmm_transport transport, struct vmm_error *error)
 {
     char path[] = "/tmp/guest-disk-XXXXXX";
     int fd = mkostemp(path, O_CLOEXEC);
@@ -73,7 +72,7 @@ static void run_machine(struct guest_run *run, const struct vmm_serial_config *s
     if (!result)
         result = vmm_add_legacy(machine, &error);
     for (unsigned i = 0; !result && i < run->disks; i++)
-        result = add_disk(machine, i, run->transport, &error);
+        result = add_disk(machine, run->transport, &error);
     if (!result && run->scratch)
         result = vmm_add_scratch(machine, run->scratch, &error);
     if (!result && run->has_acpi)
