@@ -460,6 +460,28 @@ START_TEST(a_run_that_a_signal_ends_has_its_statistics)
 }
 END_TEST
 
+/* mov al, 1; mov dx, 0x507; out dx, al: user space, before the first byte on the serial line. */
+START_TEST(marks_are_said_in_the_order_in_which_they_were_reached)
+{
+    test_need_kvm();
+    static const char *const lines[] = {"\n  first instruction ", "\n  user space ", "\n  first serial byte ",
+                                        "\n  end "};
+    char path[] = "/tmp/vmm-image-XXXXXX", line[200];
+    write_image(path, "\xb0\x01\xba\x07\x05\xee" SEND_A "\xb0\x00\xe6\xf4", 16);
+    snprintf(line, sizeof(line), "run --stats --flat real16 %s", path);
+    check(&(struct expectation){line, 1, "A", "progress "});
+    unlink(path);
+    const char *text = strstr(run.err, "progress ");
+    for (size_t i = 0; i < ARRAY_COUNT(lines); i++) {
+        text = strstr(text, lines[i]);
+        ck_assert_msg(text, "no '%s' behind the others: %s", lines[i], run.err);
+        double at, since;
+        ck_assert_int_eq(sscanf(text + strlen(lines[i]), "%lf ms %lf ms", &at, &since), 2);
+        ck_assert_msg(since <= at, "%s", text);
+    }
+}
+END_TEST
+
 START_TEST(acpi_tables_go_to_a_new_directory)
 {
     test_need_kvm();
@@ -559,6 +581,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_message_does_not_go_on_in_the_guests_line);
     test_add(suite, a_signal_that_ends_a_traced_run_is_named);
     test_add(suite, a_run_that_a_signal_ends_has_its_statistics);
+    test_add(suite, marks_are_said_in_the_order_in_which_they_were_reached);
     test_add(suite, acpi_tables_go_to_a_new_directory);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);

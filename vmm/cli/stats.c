@@ -192,26 +192,42 @@ static void print_phases(FILE *file, const struct vmm_stats *totals)
     fprintf(file, "  %-10s %9.1f us\n", "all", (double)sum_ns / 1e3);
 }
 
-/* How often each exit came between two marks. */
+/* How often each exit came between two marks. Other CPUs go on while one notes its counts, so that the
+ * earlier mark may have one more. */
 static uint64_t exits_between(const struct stats_mark *before, const struct vmm_exit_stat *exit)
 {
-    uint64_t count = exit->count;
     for (size_t i = 0; before && i < before->exit_count; i++)
         if (strcmp(before->exits[i].name, exit->name) == 0)
-            count -= before->exits[i].count;
+            return before->exits[i].count < exit->count ? exit->count - before->exits[i].count : 0;
+    return exit->count;
+}
+
+/* The marks that were reached, in the order in which they were: a quiet kernel is in user space before its
+ * first byte. Returns how many. */
+static unsigned sort_marks(const struct run_stats *stats, enum vmm_mark order[VMM_MARK_COUNT])
+{
+    unsigned count = 0;
+    for (enum vmm_mark mark = 0; mark < VMM_MARK_COUNT; mark++) {
+        if (!stats->marks[mark].ns)
+            continue;
+        unsigned at = count++;
+        for (; at && stats->marks[order[at - 1]].ns > stats->marks[mark].ns; at--)
+            order[at] = order[at - 1];
+        order[at] = mark;
+    }
     return count;
 }
 
-/* A line for each mark that was reached: when, and the exits since the one before it. */
+/* A line for each mark: when, and the exits since the one before it. */
 static void print_marks(FILE *file, const struct run_stats *stats)
 {
+    enum vmm_mark order[VMM_MARK_COUNT];
+    unsigned count = sort_marks(stats, order);
     const struct stats_mark *before = NULL;
     fprintf(file, "progress                         at      since the line before\n");
-    for (enum vmm_mark mark = 0; mark < VMM_MARK_COUNT; mark++) {
-        const struct stats_mark *now = &stats->marks[mark];
-        if (!now->ns)
-            continue;
-        fprintf(file, "  %-18s %12.3f ms  %12.3f ms", vmm_mark_name(mark), (double)now->ns / 1e6,
+    for (unsigned number = 0; number < count; number++) {
+        const struct stats_mark *now = &stats->marks[order[number]];
+        fprintf(file, "  %-18s %12.3f ms  %12.3f ms", vmm_mark_name(order[number]), (double)now->ns / 1e6,
                 (double)(now->ns - (before ? before->ns : 0)) / 1e6);
         for (size_t i = 0; i < now->exit_count; i++)
             if (exits_between(before, &now->exits[i]))
