@@ -2,7 +2,7 @@
  *
  * The guest of task switches (tests/guest/prot32-task.txt has what it prints) as a guest of KVM: in the lane,
  * where QEMU's processor makes the switches itself, and with its far pointers in a trapped region, so that
- * JMP and CALL are ours and the registers go through KVM.
+ * JMP and CALL are ours and the registers go through KVM; and where KVM interprets ring 0, by our engine.
  */
 #include <stdlib.h>
 #include <string.h>
@@ -16,14 +16,20 @@ extern const char task_expected[];
 
 static struct guest_run run;
 
-static void run_task(const struct vmm_scratch_config *scratch)
+static void need_lane(void)
 {
     const char *lane = getenv("VMM_TEST_LANE");
     if (!lane || strcmp(lane, "nested"))
-        test_skip("what other KVMs make of task switches is not known");
+        test_skip(
+            "KVM without hardware virtualization takes task gates for interrupt gates, others are unknown");
+}
+
+static void run_task(const struct vmm_scratch_config *scratch, enum vmm_ring0_engine engine)
+{
     memset(&run, 0, sizeof(run));
     run.image = (struct vmm_image){.path = "flat/prot32-task.bin", .flat = VMM_FLAT_PROT32};
     run.config.ram_bytes = 4 << 20;
+    run.config.ring0_engine = engine;
     run.scratch = scratch;
     guest_run(&run);
     ck_assert_msg(run.end.reason == VMM_END_DEBUG_EXIT && !run.end.value, "%s: %s",
@@ -85,14 +91,17 @@ static void compare(bool all)
 
 START_TEST(the_processor_of_the_lane_switches_tasks_as_the_emulator)
 {
-    run_task(&(struct vmm_scratch_config){.base = 0xd0001000, .len = 4096});
+    need_lane();
+    run_task(&(struct vmm_scratch_config){.base = 0xd0001000, .len = 4096}, VMM_RING0_KVM);
     compare(false);
 }
 END_TEST
 
 START_TEST(so_does_the_emulator_for_kvm)
 {
-    run_task(&(struct vmm_scratch_config){.base = 0xd0000000, .len = 8192, .engine = VMM_MMIO_TRAP});
+    need_lane();
+    run_task(&(struct vmm_scratch_config){.base = 0xd0000000, .len = 8192, .engine = VMM_MMIO_TRAP},
+             VMM_RING0_KVM);
     compare(true);
 }
 END_TEST
@@ -101,8 +110,26 @@ END_TEST
  * violation, in the middle of the delivery of INT n and of exceptions too. */
 START_TEST(a_tss_may_lie_in_a_trapped_region)
 {
-    run_task(&(struct vmm_scratch_config){.base = 0xd0001000, .len = 8192, .engine = VMM_MMIO_TRAP});
+    need_lane();
+    run_task(&(struct vmm_scratch_config){.base = 0xd0001000, .len = 8192, .engine = VMM_MMIO_TRAP},
+             VMM_RING0_KVM);
     compare(true);
+}
+END_TEST
+
+/* With the users that the lane has not. */
+START_TEST(in_software_all_is_as_the_emulator_alone_has_it)
+{
+    struct vmm_host host;
+    const char *wanted = task_expected;
+    vmm_host_probe(&host);
+    if (host.flavour != VMM_KVM_SOFTWARE)
+        test_skip("only where KVM interprets ring 0");
+    run_task(NULL, VMM_RING0_SOFTWARE);
+    for (const char *is = run.output; *is; is++)
+        if (*is != '\r')
+            ck_assert_msg(*is == *wanted++, "ends with '%s'", is);
+    ck_assert_int_eq(*wanted, 0);
 }
 END_TEST
 
@@ -111,4 +138,5 @@ void test_suite(Suite *suite)
     test_add_slow(suite, the_processor_of_the_lane_switches_tasks_as_the_emulator, 60);
     test_add_slow(suite, so_does_the_emulator_for_kvm, 60);
     test_add_slow(suite, a_tss_may_lie_in_a_trapped_region, 60);
+    test_add_slow(suite, in_software_all_is_as_the_emulator_alone_has_it, 60);
 }
