@@ -29,18 +29,11 @@ enum {
     ID_FIRST_SOURCE,
 };
 
-struct posted_work {
-    struct posted_work *next;
-    void (*run)(void *context);
-    void *context;
-};
-
 struct event_loop {
     pthread_mutex_t lock;
     pthread_cond_t returned; /* a callback has */
     struct event_source *sources;
     struct event_timer *timers; /* those armed, earliest first */
-    struct posted_work *work_first, **work_last;
     uint64_t id_next;
     uint64_t timer_fd_ns; /* when timer_fd will expire; UINT64_MAX: never */
     const void *running;
@@ -64,7 +57,6 @@ int event_loop_create(struct event_loop **out, struct vmm_error *error)
         return error_set(error, -ENOMEM, "event loop: out of memory");
     pthread_mutex_init(&loop->lock, NULL);
     pthread_cond_init(&loop->returned, NULL);
-    loop->work_last = &loop->work_first;
     loop->id_next = ID_FIRST_SOURCE;
     loop->timer_fd_ns = UINT64_MAX;
     loop->epoll_fd = loop->timer_fd = loop->wake_fd = -1;
@@ -88,11 +80,6 @@ void event_loop_destroy(struct event_loop *loop)
         return;
     event_loop_stop(loop);
     loop_close(loop);
-    while (loop->work_first) {
-        struct posted_work *work = loop->work_first;
-        loop->work_first = work->next;
-        free(work);
-    }
     pthread_cond_destroy(&loop->returned);
     pthread_mutex_destroy(&loop->lock);
     free(loop);
@@ -152,7 +139,7 @@ static int loop_create_thread(struct event_loop *loop, struct vmm_error *error)
 /* Makes the thread if the loop is started and has something to wait for. With the lock held. */
 static int loop_need_thread(struct event_loop *loop, struct vmm_error *error)
 {
-    if (!loop->started || loop->has_thread || !(loop->sources || loop->timers || loop->work_first))
+    if (!loop->started || loop->has_thread || !(loop->sources || loop->timers))
         return 0;
     int result = loop_open(loop, error);
     return result ? result : loop_create_thread(loop, error);
@@ -349,36 +336,7 @@ int event_timer_set(struct event_timer *timer, uint64_t delay_ns)
     return result;
 }
 
-int event_loop_post(struct event_loop *loop, void (*work)(void *context), void *context)
-{
-    struct posted_work *posted = malloc(sizeof(*posted));
-    if (!posted)
-        return -ENOMEM;
-    *posted = (struct posted_work){.run = work, .context = context};
-    pthread_mutex_lock(&loop->lock);
-    *loop->work_last = posted;
-    loop->work_last = &posted->next;
-    int result = loop_need_thread(loop, NULL);
-    loop_wake(loop);
-    pthread_mutex_unlock(&loop->lock);
-    return result;
-}
-
 /* From here to the end: the loop's thread. */
-static void loop_run_work(struct event_loop *loop)
-{
-    pthread_mutex_lock(&loop->lock);
-    struct posted_work *work = loop->work_first;
-    loop->work_first = NULL;
-    loop->work_last = &loop->work_first;
-    pthread_mutex_unlock(&loop->lock);
-    while (work) {
-        struct posted_work *next = work->next;
-        work->run(work->context);
-        free(work);
-        work = next;
-    }
-}
 
 /* The time is read once, so that a timer that sets itself to "now" cannot keep the others waiting. */
 static void loop_run_timers(struct event_loop *loop)
@@ -441,7 +399,6 @@ static void *loop_main(void *context)
     struct event_loop *loop = context;
     trace_attach(loop->trace);
     while (!loop_is_stopping(loop)) {
-        loop_run_work(loop);
         loop_run_timers(loop);
         struct epoll_event events[EVENT_BATCH];
         int count = epoll_wait(loop->epoll_fd, events, EVENT_BATCH, -1);

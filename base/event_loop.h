@@ -20,7 +20,7 @@ struct event_loop;
 
 /* Allocates memory and nothing else. */
 int event_loop_create(struct event_loop **loop, struct vmm_error *error);
-/* Stops. Sources and timers that are still there are forgotten, posted work is dropped. */
+/* Stops. Sources and timers that are still there are forgotten. */
 void event_loop_destroy(struct event_loop *loop);
 
 /* What the loop's thread records goes to `trace`, base/trace_ring.h; a borrow. Before the first start. */
@@ -73,9 +73,6 @@ void event_timer_fini(struct event_timer *timer);
 int event_timer_set(struct event_timer *timer, uint64_t delay_ns);
 /* Forgets the setting, without waiting: a call that is already under way still comes. */
 void event_timer_clear(struct event_timer *timer);
-
-/* Calls work(context) on the loop's thread, in the order of posting. */
-int event_loop_post(struct event_loop *loop, void (*work)(void *context), void *context);
 
 /* CLOCK_MONOTONIC. */
 uint64_t event_now_ns(void);

@@ -76,9 +76,6 @@ struct boot_config {
     bool ram_dirty; /* the RAM was used before, as on a reboot: what the image expects to be 0 is cleared */
 };
 
-/* Reads "real16|prot32|long64[@ADDRESS]" into protocol, has_flat_gpa and flat_gpa. */
-int boot_flat_parse(const char *text, struct boot_config *config, struct vmm_error *error);
-
 /* A segment register as the processor holds it, hidden part and all. An absent one has `present` clear. */
 struct boot_segment {
     uint64_t base;

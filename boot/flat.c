@@ -5,7 +5,6 @@
  */
 #include "boot/flat.h"
 
-#include <stdlib.h>
 #include <string.h>
 
 #include "boot/cpu_state.h"
@@ -14,46 +13,6 @@
 
 #define REAL16_END 0x100000
 #define STACK_ROOM PAGE_BYTES /* what has to lie below the image for the stack to begin there */
-
-static const struct {
-    const char *name;
-    enum boot_protocol protocol;
-} flat_modes[] = {
-    {"real16", BOOT_FLAT_REAL16},
-    {"prot32", BOOT_FLAT_PROT32},
-    {"long64", BOOT_FLAT_LONG64},
-};
-
-/* Decimal, or hexadecimal after 0x; an octal address would be a surprise. */
-static bool parse_address(const char *text, gpa_t *gpa)
-{
-    bool is_hex = text[0] == '0' && (text[1] == 'x' || text[1] == 'X');
-    char *end;
-    if (is_hex)
-        text += 2;
-    if (!strchr("0123456789abcdefABCDEF", text[0]) || !text[0])
-        return false;
-    errno = 0;
-    *gpa = strtoull(text, &end, is_hex ? 16 : 10);
-    return !*end && !errno;
-}
-
-int boot_flat_parse(const char *text, struct boot_config *config, struct vmm_error *error)
-{
-    size_t name_len = strcspn(text, "@");
-    config->has_flat_gpa = text[name_len] == '@';
-    if (config->has_flat_gpa && !parse_address(text + name_len + 1, &config->flat_gpa))
-        return error_set(error, -EINVAL, "flat image: \"%s\" is not an address; give one like 0x100000",
-                         text + name_len + 1);
-    for (size_t i = 0; i < ARRAY_COUNT(flat_modes); i++) {
-        if (strlen(flat_modes[i].name) == name_len && !memcmp(flat_modes[i].name, text, name_len)) {
-            config->protocol = flat_modes[i].protocol;
-            return 0;
-        }
-    }
-    return error_set(error, -EINVAL, "flat image: \"%.*s\" is not a mode; give real16, prot32 or long64",
-                     (int)name_len, text);
-}
 
 static int load_real16(struct loader *loader, gpa_t gpa)
 {

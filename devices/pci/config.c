@@ -112,11 +112,6 @@ void pci_function_destroy(struct pci_function *function)
     free(function);
 }
 
-unsigned pci_function_slot(const struct pci_function *function)
-{
-    return function->slot;
-}
-
 /* A capability begins at a multiple of four (6.7). */
 int pci_function_add_capability(struct pci_function *function, uint8_t id, const void *bytes,
                                 const void *writable, size_t len)

@@ -48,8 +48,6 @@ int pci_function_create(struct pci *pci, const struct pci_function_config *confi
                         struct pci_function **function, struct vmm_error *error);
 void pci_function_destroy(struct pci_function *function);
 
-unsigned pci_function_slot(const struct pci_function *function);
-
 /* Bytes of configuration space that the device serves itself. Called without a lock. */
 struct pci_register_ops {
     uint32_t (*read)(void *device, unsigned offset,

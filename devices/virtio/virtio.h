@@ -118,8 +118,6 @@ bool virtio_queue_kicks_on(struct virtio *virtio, unsigned queue);
 /* Calls notify once more, after what else the event loop has to do: for who gives up its turn with chains
  * left, since a driver can make chains available for ever. Not for a device without a loop. */
 void virtio_queue_again(struct virtio *virtio, unsigned queue);
-/* Whether the driver has enabled it and it is running. */
-bool virtio_queue_is_running(const struct virtio *virtio, unsigned queue);
 
 /* The configuration space has changed: a new generation and an interrupt (2.5). Any thread. */
 void virtio_config_changed(struct virtio *virtio);

@@ -189,8 +189,3 @@ void virtio_pci_destroy(struct virtio_pci *pci)
     pthread_mutex_destroy(&pci->isr_lock);
     free(pci);
 }
-
-unsigned virtio_pci_slot(const struct virtio_pci *pci)
-{
-    return pci_function_slot(pci->function);
-}

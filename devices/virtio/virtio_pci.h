@@ -26,7 +26,4 @@ int virtio_pci_create(const struct virtio_pci_config *config, struct virtio_pci 
 /* Before the destroy of the virtio and of the pci. */
 void virtio_pci_destroy(struct virtio_pci *virtio_pci);
 
-/* The slot that it is in. */
-unsigned virtio_pci_slot(const struct virtio_pci *virtio_pci);
-
 #endif

@@ -168,11 +168,6 @@ void virtio_queue_again(struct virtio *virtio, unsigned index)
     ring(&virtio->queues[index]);
 }
 
-bool virtio_queue_is_running(const struct virtio *virtio, unsigned index)
-{
-    return index < virtio->config.queue_count && virtio->queues[index].is_running;
-}
-
 /* ---- For transports ---- */
 
 static struct virtio_queue *find(const struct virtio *virtio, unsigned index)

@@ -97,7 +97,9 @@ START_TEST(destroy_gives_everything_back)
 {
     int fds = entries_of("/proc/self/fd"), count = 0;
     set_up_started();
-    ck_assert_int_eq(event_loop_post(loop, count_up, &count), 0);
+    struct event_timer timer;
+    event_timer_init(&timer, loop, count_up, &count);
+    ck_assert_int_eq(event_timer_set(&timer, 0), 0);
     wait_for(&count, 1);
     ck_assert_int_eq(loop_threads(), 1);
     event_loop_destroy(loop);
@@ -189,30 +191,28 @@ END_TEST
 START_TEST(nothing_is_called_before_start_and_after_stop)
 {
     struct reader reader;
-    int posted = 0, expired = 0;
+    int expired = 0;
     struct event_timer timer;
     set_up();
     reader_add(&reader);
     reader_feed(&reader);
     event_timer_init(&timer, loop, count_up, &expired);
     ck_assert_int_eq(event_timer_set(&timer, 0), 0);
-    ck_assert_int_eq(event_loop_post(loop, count_up, &posted), 0);
     usleep(20000);
-    ck_assert_int_eq(load(&reader.calls) + load(&posted) + load(&expired), 0);
+    ck_assert_int_eq(load(&reader.calls) + load(&expired), 0);
     ck_assert_int_eq(event_loop_start(loop, NULL), 0);
     wait_for(&reader.calls, 1);
-    wait_for(&posted, 1);
     wait_for(&expired, 1);
     event_loop_stop(loop);
     event_loop_stop(loop);
     reader_feed(&reader);
-    ck_assert_int_eq(event_loop_post(loop, count_up, &posted), 0);
+    ck_assert_int_eq(event_timer_set(&timer, 0), 0);
     usleep(20000);
     ck_assert_int_eq(load(&reader.calls), 1);
-    ck_assert_int_eq(load(&posted), 1);
+    ck_assert_int_eq(load(&expired), 1);
     ck_assert_int_eq(event_loop_start(loop, NULL), 0);
     wait_for(&reader.calls, 2);
-    wait_for(&posted, 2);
+    wait_for(&expired, 2);
     reader_close(&reader);
     event_loop_destroy(loop);
 }
@@ -426,57 +426,6 @@ START_TEST(a_callback_may_remove_and_free_its_own_source)
 }
 END_TEST
 
-#define POSTERS       3
-#define POSTS_BY_EACH 1000
-
-struct posts {
-    int next; /* what this poster posts, in order */
-    int wrong;
-};
-
-struct post {
-    struct posts *posts;
-    int value;
-};
-
-static int posts_done;
-
-static void post_run(void *context)
-{
-    struct post *post = context;
-    if (post->value != post->posts->next++)
-        post->posts->wrong++;
-    free(post);
-    count_up(&posts_done);
-}
-
-static void *post_many(void *context)
-{
-    for (int i = 0; i < POSTS_BY_EACH; i++) {
-        struct post *post = malloc(sizeof(*post));
-        *post = (struct post){.posts = context, .value = i};
-        ck_assert_int_eq(event_loop_post(loop, post_run, post), 0);
-    }
-    return NULL;
-}
-
-START_TEST(posts_of_many_threads_arrive_in_order)
-{
-    struct posts posts[POSTERS] = {0};
-    pthread_t threads[POSTERS];
-    posts_done = 0;
-    set_up_started();
-    for (int i = 0; i < POSTERS; i++)
-        ck_assert_int_eq(pthread_create(&threads[i], NULL, post_many, &posts[i]), 0);
-    for (int i = 0; i < POSTERS; i++)
-        pthread_join(threads[i], NULL);
-    wait_for(&posts_done, POSTERS * POSTS_BY_EACH);
-    event_loop_destroy(loop);
-    for (int i = 0; i < POSTERS; i++)
-        ck_assert_int_eq(posts[i].wrong, 0);
-}
-END_TEST
-
 void test_suite(Suite *suite)
 {
     test_add(suite, an_unused_loop_makes_no_thread_and_no_descriptor);
@@ -491,5 +440,4 @@ void test_suite(Suite *suite)
     test_add(suite, a_timer_that_sets_itself_starves_nobody_and_can_be_ended);
     test_add(suite, removal_waits_for_the_callback);
     test_add(suite, a_callback_may_remove_and_free_its_own_source);
-    test_add(suite, posts_of_many_threads_arrive_in_order);
 }

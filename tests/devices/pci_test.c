@@ -4,6 +4,7 @@
  * and put on top of each other, doorbells that follow, INTx lines.
  */
 #include "base/bytes.h"
+#include "devices/pci/internal.h"
 #include "tests/devices/pci_fixture.h"
 
 static struct fake_pci fake;
@@ -461,7 +462,7 @@ START_TEST(slots_are_given_and_refused)
     ck_assert_int_eq(pci_function_create(fake.pci, &config, &function, &error), -EINVAL);
     for (unsigned i = 0; i < 30; i++) {
         thing_add(&things[i], 0x1000, 1);
-        ck_assert_uint_eq(pci_function_slot(things[i].function), i < 2 ? i + 1 : i + 2);
+        ck_assert_uint_eq(things[i].function->slot, i < 2 ? i + 1 : i + 2);
     }
     config.slot = PCI_SLOT_ANY;
     ck_assert_int_eq(pci_function_create(fake.pci, &config, &function, &error), -ENOSPC);

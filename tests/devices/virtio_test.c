@@ -3,14 +3,13 @@
  * The device core: status, features, configuration, queues that start and stop while they are used. The
  * device under test echoes: what it reads is what it writes back.
  */
-#include "devices/virtio/virtio.h"
-
 #include <poll.h>
 #include <pthread.h>
 #include <sched.h>
 #include <stdlib.h>
 #include <unistd.h>
 
+#include "devices/virtio/virtio_internal.h"
 #include "tests/devices/fake.h"
 #include "tests/devices/virtio_driver.h"
 
@@ -74,7 +73,7 @@ static void notify(void *device, unsigned queue)
 static void drain(void *device, unsigned queue)
 {
     struct world *world = device;
-    ck_assert(virtio_queue_is_running(world->virtio, queue));
+    ck_assert(world->virtio->queues[queue].is_running);
     world->drains++;
 }
 
@@ -384,7 +383,7 @@ START_TEST(a_ring_outside_ram_needs_a_reset)
     virtio_set_queue_address(world.virtio, 0, VIRTIO_QUEUE_DESCRIPTOR, 1, 1);
     virtio_enable_queue(world.virtio, 0);
     virtio_driver_ready(&world.driver);
-    ck_assert(!virtio_queue_is_running(world.virtio, 0));
+    ck_assert(!world.virtio->queues[0].is_running);
     virtio_notify(world.virtio, 0);
     must_need_reset(&world);
     teardown(&world);

@@ -1,14 +1,17 @@
 /* SPDX-License-Identifier: MIT
  *
- * Flat images, the text that says how they are entered, and the detection of foreign formats. The input is
- * the text of --flat up to a 0 byte, then the image.
+ * Flat images, and the detection of foreign formats. The input is a byte that says how the image is entered
+ * (the mode, and whether an address is given), the address, then the image.
  */
 #include <stdio.h>
 #include <stdlib.h>
 #include <string.h>
 
+#include "base/bytes.h"
 #include "boot/format.h"
 #include "tests/boot/invariants.h"
+
+#define HEAD_BYTES 9
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len);
 
@@ -34,20 +37,19 @@ static void load_flat(const struct boot_image *image, struct boot_config *config
 
 int LLVMFuzzerTestOneInput(const uint8_t *data, size_t len)
 {
-    const uint8_t *end = memchr(data, 0, len);
-    struct boot_config config = {0};
+    static const enum boot_protocol modes[] = {BOOT_FLAT_REAL16, BOOT_FLAT_PROT32, BOOT_FLAT_LONG64};
     struct vmm_error error = {0};
-    if (!end)
+    if (len < HEAD_BYTES)
         return 0;
-    size_t rest = len - (end + 1 - data);
+    struct boot_config config = {.protocol = modes[data[0] % ARRAY_COUNT(modes)],
+                                 .has_flat_gpa = data[0] & 0x80,
+                                 .flat_gpa = load_le64(data + 1)};
+    size_t rest = len - HEAD_BYTES;
     /* A copy of exactly the image, so that a read behind it is seen. */
     uint8_t *bytes = malloc(rest);
-    memcpy(bytes, end + 1, rest);
+    memcpy(bytes, data + HEAD_BYTES, rest);
     struct boot_image image = {.bytes = bytes, .len = rest, .name = "fuzz.img"};
-    if (!boot_flat_parse((const char *)data, &config, &error))
-        load_flat(&image, &config);
-    else if (!error.message[0])
-        abort();
+    load_flat(&image, &config);
     if (format_detect(&image) == FORMAT_OTHER)
         format_refuse(&image, &error);
     free(bytes);

@@ -48,6 +48,8 @@ START_TEST(each_end_has_its_status)
     test_need_kvm();
     static const struct expectation ends[] = {
         {"run --flat real16 " FLAT("real16-exit"), 85, NULL, NULL},
+        {"run --flat real16@0x7c00 " FLAT("real16-exit"), 85, NULL, NULL},
+        {"run -v --flat real16@16K " FLAT("real16-exit"), 85, NULL, "entered at 0x4000"},
         {"run --flat real16 " FLAT("real16-exit-wide"), (0x1234 << 1 | 1) & 0xff, NULL, NULL},
         {"run --flat real16 " FLAT("real16-hello"), 1, "hello from real mode\n", NULL},
         {"run --flat real16 " FLAT("real16-i8042-reset"), 0, NULL, NULL},
