@@ -7,6 +7,7 @@
  */
 #include "base/event_loop.h"
 
+#include "base/clock.h"
 #include "base/trace_ring.h"
 #include "base/types.h"
 
@@ -16,7 +17,6 @@
 #include <stdlib.h>
 #include <sys/eventfd.h>
 #include <sys/timerfd.h>
-#include <time.h>
 #include <unistd.h>
 
 #define EVENT_BATCH 16
@@ -42,13 +42,6 @@ struct event_loop {
     struct trace_thread *trace;
     int epoll_fd, timer_fd, wake_fd; /* -1 until needed */
 };
-
-uint64_t event_now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * NS_PER_S + (uint64_t)now.tv_nsec;
-}
 
 int event_loop_create(struct event_loop **out, struct vmm_error *error)
 {
@@ -318,7 +311,7 @@ static void loop_program_timer(struct event_loop *loop)
 int event_timer_set(struct event_timer *timer, uint64_t delay_ns)
 {
     struct event_loop *loop = timer->loop;
-    uint64_t now_ns = event_now_ns();
+    uint64_t now_ns = clock_now_ns();
     pthread_mutex_lock(&loop->lock);
     timer_disarm(loop, timer);
     /* a delay of centuries is as good as for ever, and stays a valid time */
@@ -341,7 +334,7 @@ int event_timer_set(struct event_timer *timer, uint64_t delay_ns)
 /* The time is read once, so that a timer that sets itself to "now" cannot keep the others waiting. */
 static void loop_run_timers(struct event_loop *loop)
 {
-    uint64_t now_ns = event_now_ns();
+    uint64_t now_ns = clock_now_ns();
     pthread_mutex_lock(&loop->lock);
     while (loop->timers && loop->timers->deadline_ns <= now_ns) {
         struct event_timer *timer = loop->timers;

@@ -74,7 +74,4 @@ int event_timer_set(struct event_timer *timer, uint64_t delay_ns);
 /* Forgets the setting, without waiting: a call that is already under way still comes. */
 void event_timer_clear(struct event_timer *timer);
 
-/* CLOCK_MONOTONIC. */
-uint64_t event_now_ns(void);
-
 #endif

@@ -14,7 +14,7 @@
 #include <string.h>
 #include <time.h>
 
-#include "base/event_loop.h"
+#include "base/clock.h"
 #include "base/nearest.h"
 #include "base/types.h"
 
@@ -42,10 +42,10 @@ struct parser {
 uint64_t trace_measure_tsc(void)
 {
     struct timespec pause = {.tv_nsec = 2000000};
-    uint64_t ns = event_now_ns(), ticks = trace_now();
+    uint64_t ns = clock_now_ns(), ticks = trace_now();
     nanosleep(&pause, NULL);
     ticks = trace_now() - ticks;
-    ns = event_now_ns() - ns;
+    ns = clock_now_ns() - ns;
     return ns ? (uint64_t)((double)ticks * 1e9 / (double)ns) : 1000000000u;
 }
 

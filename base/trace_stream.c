@@ -5,13 +5,12 @@
  */
 #include <signal.h>
 #include <string.h>
-#include <time.h>
 
-#include "base/event_loop.h"
+#include "base/clock.h"
 #include "base/trace_internal.h"
 #include "base/types.h"
 
-#define DRAIN_MS 100
+#define DRAIN_NS 100000000u
 
 /* A copy of records [from, from + count), of which the first may be gone. Returns how many of the first. */
 static uint64_t ring_copy(const struct trace_ring *ring, uint64_t from, struct trace_record *to,
@@ -128,11 +127,7 @@ static void *writer_main(void *context)
 {
     struct trace *trace = context;
     while (!__atomic_load_n(&trace->stopping, __ATOMIC_ACQUIRE)) {
-        struct timespec until;
-        clock_gettime(CLOCK_MONOTONIC, &until);
-        until.tv_nsec += DRAIN_MS * 1000000;
-        until.tv_sec += until.tv_nsec / 1000000000;
-        until.tv_nsec %= 1000000000;
+        struct timespec until = clock_deadline(DRAIN_NS);
         sem_clockwait(&trace->wake, CLOCK_MONOTONIC, &until);
         while (sem_trywait(&trace->wake) == 0)
             continue;

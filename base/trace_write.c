@@ -8,7 +8,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
-#include "base/event_loop.h"
+#include "base/clock.h"
 #include "base/trace_file.h"
 #include "base/trace_ring.h"
 
@@ -202,7 +202,7 @@ void trace_write_clock(struct trace_writer *writer)
 {
     begin(writer, TRACE_BLOCK_CLOCK);
     put_number(writer, trace_now());
-    put_number(writer, event_now_ns());
+    put_number(writer, clock_now_ns());
     end(writer);
 }
 

@@ -18,6 +18,7 @@
 #include <unistd.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "bench/stats.h"
 #include "devices/virtio-blk/virtio_blk.h"
 
@@ -58,11 +59,6 @@ struct driver {
 #define TABLE_GPA 0x10000u
 #define AVAIL_GPA 0x20000u
 #define USED_GPA  0x30000u
-
-static uint64_t now_ns(void)
-{
-    return event_now_ns();
-}
 
 static uint64_t used_ns(int who)
 {
@@ -278,9 +274,9 @@ static unsigned find_count(struct plain *plain, const struct load *load)
     unsigned count = 2 * load->depth;
     uint64_t state = 1;
     for (; count < 100000; count *= 2) {
-        uint64_t start = now_ns();
+        uint64_t start = clock_now_ns();
         run_plain(plain, load, count, &state);
-        if (now_ns() - start > 10000000)
+        if (clock_now_ns() - start > 10000000)
             break;
     }
     return count;
@@ -313,14 +309,14 @@ static void compare(struct driver *driver, struct plain *plain, const struct loa
     ours.count = theirs.count = 0;
     for (unsigned batch = 0; batch < BATCHES; batch++) {
         enum sample_kind kind = batch < WARM_UP ? SAMPLE_WARM_UP : SAMPLE_USED;
-        uint64_t cpu = others_ns(), start = now_ns();
+        uint64_t cpu = others_ns(), start = clock_now_ns();
         run_device(driver, load, count, &our_state);
-        samples_add(&ours, (double)(now_ns() - start) / count, kind);
+        samples_add(&ours, (double)(clock_now_ns() - start) / count, kind);
         sums.device_ns += others_ns() - cpu;
         cpu = used_ns(RUSAGE_THREAD);
-        start = now_ns();
+        start = clock_now_ns();
         run_plain(plain, load, count, &their_state);
-        samples_add(&theirs, (double)(now_ns() - start) / count, kind);
+        samples_add(&theirs, (double)(clock_now_ns() - start) / count, kind);
         sums.plain_ns += used_ns(RUSAGE_THREAD) - cpu;
         sums.requests += count;
     }

@@ -7,9 +7,9 @@
 #include <stdlib.h>
 #include <sys/ioctl.h>
 #include <sys/mman.h>
-#include <time.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "vcpu/emulate.h"
 #include "vcpu/exit.h"
 #include "vcpu/exit_access.h"
@@ -61,20 +61,13 @@ int vcpu_announce_apic(struct vcpu *vcpu, struct vmm_error *error)
     return 0;
 }
 
-static uint64_t now_ns(void)
-{
-    struct timespec now;
-    clock_gettime(CLOCK_MONOTONIC, &now);
-    return (uint64_t)now.tv_sec * 1000000000u + (uint64_t)now.tv_nsec;
-}
-
 static int enter_measured(struct vcpu *vcpu)
 {
-    uint64_t entered = now_ns();
+    uint64_t entered = clock_now_ns();
     if (vcpu->left_at_ns)
         vcpu->host_ns += entered - vcpu->left_at_ns;
     int result = ioctl(vcpu->fd, KVM_RUN, 0) ? -errno : 0;
-    vcpu->left_at_ns = now_ns();
+    vcpu->left_at_ns = clock_now_ns();
     vcpu->guest_ns += vcpu->left_at_ns - entered;
     return result;
 }

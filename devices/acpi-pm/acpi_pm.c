@@ -14,7 +14,6 @@
 
 #include "base/bytes.h"
 #include "base/clock.h"
-#include "base/event_loop.h"
 
 #define TIMER_HZ 3579545u
 
@@ -44,7 +43,7 @@ static uint64_t ticks_of(uint64_t ns)
 static uint64_t timer_ticks(const struct acpi_pm *acpi_pm)
 {
     const struct acpi_pm_config *config = &acpi_pm->config;
-    return ticks_of(config->clock_ns ? config->clock_ns(config->context) : event_now_ns());
+    return ticks_of(config->clock_ns ? config->clock_ns(config->context) : clock_now_ns());
 }
 
 /* The status bit is set whenever the timer's top bit has changed since it was last cleared. */

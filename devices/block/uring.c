@@ -10,6 +10,7 @@
  */
 #include <stdlib.h>
 
+#include "base/clock.h"
 #include "devices/block/internal.h"
 
 /* Pinned buffers have no use for threads. */
@@ -113,7 +114,7 @@ static void prepare(const struct uring *uring, struct io_uring_sqe *sqe, struct 
 static bool is_copy(const struct uring *uring, const struct block_request *request)
 {
     return request->operation == BLOCK_WRITE && !request->is_stable && request->len <= COPY_BYTES_MAX &&
-           uring->file->direct_fd < 0 && (!uring->copies_from_ns || event_now_ns() >= uring->copies_from_ns);
+           uring->file->direct_fd < 0 && (!uring->copies_from_ns || clock_now_ns() >= uring->copies_from_ns);
 }
 
 static void append(struct block_request ***end, struct block_request *request)
@@ -235,7 +236,7 @@ static void run_copy(struct uring *uring, struct block_request *request, uint64_
     struct store *store = &uring->file->store;
     uint64_t start_ns = *now_ns;
     int result = store->ops->run(store->self, request);
-    *now_ns = event_now_ns();
+    *now_ns = clock_now_ns();
     if (*now_ns - start_ns > COPY_NS_MAX)
         note_slow_copy(uring, *now_ns, waits_before);
     request->done(request, result);
@@ -246,7 +247,7 @@ static bool run_copies(struct uring *uring)
     struct block_request *request = uring->copy_first;
     if (!request)
         return false;
-    uint64_t now_ns = event_now_ns();
+    uint64_t now_ns = clock_now_ns();
     long waits_before = now_ns < uring->watched_until_ns ? wait_count() : -1;
     uring->copy_first = NULL;
     uring->copy_end = &uring->copy_first;

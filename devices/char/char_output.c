@@ -10,6 +10,7 @@
 #include <sys/stat.h>
 #include <unistd.h>
 
+#include "base/clock.h"
 #include "devices/char/char_internal.h"
 
 #define NS_PER_MS   1000000ull
@@ -91,10 +92,10 @@ static void output_drain(struct char_backend *backend)
 static void output_wait(struct char_backend *backend)
 {
     struct char_output *output = &backend->output;
-    uint64_t deadline_ns = event_now_ns() + CHAR_STALL_MS * NS_PER_MS;
+    uint64_t deadline_ns = clock_now_ns() + CHAR_STALL_MS * NS_PER_MS;
     size_t len = byte_fifo_len(&output->fifo);
     while (output->fd >= 0 && !output->hung && byte_fifo_len(&output->fifo) == len) {
-        uint64_t now_ns = event_now_ns();
+        uint64_t now_ns = clock_now_ns();
         struct pollfd ready = {.fd = output->fd, .events = POLLOUT};
         if (now_ns >= deadline_ns) {
             output->hung = true;

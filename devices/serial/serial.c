@@ -21,6 +21,8 @@
 
 #include <stdlib.h>
 
+#include "base/clock.h"
+
 #define SERIAL_PORT_COUNT 8
 #define FIFO_BYTES        16
 #define CLOCK_HZ          1843200ull /* the PC's; 16 ticks at divisor 1 are a bit: 115,200 baud */
@@ -195,7 +197,7 @@ static void serial_restart_timeout(struct serial *serial)
         return;
     }
     uint64_t delay_ns = 4 * serial_character_ns(serial);
-    serial->timeout_ns = event_now_ns() + delay_ns;
+    serial->timeout_ns = clock_now_ns() + delay_ns;
     if (!serial->timeout_set && (serial->ier & IER_RECEIVED))
         serial->timeout_set = event_timer_set(&serial->timeout, delay_ns) == 0;
 }
@@ -204,7 +206,7 @@ static void serial_timeout_expired(void *owner)
 {
     struct serial *serial = owner;
     lock_acquire(&serial->lock);
-    uint64_t now_ns = event_now_ns();
+    uint64_t now_ns = clock_now_ns();
     serial->timeout_set = false;
     if (now_ns < serial->timeout_ns) {
         serial->timeout_set = event_timer_set(&serial->timeout, serial->timeout_ns - now_ns) == 0;

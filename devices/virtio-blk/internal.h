@@ -45,7 +45,7 @@
 #define ZEROES_SECTORS_MAX  (1u << 15) /* 16 MiB: they may have to be written */
 #define RANGES_MAX          16         /* of one request */
 
-#define HOLD_S 5 /* a resize waits so long for what is in flight */
+#define HOLD_NS 5000000000u /* a resize waits so long for what is in flight */
 
 #define WRITEBACK_UNSET 0xff
 

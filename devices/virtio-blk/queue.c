@@ -7,8 +7,8 @@
  */
 #include <errno.h>
 #include <stdlib.h>
-#include <time.h>
 
+#include "base/clock.h"
 #include "base/trace.h"
 #include "devices/virtio-blk/internal.h"
 
@@ -191,7 +191,7 @@ static bool must_wait(struct virtio_blk *blk)
         return true;
     if (!limit_exists(&blk->limit))
         return false;
-    uint64_t wait_ns = limit_wait_ns(&blk->limit, event_now_ns());
+    uint64_t wait_ns = limit_wait_ns(&blk->limit, clock_now_ns());
     if (!wait_ns)
         return false;
     if (!blk->is_throttled) {
@@ -274,14 +274,12 @@ void queue_drain(void *device, unsigned q)
     pthread_mutex_unlock(&blk->lock);
 }
 
-/* Nothing is in flight then, or -EBUSY after HOLD_S seconds: a medium that does not answer, or a machine that
+/* Nothing is in flight then, or -EBUSY after HOLD_NS: a medium that does not answer, or a machine that
  * was paused in the middle. */
 int queues_hold(struct virtio_blk *blk)
 {
-    struct timespec until;
+    struct timespec until = clock_deadline(HOLD_NS);
     int result = 0;
-    clock_gettime(CLOCK_MONOTONIC, &until);
-    until.tv_sec += HOLD_S;
     pthread_mutex_lock(&blk->lock);
     blk->is_held = true;
     for (unsigned q = 0; q < blk->config.queue_count && !result; q++)

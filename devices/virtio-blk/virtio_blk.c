@@ -8,6 +8,7 @@
 #include <string.h>
 
 #include "base/bytes.h"
+#include "base/clock.h"
 #include "devices/virtio-blk/internal.h"
 
 /* Offsets in struct virtio_blk_config. */
@@ -195,7 +196,7 @@ int virtio_blk_create(const struct virtio_blk_config *config, struct virtio_blk 
     blk->config = *config;
     blk->writeback = WRITEBACK_UNSET;
     init_lock(blk);
-    limit_init(&blk->limit, config->operations_limit, config->bytes_limit, event_now_ns());
+    limit_init(&blk->limit, config->operations_limit, config->bytes_limit, clock_now_ns());
     event_timer_init(&blk->refill, config->loop, queue_refilled, blk);
     int result = check_config(blk, error);
     if (!result)
