@@ -345,10 +345,9 @@ int trace_add_thread(struct trace *trace, const char *name, int vcpu, struct tra
     return 0;
 }
 
-void trace_add_region(struct trace *trace, const char *name, char space, uint64_t base, uint64_t len,
-                      const char *engine)
+void trace_add_region(struct trace *trace, const struct trace_region *region)
 {
-    trace_write_region(&trace->writer, &(struct trace_region){name, engine ? engine : "", base, len, space});
+    trace_write_region(&trace->writer, region);
 }
 
 int trace_start(struct trace *trace, struct vmm_error *error)

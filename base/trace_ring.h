@@ -71,10 +71,9 @@ int trace_add_thread(struct trace *trace, const char *name, int vcpu, struct tra
 /* The records of the calling thread go to `thread` from now on; NULL: nowhere. Returns what it was before. */
 struct trace_thread *trace_attach(struct trace_thread *thread);
 
-/* A device of the machine, for the reader of the file; `space` is 'p' for ports, 'm' for memory. Before the
- * start. */
-void trace_add_region(struct trace *trace, const char *name, char space, uint64_t base, uint64_t len,
-                      const char *engine);
+/* A device of the machine (base/trace_file.h), for the reader of the file. Before the start. */
+struct trace_region;
+void trace_add_region(struct trace *trace, const struct trace_region *region);
 
 /* Starts the writer, where a buffer needs one. */
 int trace_start(struct trace *trace, struct vmm_error *error);

@@ -14,6 +14,13 @@
 #define REAL16_END 0x100000
 #define STACK_ROOM PAGE_BYTES /* what has to lie below the image for the stack to begin there */
 
+static int put_image(struct loader *loader, gpa_t gpa)
+{
+    uint64_t len = loader->image->len;
+    return loader_put(loader,
+                      &(struct loader_part){.what = "the image", .gpa = gpa, .len = len, .file_len = len});
+}
+
 static int load_real16(struct loader *loader, gpa_t gpa)
 {
     struct boot_state *state = loader->state;
@@ -26,7 +33,7 @@ static int load_real16(struct loader *loader, gpa_t gpa)
         return error_set(loader->error, -EINVAL,
                          "%s: real mode cannot begin at %#llx; from 64 KiB to 1 MiB give a multiple of 16",
                          name, (unsigned long long)gpa);
-    int result = loader_put(loader, "the image", gpa, loader->image->len, 0, loader->image->len);
+    int result = put_image(loader, gpa);
     if (result)
         return result;
     /* Down from the image as below a boot sector, or from the top of the first 64 KiB. */
@@ -42,7 +49,7 @@ static int load_protected(struct loader *loader, gpa_t gpa)
     const struct boot_config *config = loader->config;
     bool is_long = config->protocol == BOOT_FLAT_LONG64;
     struct boot_tables tables;
-    int result = loader_put(loader, "the image", gpa, loader->image->len, 0, loader->image->len);
+    int result = put_image(loader, gpa);
     if (!result)
         result = loader_enter(loader, gpa, is_long ? page_tables_end(config->gib_pages) : 4 * GIB);
     if (!result)

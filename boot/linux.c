@@ -167,15 +167,19 @@ static int check_config(const struct loader *loader, const struct linux_kernel *
 static int put_kernel(struct loader *loader, struct linux_kernel *kernel)
 {
     const gpa_t lowest = kernel->gpa;
-    if (kernel->relocatable && !placement_find_up(&loader->placement, kernel->room, kernel->alignment, lowest,
-                                                  4 * GIB, &kernel->gpa))
+    if (kernel->relocatable &&
+        !placement_find_up(&loader->placement, kernel->room, kernel->alignment, 4 * GIB, &kernel->gpa))
         return error_set(
             loader->error, -ENOSPC,
             "%s: the kernel unpacks itself in %llu MiB in a row, from %#llx on, which the guest's RAM "
             "does not have; give the guest more memory",
             loader->image->name, (unsigned long long)(align_up(kernel->room, MIB) / MIB),
             (unsigned long long)lowest);
-    return loader_put(loader, "the kernel", kernel->gpa, kernel->room, kernel->offset, kernel->file_len);
+    return loader_put(loader, &(struct loader_part){.what = "the kernel",
+                                                    .gpa = kernel->gpa,
+                                                    .len = kernel->room,
+                                                    .offset = kernel->offset,
+                                                    .file_len = kernel->file_len});
 }
 
 /* Files of an initrd begin at multiples of 4, where the kernel looks for the next archive. */
@@ -191,11 +195,13 @@ static int put_initrd(struct loader *loader, const struct linux_kernel *kernel)
 {
     const struct boot_config *config = loader->config;
     uint64_t len = initrd_bytes(config);
-    gpa_t high = kernel->initrd_above_4g ? UINT64_MAX : kernel->initrd_limit;
     if (!len)
         return 0;
-    int result = placement_take_high(&loader->placement, config->modules[0].image.name, "the initrd", len,
-                                     kernel->initrd_limit, high, &loader->module_gpa[0], loader->error);
+    const struct placement_part part = {config->modules[0].image.name, "the initrd", len};
+    gpa_t *gpa = &loader->module_gpa[0];
+    int result = placement_take_high(&loader->placement, &part, kernel->initrd_limit, gpa, loader->error);
+    if (result && kernel->initrd_above_4g)
+        result = placement_take_high(&loader->placement, &part, UINT64_MAX, gpa, loader->error);
     gpa_t at = loader->module_gpa[0];
     for (size_t i = 0; i < config->module_count && !result; i++) {
         const struct boot_image *file = &config->modules[i].image;

@@ -18,21 +18,22 @@ int loader_copy(struct loader *loader, const struct boot_image *from, gpa_t gpa,
     return result ? error_set_errno(loader->error, result, "%s: cannot read", from->name) : 0;
 }
 
-int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len, uint64_t offset,
-               uint64_t file_len)
+int loader_put(struct loader *loader, const struct loader_part *part)
 {
     struct boot_state *state = loader->state;
-    int result = placement_take(&loader->placement, loader->image->name, what, gpa, len, loader->error);
+    const struct placement_part place = {loader->image->name, part->what, part->len};
+    const gpa_t gpa = part->gpa, end = gpa + part->len;
+    int result = placement_take(&loader->placement, &place, gpa, loader->error);
     if (!result)
-        result = loader_copy(loader, loader->image, gpa, offset, file_len);
+        result = loader_copy(loader, loader->image, gpa, part->offset, part->file_len);
     if (!result && loader->config->ram_dirty)
-        result = guest_mem_fill(loader->memory, gpa + file_len, 0, len - file_len);
+        result = guest_mem_fill(loader->memory, gpa + part->file_len, 0, part->len - part->file_len);
     if (result)
         return result;
     if (state->image_gpa == state->image_end_gpa || gpa < state->image_gpa)
         state->image_gpa = gpa;
-    if (gpa + len > state->image_end_gpa)
-        state->image_end_gpa = gpa + len;
+    if (end > state->image_end_gpa)
+        state->image_end_gpa = end;
     return 0;
 }
 
@@ -43,7 +44,12 @@ int loader_put_elf(struct loader *loader, const struct elf_file *file)
         const struct elf_segment *segment = &file->segments[i];
         char what[32];
         snprintf(what, sizeof(what), "segment %u", segment->index);
-        result = loader_put(loader, what, segment->gpa, segment->len, segment->offset, segment->file_len);
+        const struct loader_part part = {.what = what,
+                                         .gpa = segment->gpa,
+                                         .len = segment->len,
+                                         .offset = segment->offset,
+                                         .file_len = segment->file_len};
+        result = loader_put(loader, &part);
     }
     return result;
 }
@@ -71,8 +77,8 @@ static int put_module(struct loader *loader, size_t index)
     if (!module->len)
         return error_set(loader->error, -EINVAL, "%s: the module is empty", module->name);
     gpa_t *gpa = &loader->module_gpa[index];
-    int result = placement_take_module(&loader->placement, module->name, what, module->len, gpa,
-                                       loader->error);
+    const struct placement_part part = {module->name, what, module->len};
+    int result = placement_take_module(&loader->placement, &part, gpa, loader->error);
     return result ? result : loader_copy(loader, module, *gpa, 0, module->len);
 }
 

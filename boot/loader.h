@@ -22,10 +22,14 @@ struct loader {
     gpa_t module_gpa[BOOT_MODULE_LIMIT];
 };
 
-/* Puts `file_len` bytes of the image, from `offset` on, at `gpa`, where `len` bytes are its own; the rest of
- * them is 0. The bytes lie in the image, and gpa + len does not wrap. `what` is for messages. */
-int loader_put(struct loader *loader, const char *what, gpa_t gpa, uint64_t len, uint64_t offset,
-               uint64_t file_len);
+/* A part of the image: `file_len` bytes, which lie in it from `offset` on, and zeros up to `len`. */
+struct loader_part {
+    const char *what; /* for messages */
+    gpa_t gpa;        /* where it goes; gpa + len does not wrap */
+    uint64_t len, offset, file_len;
+};
+
+int loader_put(struct loader *loader, const struct loader_part *part);
 
 /* Copies `len` bytes of an image or a module, from `offset` on, to `gpa`, which was placed. */
 int loader_copy(struct loader *loader, const struct boot_image *from, gpa_t gpa, uint64_t offset,

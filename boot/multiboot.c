@@ -120,7 +120,11 @@ static int put_by_addresses(struct loader *loader, const struct multiboot_header
             "%s: its multiboot header ends the .bss at %#x, before the end of what it loads (%#llx)",
             image->name, header->bss_end_gpa, (unsigned long long)load_end);
     uint64_t len = header->bss_end_gpa ? header->bss_end_gpa - header->load_gpa : file_len;
-    return loader_put(loader, "the image", header->load_gpa, len, offset, file_len);
+    return loader_put(loader, &(struct loader_part){.what = "the image",
+                                                    .gpa = header->load_gpa,
+                                                    .len = len,
+                                                    .offset = offset,
+                                                    .file_len = file_len});
 }
 
 static int put_image(struct loader *loader, const struct multiboot_header *header,

@@ -37,45 +37,52 @@ bool placement_is_free(const struct placement *placement, gpa_t gpa, uint64_t le
     return !find_taken(placement, gpa, len);
 }
 
-static int add_taken(struct placement *placement, const char *owner, const char *what, gpa_t gpa,
-                     uint64_t len, struct vmm_error *error)
+static int add_taken(struct placement *placement, const struct placement_part *part, gpa_t gpa,
+                     struct vmm_error *error)
 {
     if (placement->taken_count == PLACEMENT_LIMIT)
-        return error_set(error, -ENOSPC, "%s: the image and its modules have more than %d parts", owner,
+        return error_set(error, -ENOSPC, "%s: the image and its modules have more than %d parts", part->owner,
                          PLACEMENT_LIMIT);
     struct placement_taken *taken = &placement->taken[placement->taken_count++];
     taken->gpa = gpa;
-    taken->len = len;
-    size_t what_len = strnlen(what, sizeof(taken->what) - 1);
-    memcpy(taken->what, what, what_len);
+    taken->len = part->len;
+    size_t what_len = strnlen(part->what, sizeof(taken->what) - 1);
+    memcpy(taken->what, part->what, what_len);
     taken->what[what_len] = '\0';
     return 0;
 }
 
-int placement_take(struct placement *placement, const char *owner, const char *what, gpa_t gpa, uint64_t len,
+/* Why the place is not the image's to have. */
+static int refuse_place(const struct placement *placement, const struct placement_part *part, gpa_t gpa,
+                        struct vmm_error *error)
+{
+    unsigned long long first = gpa, last = gpa + part->len - 1;
+    const struct memory_map_entry *entries = placement->backed->entries;
+    for (size_t i = 0; i < placement->backed->count; i++)
+        if (entries[i].kind != MEMORY_KIND_RAM &&
+            ranges_overlap(gpa, part->len, entries[i].gpa, entries[i].len))
+            return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies in the reserved %#llx-%#llx",
+                             part->owner, part->what, first, last, (unsigned long long)entries[i].gpa,
+                             (unsigned long long)(entries[i].gpa + entries[i].len - 1));
+    /* No size of memory reaches into the hole. */
+    bool is_hole = ranges_overlap(gpa, part->len, PCI_HOLE_GPA, PCI_HOLE_END_GPA - PCI_HOLE_GPA);
+    return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies outside of the guest's RAM; %s", part->owner,
+                     part->what, first, last,
+                     is_hole ? "RAM is below 3 GiB and from 4 GiB on" : "give the guest more memory");
+}
+
+int placement_take(struct placement *placement, const struct placement_part *part, gpa_t gpa,
                    struct vmm_error *error)
 {
-    unsigned long long first = gpa, last = gpa + len - 1;
-    if (!memory_map_is_ram(placement->backed, gpa, len)) {
-        const struct memory_map_entry *entries = placement->backed->entries;
-        for (size_t i = 0; i < placement->backed->count; i++)
-            if (entries[i].kind != MEMORY_KIND_RAM &&
-                ranges_overlap(gpa, len, entries[i].gpa, entries[i].len))
-                return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies in the reserved %#llx-%#llx",
-                                 owner, what, first, last, (unsigned long long)entries[i].gpa,
-                                 (unsigned long long)(entries[i].gpa + entries[i].len - 1));
-        /* No size of memory reaches into the hole. */
-        bool is_hole = ranges_overlap(gpa, len, PCI_HOLE_GPA, PCI_HOLE_END_GPA - PCI_HOLE_GPA);
-        return error_set(error, -ENOSPC, "%s: %s (%#llx-%#llx) lies outside of the guest's RAM; %s", owner,
-                         what, first, last,
-                         is_hole ? "RAM is below 3 GiB and from 4 GiB on" : "give the guest more memory");
-    }
-    const struct placement_taken *other = find_taken(placement, gpa, len);
+    if (!memory_map_is_ram(placement->backed, gpa, part->len))
+        return refuse_place(placement, part, gpa, error);
+    const struct placement_taken *other = find_taken(placement, gpa, part->len);
     if (other)
-        return error_set(error, -ENOEXEC, "%s: %s (%#llx-%#llx) overlaps %s (%#llx-%#llx)", owner, what,
-                         first, last, other->what, (unsigned long long)other->gpa,
+        return error_set(error, -ENOEXEC, "%s: %s (%#llx-%#llx) overlaps %s (%#llx-%#llx)", part->owner,
+                         part->what, (unsigned long long)gpa, (unsigned long long)(gpa + part->len - 1),
+                         other->what, (unsigned long long)other->gpa,
                          (unsigned long long)(other->gpa + other->len - 1));
-    return add_taken(placement, owner, what, gpa, len, error);
+    return add_taken(placement, part, gpa, error);
 }
 
 /* The highest free place that lies in [low, high). */
@@ -99,9 +106,10 @@ static bool find_down(const struct placement *placement, uint64_t len, gpa_t low
     return false;
 }
 
-bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t low, gpa_t high,
+bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t high,
                        gpa_t *gpa)
 {
+    const gpa_t low = *gpa;
     for (size_t i = 0; i < placement->map->count; i++) {
         const struct memory_map_entry *entry = &placement->map->entries[i];
         gpa_t first = entry->gpa > low ? entry->gpa : low;
@@ -122,7 +130,8 @@ bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t
 
 static bool find_up(const struct placement *placement, uint64_t len, gpa_t low, gpa_t high, gpa_t *gpa)
 {
-    return placement_find_up(placement, len, PAGE_BYTES, low, high, gpa);
+    *gpa = low;
+    return placement_find_up(placement, len, PAGE_BYTES, high, gpa);
 }
 
 /* Behind everything taken below 4 GiB, but not below `low`. */
@@ -149,31 +158,32 @@ int placement_take_tables(struct placement *placement, const char *owner, uint64
             "%s: the image leaves no room below 4 GiB for the %llu bytes of boot tables; give the "
             "guest more memory",
             owner, (unsigned long long)len);
-    return add_taken(placement, owner, "the boot tables", *gpa, len, error);
+    const struct placement_part part = {owner, "the boot tables", len};
+    return add_taken(placement, &part, *gpa, error);
 }
 
-int placement_take_module(struct placement *placement, const char *owner, const char *what, uint64_t len,
-                          gpa_t *gpa, struct vmm_error *error)
+static int refuse_part(const struct placement_part *part, const char *by, struct vmm_error *error)
 {
-    if (!find_up(placement, len, taken_end(placement, HIGH_MEMORY), 4 * GIB, gpa) &&
-        !find_up(placement, len, taken_end(placement, PAGE_BYTES), 4 * GIB, gpa) &&
-        !find_up(placement, len, PAGE_BYTES, 4 * GIB, gpa))
-        return error_set(
-            error, -ENOSPC,
-            "%s: %s of %llu bytes does not fit into the RAM that the image leaves; give the guest "
-            "more memory",
-            owner, what, (unsigned long long)len);
-    return add_taken(placement, owner, what, *gpa, len, error);
+    return error_set(
+        error, -ENOSPC,
+        "%s: %s of %llu bytes does not fit into the RAM that the %s leaves; give the guest more memory",
+        part->owner, part->what, (unsigned long long)part->len, by);
 }
 
-int placement_take_high(struct placement *placement, const char *owner, const char *what, uint64_t len,
-                        gpa_t high, gpa_t higher, gpa_t *gpa, struct vmm_error *error)
+int placement_take_module(struct placement *placement, const struct placement_part *part, gpa_t *gpa,
+                          struct vmm_error *error)
 {
-    if (!find_down(placement, len, HIGH_MEMORY, high, gpa) &&
-        !find_down(placement, len, HIGH_MEMORY, higher, gpa))
-        return error_set(error, -ENOSPC,
-                         "%s: %s of %llu bytes does not fit into the RAM that the kernel leaves; give the "
-                         "guest more memory",
-                         owner, what, (unsigned long long)len);
-    return add_taken(placement, owner, what, *gpa, len, error);
+    if (!find_up(placement, part->len, taken_end(placement, HIGH_MEMORY), 4 * GIB, gpa) &&
+        !find_up(placement, part->len, taken_end(placement, PAGE_BYTES), 4 * GIB, gpa) &&
+        !find_up(placement, part->len, PAGE_BYTES, 4 * GIB, gpa))
+        return refuse_part(part, "image", error);
+    return add_taken(placement, part, *gpa, error);
+}
+
+int placement_take_high(struct placement *placement, const struct placement_part *part, gpa_t high,
+                        gpa_t *gpa, struct vmm_error *error)
+{
+    if (!find_down(placement, part->len, HIGH_MEMORY, high, gpa))
+        return refuse_part(part, "kernel", error);
+    return add_taken(placement, part, *gpa, error);
 }

@@ -34,12 +34,19 @@ struct placement {
     struct placement_taken taken[PLACEMENT_LIMIT];
 };
 
+/* What a place is taken for. */
+struct placement_part {
+    const char *owner; /* begins each message: the name of the image or the module */
+    const char *what;  /* as of struct placement_taken */
+    uint64_t len;      /* not 0 */
+};
+
 void placement_init(struct placement *placement, const struct memory_map *map,
                     const struct memory_map *backed);
 
-/* Takes [gpa, gpa + len), len not 0, for the image. `owner` begins each message: the image's name. -ENOSPC
- * where that is not RAM, -ENOEXEC where something has a part of it already. */
-int placement_take(struct placement *placement, const char *owner, const char *what, gpa_t gpa, uint64_t len,
+/* Takes the place at `gpa` for a part of the image. -ENOSPC where that is not RAM, -ENOEXEC where something
+ * has some of it already. */
+int placement_take(struct placement *placement, const struct placement_part *part, gpa_t gpa,
                    struct vmm_error *error);
 
 /* Whether all of [gpa, gpa + len) is taken by one owner. */
@@ -52,18 +59,18 @@ bool placement_is_free(const struct placement *placement, gpa_t gpa, uint64_t le
 int placement_take_tables(struct placement *placement, const char *owner, uint64_t len, gpa_t *gpa,
                           struct vmm_error *error);
 
-/* Takes `len` bytes, not 0, for a module: page-aligned, below 4 GiB, behind everything taken so far and
- * above 1 MiB if possible. -ENOSPC. */
-int placement_take_module(struct placement *placement, const char *owner, const char *what, uint64_t len,
-                          gpa_t *gpa, struct vmm_error *error);
+/* Takes a place for a module: page-aligned, below 4 GiB, behind everything taken so far and above 1 MiB if
+ * possible. -ENOSPC. */
+int placement_take_module(struct placement *placement, const struct placement_part *part, gpa_t *gpa,
+                          struct vmm_error *error);
 
-/* The lowest free place that is a multiple of `align` and lies in [low, high); it is not taken yet. */
-bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t low, gpa_t high,
+/* The lowest free place from *gpa on that is a multiple of `align` and ends at `high` at most. It is not
+ * taken yet. False where there is none; *gpa is anything then. */
+bool placement_find_up(const struct placement *placement, uint64_t len, uint64_t align, gpa_t high,
                        gpa_t *gpa);
 
-/* Takes `len` bytes, not 0, page-aligned and above 1 MiB, as high as possible: below `high`, or where there
- * is no room, below `higher`. -ENOSPC. */
-int placement_take_high(struct placement *placement, const char *owner, const char *what, uint64_t len,
-                        gpa_t high, gpa_t higher, gpa_t *gpa, struct vmm_error *error);
+/* Takes a place, page-aligned and above 1 MiB, as high as possible below `high`. -ENOSPC. */
+int placement_take_high(struct placement *placement, const struct placement_part *part, gpa_t high,
+                        gpa_t *gpa, struct vmm_error *error);
 
 #endif

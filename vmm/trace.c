@@ -7,6 +7,7 @@
 #include <stdio.h>
 #include <stdlib.h>
 
+#include "base/trace_file.h"
 #include "base/trace_ring.h"
 #include "devices/marker/marker.h"
 #include "vmm/machine.h"
@@ -75,9 +76,15 @@ static void add_regions(struct vmm *machine, const struct bus *bus, char space)
 {
     size_t count;
     struct bus_region *const *regions = bus_regions(bus, &count);
-    for (size_t i = 0; i < count; i++)
-        trace_add_region(machine->trace, regions[i]->name, space, regions[i]->base, regions[i]->len,
-                         space == 'm' ? machine_engine_name(machine, regions[i]) : NULL);
+    for (size_t i = 0; i < count; i++) {
+        const struct trace_region region = {.name = regions[i]->name,
+                                            .engine = space == 'm' ? machine_engine_name(machine, regions[i])
+                                                                   : "",
+                                            .base = regions[i]->base,
+                                            .len = regions[i]->len,
+                                            .space = space};
+        trace_add_region(machine->trace, &region);
+    }
 }
 
 int machine_start_trace(struct vmm *machine, struct vmm_error *error)

@@ -49,7 +49,7 @@ static void record_all(void)
 static struct trace_file *make(void)
 {
     traced_prepare(&traced, (struct trace_config){.buffers = NULL});
-    trace_add_region(traced.trace, "disk", 'm', 0xd0000000, 0x1000, "trap");
+    trace_add_region(traced.trace, &(struct trace_region){"disk", "trap", 0xd0000000, 0x1000, 'm'});
     traced_start(&traced);
     record_all();
     return traced_end(&traced);

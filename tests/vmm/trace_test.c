@@ -9,6 +9,7 @@
 #include <string.h>
 #include <unistd.h>
 
+#include "base/trace_file.h"
 #include "base/trace_ring.h"
 #include "base/types.h"
 #include "tests/vmm/program.h"
@@ -134,8 +135,8 @@ static void make_trace(void)
     ck_assert_int_eq(trace_add_thread(trace, "vCPU 0", 0, &cpus[0], NULL), 0);
     ck_assert_int_eq(trace_add_thread(trace, "vCPU 1", 1, &cpus[1], NULL), 0);
     ck_assert_int_eq(trace_add_thread(trace, "events", -1, &loop, NULL), 0);
-    trace_add_region(trace, "serial", 'p', 0x3f8, 8, NULL);
-    trace_add_region(trace, "virtio-blk0", 'm', 0xd0000000, 0x200, "kvm");
+    trace_add_region(trace, &(struct trace_region){"serial", "", 0x3f8, 8, 'p'});
+    trace_add_region(trace, &(struct trace_region){"virtio-blk0", "kvm", 0xd0000000, 0x200, 'm'});
     now = trace_now();
     trace_attach(cpus[0]);
     record_first_cpu();
