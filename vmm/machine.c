@@ -1,8 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * A machine's life: what every machine consists of, and in which order. Devices come by vmm_add_*
- * (devices.c), vCPUs and interrupt controllers when the run begins (run.c), since the image has a say in
- * them.
+ * (devices.c), vCPUs (cpus.c) and interrupt controllers (irq.c) when the run begins, since the image has a
+ * say in them.
  */
 #include "vmm/machine.h"
 

@@ -1,7 +1,8 @@
 /* SPDX-License-Identifier: MIT
  *
  * The machine behind `struct vmm`, for the files of this folder: machine.c makes it and takes it apart,
- * devices.c gives it devices, image.c its guest, run.c runs it, irq.c routes its interrupts, stats.c counts.
+ * devices.c gives it devices, image.c its guest, cpus.c vCPUs, run.c runs it, irq.c routes its interrupts,
+ * stats.c counts.
  *
  * Threads: what run control says below; everything else is the creating thread's, while nothing runs.
  */
@@ -251,6 +252,9 @@ void machine_destroy_regions(struct vmm *machine);
 const char *machine_engine_name(const struct vmm *machine, const struct bus_region *region);
 bool machine_is_kernel_device(void *machine, gpa_t gpa, uint64_t len);
 bool machine_is_kernel_port(void *machine, unsigned port, unsigned size);
+
+/* cpus.c: once the machine has all that vCPUs are told of. */
+int machine_create_cpus(struct vmm *machine, struct vmm_error *error);
 
 /* msr.c: has KVM hand over the program's MSRs, before there are vCPUs; what is done about an access. */
 int machine_filter_msrs(struct vmm *machine, struct vmm_error *error);
