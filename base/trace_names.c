@@ -83,19 +83,27 @@ static void list_events(char *text, size_t text_bytes)
         len += (size_t)snprintf(text + len, text_bytes - len, "%s%s", len ? ", " : "", events[event].name);
 }
 
+/* The bits of an event, or of all; 0: there is none of that name. */
+static uint64_t find_events(const char *word, size_t len)
+{
+    if (len == 3 && memcmp(word, "all", 3) == 0)
+        return ~0ull;
+    for (unsigned event = TRACE_NONE + 1; event < TRACE_EVENT_COUNT; event++)
+        if (strlen(events[event].name) == len && memcmp(events[event].name, word, len) == 0)
+            return 1ull << event;
+    return 0;
+}
+
 static int parse_event(const char *word, size_t len, uint64_t *out, struct vmm_error *error)
 {
     char names[300];
-    if (len == 3 && memcmp(word, "all", 3) == 0) {
-        *out |= ~0ull;
+    bool is_taken_out = len && *word == '-';
+    word += is_taken_out;
+    len -= is_taken_out;
+    uint64_t found = find_events(word, len);
+    *out = is_taken_out ? *out & ~found : *out | found;
+    if (found)
         return 0;
-    }
-    for (unsigned event = TRACE_NONE + 1; event < TRACE_EVENT_COUNT; event++) {
-        if (strlen(events[event].name) != len || memcmp(events[event].name, word, len))
-            continue;
-        *out |= 1ull << event;
-        return 0;
-    }
     list_events(names, sizeof(names));
     return error_set(error, -EINVAL, "trace: there is no event '%.*s'; there are: all, %s",
                      (int)(len < 40 ? len : 40), word, names);
@@ -104,7 +112,7 @@ static int parse_event(const char *word, size_t len, uint64_t *out, struct vmm_e
 int trace_events_parse(const char *list, uint64_t *out, struct vmm_error *error)
 {
     int result = 0;
-    *out = 0;
+    *out = *list == '-' ? ~0ull : 0;
     while (!result) {
         size_t len = strcspn(list, ",");
         result = parse_event(list, len, out, error);

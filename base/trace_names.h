@@ -49,8 +49,8 @@ const char *trace_operation_name(unsigned operation);
 /* "IO", or "reason 77" in `text` where it has no name. */
 const char *trace_reason_name(const struct trace_names *names, uint32_t reason, char text[16]);
 
-/* A comma-separated list such as "exit,pio,queue_kick" or "all" into a bit for each event; -EINVAL with the
- * word that is none, and those that are. */
+/* A comma-separated list such as "exit,pio,queue_kick" or "all" into a bit for each event; a - before a name
+ * takes it out, of all where the list begins so. -EINVAL with the word that is none, and those that are. */
 int trace_events_parse(const char *list, uint64_t *events, struct vmm_error *error);
 
 /* What happened, without its time: "exit IO write 0x3f8 1 byte 0x41 rip 0x100123". Returns `text`. */

@@ -507,7 +507,7 @@ enum vmm_trace_full {
 /* A buffer: a ring for each thread of the machine. Every zero means its default. */
 struct vmm_trace_buffer {
     const char *name;   /* "main" */
-    const char *events; /* a comma-separated list, such as "exit,pio,queue_kick"; default: all */
+    const char *events; /* "exit,pio,queue_kick", or all but some, "-emulate_insn"; default: all */
     const char *filter; /* an expression, such as "addr >= 0x3f8 && addr < 0x400 && write" */
     uint64_t bytes;     /* of each ring, from 4 KiB; default 1 MiB */
     enum vmm_trace_mode mode;

@@ -108,7 +108,7 @@ static enum step_result run_one(struct vcpu *vcpu, struct emulation *emulation,
 {
     struct step_budget budget = {
         .left = 1, .window_left = 1, .window = 1, .stop = &vcpu->run->immediate_exit};
-    if (!trace_is_on() && step_run_quick(emulation->step.run, &budget))
+    if (!emulate_is_traced() && step_run_quick(emulation->step.run, &budget))
         return STEP_DONE;
     return emulate_plain(emulation, outcome);
 }

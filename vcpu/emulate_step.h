@@ -8,6 +8,7 @@
 #define VCPU_EMULATE_STEP_H
 
 #include "base/trace.h"
+#include "base/trace_ring.h"
 #include "mmio/deliver.h"
 #include "mmio/run.h"
 #include "vcpu/emulation.h"
@@ -18,13 +19,19 @@ static inline bool emulate_is_kicked(const struct vcpu *vcpu)
     return __atomic_load_n(&vcpu->run->immediate_exit, __ATOMIC_ACQUIRE);
 }
 
+/* Whether somebody wants a record of each instruction; else the quick ways are open. */
+static inline bool emulate_is_traced(void)
+{
+    return trace_is_on() && trace_wants(TRACE_INSN);
+}
+
 /* step_insn, and its record where somebody wants it. */
 static inline enum step_result emulate_full(struct emulation *emulation, const uint8_t *hint,
                                             unsigned hint_len, struct step_outcome *outcome)
 {
     struct cpu_state *cpu = &emulation->cpu;
     TRACE_PROBE1(emulate_insn, cpu->rip);
-    if (!trace_is_on())
+    if (!emulate_is_traced())
         return step_insn(&emulation->step, cpu, hint, hint_len, outcome);
     uint64_t rip = cpu->rip, start = trace_now();
     enum step_result result = step_insn(&emulation->step, cpu, hint, hint_len, outcome);
@@ -36,7 +43,7 @@ static inline enum step_result emulate_full(struct emulation *emulation, const u
 static inline enum step_result emulate_plain(struct emulation *emulation, const struct step_outcome *outcome)
 {
     TRACE_PROBE1(emulate_insn, emulation->cpu.rip);
-    if (!trace_is_on())
+    if (!emulate_is_traced())
         return step_run_insn(emulation->step.run);
     uint64_t rip = emulation->cpu.rip, start = trace_now();
     enum step_result result = step_run_insn(emulation->step.run);
@@ -73,7 +80,7 @@ static inline enum step_result emulate_insn(struct emulation *emulation, const u
 static inline unsigned emulate_some(struct emulation *emulation, struct step_budget *budget,
                                     const struct step_outcome *outcome)
 {
-    if (!trace_is_on()) {
+    if (!emulate_is_traced()) {
         unsigned count = step_run_quick(emulation->step.run, budget);
         if (count)
             return count;

@@ -196,6 +196,11 @@ START_TEST(lists_of_events_are_understood)
     ck_assert_uint_eq(events, 1u << TRACE_EXIT | 1u << TRACE_PIO | 1u << TRACE_QUEUE_KICK);
     ck_assert_int_eq(trace_events_parse("all", &events, &error), 0);
     ck_assert_uint_eq(events, ~0ull);
+    ck_assert_int_eq(trace_events_parse("-emulate_insn,-code", &events, &error), 0);
+    ck_assert_uint_eq(events, ~(1ull << TRACE_INSN | 1ull << TRACE_CODE));
+    ck_assert_int_eq(trace_events_parse("exit,pio,-exit", &events, &error), 0);
+    ck_assert_uint_eq(events, 1u << TRACE_PIO);
+    ck_assert_int_eq(trace_events_parse("-", &events, &error), -EINVAL);
     ck_assert_int_eq(trace_events_parse("exit,pioo", &events, &error), -EINVAL);
     ck_assert_ptr_nonnull(strstr(error.message, "there is no event 'pioo'; there are: all, entry, exit"));
     ck_assert_int_eq(trace_events_parse("", &events, &error), -EINVAL);

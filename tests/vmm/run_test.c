@@ -463,6 +463,37 @@ START_TEST(a_run_that_a_signal_ends_has_its_statistics)
 END_TEST
 
 /* mov al, 1; mov dx, 0x507; out dx, al: user space, before the first byte on the serial line. */
+/* How often `word` is in what `trace convert` says of the run. */
+static unsigned count_traced(const char *options, const char *word)
+{
+    char path[] = "/tmp/vmm-trace-XXXXXX", line[200];
+    unsigned count = 0;
+    close(mkstemp(path));
+    snprintf(line, sizeof(line), "run --trace=%s %s " FLAT("real16-hello"), path, options);
+    program_run(line, &run);
+    ck_assert_msg(run.status == 1 && !*run.err, "status %d: %s", run.status, run.err);
+    snprintf(line, sizeof(line), "trace convert --to text %s", path);
+    program_run(line, &run);
+    ck_assert_msg(run.status == 0, "status %d: %s", run.status, run.err);
+    for (const char *at = run.out; (at = strstr(at, word)); at += strlen(word))
+        count++;
+    unlink(path);
+    return count;
+}
+
+/* Then software does not take its way for those that are recorded, instruction by instruction. */
+START_TEST(accesses_are_traced_without_the_instructions_that_make_them)
+{
+    test_need_kvm();
+#define SOFTWARE "--ring0-engine software --flat real16"
+    ck_assert_uint_ge(count_traced(SOFTWARE, ": emulate_insn "), 21);
+    ck_assert_uint_eq(count_traced(SOFTWARE, ": pio serial write "), 21); /* "hello from real mode\n" */
+    ck_assert_uint_eq(count_traced("--trace-events=-emulate_insn " SOFTWARE, ": emulate_insn "), 0);
+    ck_assert_uint_eq(count_traced("--trace-events=-emulate_insn " SOFTWARE, ": pio serial write "), 21);
+    ck_assert_uint_eq(count_traced("--trace-events=pio " SOFTWARE, ": pio debug-exit write "), 1);
+}
+END_TEST
+
 START_TEST(marks_are_said_in_the_order_in_which_they_were_reached)
 {
     test_need_kvm();
@@ -583,6 +614,7 @@ void test_suite(Suite *suite)
     test_add(suite, a_message_does_not_go_on_in_the_guests_line);
     test_add(suite, a_signal_that_ends_a_traced_run_is_named);
     test_add(suite, a_run_that_a_signal_ends_has_its_statistics);
+    test_add(suite, accesses_are_traced_without_the_instructions_that_make_them);
     test_add(suite, marks_are_said_in_the_order_in_which_they_were_reached);
     test_add(suite, acpi_tables_go_to_a_new_directory);
     test_add(suite, what_nobody_can_execute_has_its_status);

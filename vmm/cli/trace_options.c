@@ -16,7 +16,7 @@ const struct poptOption trace_option_table[] = {
     {"trace", 0, POPT_ARG_STRING, &trace_options.path, 0,
      "record what happens into this file (see vmm trace)", "FILE"},
     {"trace-events", 0, POPT_ARG_STRING, &trace_options.events, 0,
-     "only these events, such as exit,pio,queue_kick (default all)", "LIST"},
+     "only these events, such as exit,pio,queue_kick, or all but some: -emulate_insn (default all)", "LIST"},
     {"trace-filter", 0, POPT_ARG_STRING, &trace_options.filter, 0,
      "only records for which this is true, such as 'addr >= 0x3f8 && addr < 0x400 && write'", "EXPR"},
     {"trace-buffer", 0, POPT_ARG_STRING, NULL, OPTION_TRACE_BUFFER,
