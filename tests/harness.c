@@ -4,6 +4,7 @@
  */
 #include "tests/harness.h"
 
+#include <dirent.h>
 #include <errno.h>
 #include <fcntl.h>
 #include <linux/kvm.h>
@@ -78,6 +79,17 @@ unsigned long test_cases(unsigned long usual)
     if (text)
         return strtoul(text, NULL, 0);
     return getenv("VMM_TEST_QUICK") ? (usual + 9) / 10 : usual;
+}
+
+unsigned test_count_entries(const char *path)
+{
+    unsigned count = 0;
+    DIR *folder = opendir(path);
+    ck_assert_ptr_nonnull(folder);
+    while (readdir(folder))
+        count++;
+    closedir(folder);
+    return count;
 }
 
 /* Check's messages go from process to process through files that have no name. */

@@ -35,6 +35,9 @@ unsigned long test_cases(unsigned long usual);
  * cut off by the kill would spoil those of the whole program. */
 void test_leave_check(void);
 
+/* How many entries a folder has: "/proc/self/fd". */
+unsigned test_count_entries(const char *path);
+
 /* Skips the test, with the reason, unless this host has a /dev/kvm that works. */
 void test_need_kvm(void);
 

@@ -14,6 +14,13 @@ report() {
     fi
 }
 
+# need_program NAME TEST [PACKAGE]: ends here, the test skipped, where there is no such program.
+need_program() {
+    command -v "$1" >/dev/null && return
+    report skip "$2" "there is no $1${3:+ (Debian package $3)}"
+    finish
+}
+
 # The exit status of the program.
 finish() {
     exit "${test_failed:-0}"

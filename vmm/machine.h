@@ -241,6 +241,11 @@ uint64_t machine_now_ns(void);
 void machine_mark(struct vmm *machine, enum vmm_mark mark);
 void machine_mark_serial(void *machine);
 
+/* stats.c: the exits of all vCPUs so far, by reason, and a list of them as vmm_stats_exits makes it. */
+void machine_count_exits(const struct vmm *machine, uint64_t counts[VCPU_REASON_LIMIT]);
+size_t machine_list_exits(const uint64_t counts[VCPU_REASON_LIMIT], struct vmm_exit_stat *list,
+                          size_t capacity);
+
 /* regions.c: gives every memory region its engine, and the slots and zones that go with it. */
 int machine_place_regions(struct vmm *machine, struct vmm_error *error);
 /* Tells the devices of direct regions what the guest has written. While every vCPU is out. */

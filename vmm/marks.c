@@ -25,16 +25,6 @@ const char *vmm_mark_name(enum vmm_mark mark)
     return (unsigned)mark < ARRAY_COUNT(names) ? names[mark] : "unknown";
 }
 
-/* The other vCPUs run on meanwhile, so their counts are as they are seen. */
-static void copy_counts(const struct vmm *machine, struct machine_mark *mark)
-{
-    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++) {
-        const struct vcpu *vcpu = machine->cpus[i].vcpu;
-        for (unsigned reason = 0; vcpu && reason < VCPU_REASON_LIMIT; reason++)
-            mark->reason_counts[reason] += __atomic_load_n(&vcpu->reason_counts[reason], __ATOMIC_RELAXED);
-    }
-}
-
 void machine_mark(struct vmm *machine, enum vmm_mark which)
 {
     struct machine_mark *mark = &machine->marks[which];
@@ -42,7 +32,7 @@ void machine_mark(struct vmm *machine, enum vmm_mark which)
     if (__atomic_load_n(&mark->ns, __ATOMIC_RELAXED))
         return;
     if (__atomic_compare_exchange_n(&mark->ns, &none, ns ? ns : 1, false, __ATOMIC_RELAXED, __ATOMIC_RELAXED))
-        copy_counts(machine, mark);
+        machine_count_exits(machine, mark->reason_counts);
 }
 
 void machine_mark_serial(void *machine)
@@ -74,16 +64,7 @@ uint64_t vmm_stats_mark(struct vmm *machine, enum vmm_mark mark)
 size_t vmm_stats_mark_exits(struct vmm *machine, enum vmm_mark mark, struct vmm_exit_stat *list,
                             size_t capacity)
 {
-    size_t found = 0;
     if ((unsigned)mark >= VMM_MARK_COUNT)
         return 0;
-    for (uint32_t reason = 0; reason < VCPU_REASON_LIMIT; reason++) {
-        uint64_t count = machine->marks[mark].reason_counts[reason];
-        if (!count)
-            continue;
-        if (found < capacity)
-            list[found] = (struct vmm_exit_stat){.name = vcpu_reason_name(reason), .count = count};
-        found++;
-    }
-    return found;
+    return machine_list_exits(machine->marks[mark].reason_counts, list, capacity);
 }

@@ -83,21 +83,36 @@ void vmm_stats_get(struct vmm *machine, struct vmm_stats *stats)
     }
 }
 
-size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity)
+/* The other vCPUs run on meanwhile, so their counts are as they are seen. */
+void machine_count_exits(const struct vmm *machine, uint64_t counts[VCPU_REASON_LIMIT])
+{
+    memset(counts, 0, VCPU_REASON_LIMIT * sizeof(*counts));
+    for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++) {
+        const struct vcpu *vcpu = machine->cpus[i].vcpu;
+        for (unsigned reason = 0; vcpu && reason < VCPU_REASON_LIMIT; reason++)
+            counts[reason] += __atomic_load_n(&vcpu->reason_counts[reason], __ATOMIC_RELAXED);
+    }
+}
+
+size_t machine_list_exits(const uint64_t counts[VCPU_REASON_LIMIT], struct vmm_exit_stat *list,
+                          size_t capacity)
 {
     size_t found = 0;
     for (uint32_t reason = 0; reason < VCPU_REASON_LIMIT; reason++) {
-        uint64_t count = 0;
-        for (unsigned i = 0; machine->cpus && i < machine->config.cpu_count; i++)
-            if (machine->cpus[i].vcpu)
-                count += machine->cpus[i].vcpu->reason_counts[reason];
-        if (!count)
+        if (!counts[reason])
             continue;
         if (found < capacity)
-            list[found] = (struct vmm_exit_stat){.name = vcpu_reason_name(reason), .count = count};
+            list[found] = (struct vmm_exit_stat){.name = vcpu_reason_name(reason), .count = counts[reason]};
         found++;
     }
     return found;
+}
+
+size_t vmm_stats_exits(struct vmm *machine, struct vmm_exit_stat *list, size_t capacity)
+{
+    uint64_t counts[VCPU_REASON_LIMIT];
+    machine_count_exits(machine, counts);
+    return machine_list_exits(counts, list, capacity);
 }
 
 static struct vmm_region_stat region_stat(const struct vmm *machine, const struct bus_region *region,

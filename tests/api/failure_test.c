@@ -3,7 +3,6 @@
  * The host runs out of something at every step of a machine's life: each failure comes with a sentence, and
  * leaves nothing behind.
  */
-#include <dirent.h>
 #include <stdio.h>
 #include <sys/resource.h>
 #include <unistd.h>
@@ -40,23 +39,12 @@ static int live(struct vmm_error *error)
     return result;
 }
 
-static unsigned count_descriptors(void)
-{
-    unsigned count = 0;
-    DIR *dir = opendir("/proc/self/fd");
-    ck_assert_ptr_nonnull(dir);
-    while (readdir(dir))
-        count++;
-    closedir(dir);
-    return count;
-}
-
 /* Whether it succeeds with at most `limit` of the resource. */
 static bool live_with(__rlimit_resource_t resource, rlim_t limit)
 {
     struct rlimit before;
     struct vmm_error error = {0};
-    unsigned descriptors = count_descriptors();
+    unsigned descriptors = test_count_entries("/proc/self/fd");
     ck_assert_int_eq(getrlimit(resource, &before), 0);
     struct rlimit less = {.rlim_cur = limit, .rlim_max = before.rlim_max};
     ck_assert_int_eq(setrlimit(resource, &less), 0);
@@ -64,7 +52,7 @@ static bool live_with(__rlimit_resource_t resource, rlim_t limit)
     ck_assert_int_eq(setrlimit(resource, &before), 0);
     ck_assert_msg(result == 0 || (result < 0 && error.code == result && error.message[0]), "%d: %s", result,
                   error.message);
-    ck_assert_uint_eq(count_descriptors(), descriptors);
+    ck_assert_uint_eq(test_count_entries("/proc/self/fd"), descriptors);
     return result == 0;
 }
 

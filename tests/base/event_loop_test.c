@@ -48,17 +48,6 @@ static void wait_for(const int *count, int wanted)
     ck_assert_int_ge(load(count), wanted);
 }
 
-static int entries_of(const char *path)
-{
-    int count = 0;
-    DIR *directory = opendir(path);
-    ck_assert_ptr_nonnull(directory);
-    while (readdir(directory))
-        count++;
-    closedir(directory);
-    return count;
-}
-
 /* Sanitizers have threads of their own, so the loop's are counted by name. */
 static int loop_threads(void)
 {
@@ -81,13 +70,13 @@ static int loop_threads(void)
 
 START_TEST(an_unused_loop_makes_no_thread_and_no_descriptor)
 {
-    int fds = entries_of("/proc/self/fd");
+    unsigned fds = test_count_entries("/proc/self/fd");
     set_up_started();
     struct event_timer timer;
     event_timer_init(&timer, loop, count_up, NULL);
     event_timer_clear(&timer);
     event_timer_fini(&timer);
-    ck_assert_int_eq(entries_of("/proc/self/fd"), fds);
+    ck_assert_uint_eq(test_count_entries("/proc/self/fd"), fds);
     ck_assert_int_eq(loop_threads(), 0);
     event_loop_stop(loop);
     event_loop_destroy(loop);
@@ -96,7 +85,8 @@ END_TEST
 
 START_TEST(destroy_gives_everything_back)
 {
-    int fds = entries_of("/proc/self/fd"), count = 0;
+    unsigned fds = test_count_entries("/proc/self/fd");
+    int count = 0;
     set_up_started();
     struct event_timer timer;
     event_timer_init(&timer, loop, count_up, &count);
@@ -105,7 +95,7 @@ START_TEST(destroy_gives_everything_back)
     ck_assert_int_eq(loop_threads(), 1);
     event_loop_destroy(loop);
     event_loop_destroy(NULL);
-    ck_assert_int_eq(entries_of("/proc/self/fd"), fds);
+    ck_assert_uint_eq(test_count_entries("/proc/self/fd"), fds);
     /* a thread that was joined is listed until the kernel has taken it down */
     for (unsigned ms = 0; ms < 5000 && loop_threads(); ms++)
         usleep(1000);
@@ -409,7 +399,7 @@ static void remove_and_free(void *owner, uint32_t events)
 
 START_TEST(a_callback_may_remove_and_free_its_own_source)
 {
-    int descriptors = entries_of("/proc/self/fd");
+    unsigned descriptors = test_count_entries("/proc/self/fd");
     set_up_started();
     for (int i = 0; i < 20; i++) {
         int fds[2];
@@ -420,10 +410,10 @@ START_TEST(a_callback_may_remove_and_free_its_own_source)
         ck_assert_int_eq(event_loop_add(loop, source, NULL), 0);
         close(fds[1]);
     }
-    for (int i = 0; i < 5000 && entries_of("/proc/self/fd") > descriptors + 3; i++)
+    for (int i = 0; i < 5000 && test_count_entries("/proc/self/fd") > descriptors + 3; i++)
         usleep(1000);
     event_loop_destroy(loop);
-    ck_assert_int_eq(entries_of("/proc/self/fd"), descriptors);
+    ck_assert_uint_eq(test_count_entries("/proc/self/fd"), descriptors);
 }
 END_TEST
 

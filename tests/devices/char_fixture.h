@@ -7,7 +7,10 @@
 
 #include <errno.h>
 #include <poll.h>
+#include <stdio.h>
 #include <string.h>
+#include <sys/socket.h>
+#include <sys/un.h>
 #include <time.h>
 #include <unistd.h>
 
@@ -127,6 +130,34 @@ static inline const char *fixture_input(size_t len)
     text[got] = 0;
     ck_assert_uint_eq(got, len);
     return text;
+}
+
+/* The guest writes this. */
+static inline void put(const char *text)
+{
+    char_backend_write(fixture.backend, text, strlen(text));
+}
+
+/* The guest's device has room for input; a backend that waits for its peer looks for one then. */
+static inline void look_for_input(void)
+{
+    char byte;
+    char_backend_read(fixture.backend, &byte, 0);
+}
+
+/* The peer types this. */
+static inline void send_text(int fd, const char *text)
+{
+    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
+}
+
+static inline int connect_to(const char *path)
+{
+    struct sockaddr_un address = {.sun_family = AF_UNIX};
+    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
+    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
+    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
+    return fd;
 }
 
 static inline uint64_t fixture_cpu_ns(void)

@@ -5,35 +5,8 @@
 #include <fcntl.h>
 #include <stdio.h>
 #include <stdlib.h>
-#include <sys/socket.h>
-#include <sys/un.h>
 
 #include "tests/devices/char_fixture.h"
-
-static void put(const char *text)
-{
-    char_backend_write(fixture.backend, text, strlen(text));
-}
-
-static void send_text(int fd, const char *text)
-{
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-static void look_for_input(void)
-{
-    char byte;
-    char_backend_read(fixture.backend, &byte, 0);
-}
-
-static int connect_to(const char *path)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
-}
 
 /* The guest is started again: another backend goes on with the first one's peer. */
 static void start_again(struct char_config *config)

@@ -13,22 +13,6 @@
 #include "base/clock.h"
 #include "tests/devices/char_fixture.h"
 
-static void put(const char *text)
-{
-    char_backend_write(fixture.backend, text, strlen(text));
-}
-
-static void send_text(int fd, const char *text)
-{
-    ck_assert_int_eq(write(fd, text, strlen(text)), (ssize_t)strlen(text));
-}
-
-static void look_for_input(void)
-{
-    char byte;
-    char_backend_read(fixture.backend, &byte, 0);
-}
-
 START_TEST(a_pty_is_raw_and_carries_bytes_both_ways)
 {
     fixture_set_up();
@@ -166,20 +150,11 @@ static void tear_down_socket(void)
     ck_assert_int_eq(rmdir(directory), 0);
 }
 
-static int client(void)
-{
-    struct sockaddr_un address = {.sun_family = AF_UNIX};
-    snprintf(address.sun_path, sizeof(address.sun_path), "%s", path);
-    int fd = socket(AF_UNIX, SOCK_STREAM | SOCK_CLOEXEC, 0);
-    ck_assert_int_eq(connect(fd, (struct sockaddr *)&address, sizeof(address)), 0);
-    return fd;
-}
-
 START_TEST(a_client_reads_and_writes)
 {
     set_up_socket();
     ck_assert_str_eq(char_backend_name(fixture.backend), path);
-    int fd = client();
+    int fd = connect_to(path);
     send_text(fd, "hello");
     ck_assert_str_eq(fixture_input(5), "hello");
     put("welcome\n");
@@ -196,7 +171,7 @@ START_TEST(output_waits_for_a_client)
     set_up_socket();
     put("early\n");
     put("and part");
-    int fd = client();
+    int fd = connect_to(path);
     ck_assert_str_eq(fixture_read(fd, 14), "early\nand part");
     close(fd);
     tear_down_socket();
@@ -221,7 +196,7 @@ START_TEST(clients_come_one_after_the_other)
 {
     set_up_socket();
     for (int i = 0; i < 5; i++) {
-        int fd = client();
+        int fd = connect_to(path);
         send_text(fd, "hello");
         ck_assert_str_eq(fixture_input(5), "hello");
         put("x\n");
@@ -235,7 +210,7 @@ END_TEST
 START_TEST(a_second_client_waits_for_the_first_to_leave)
 {
     set_up_socket();
-    int first = client(), second = client();
+    int first = connect_to(path), second = connect_to(path);
     send_text(second, "second");
     send_text(first, "first");
     ck_assert_str_eq(fixture_input(5), "first");
@@ -254,7 +229,7 @@ END_TEST
 START_TEST(a_client_that_only_stops_sending_still_reads)
 {
     set_up_socket();
-    int fd = client();
+    int fd = connect_to(path);
     send_text(fd, "commands");
     ck_assert_int_eq(shutdown(fd, SHUT_WR), 0);
     ck_assert_str_eq(fixture_input(8), "commands");
@@ -265,7 +240,7 @@ START_TEST(a_client_that_only_stops_sending_still_reads)
     put("answer\n");
     ck_assert_str_eq(fixture_read(fd, 7), "answer\n");
     close(fd);
-    fd = client();
+    fd = connect_to(path);
     send_text(fd, "next");
     ck_assert_str_eq(fixture_input(4), "next");
     close(fd);
@@ -277,14 +252,14 @@ START_TEST(a_client_that_hangs_and_then_leaves_is_replaced)
 {
     static char block[10000];
     set_up_socket();
-    int fd = client();
+    int fd = connect_to(path);
     send_text(fd, "x");
     ck_assert_str_eq(fixture_input(1), "x");
     for (int i = 0; i < 100; i++) /* it reads none of this */
         char_backend_write(fixture.backend, block, sizeof(block));
     ck_assert_uint_gt(char_backend_counts(fixture.backend).output_dropped, 0);
     close(fd);
-    fd = client();
+    fd = connect_to(path);
     for (size_t len = 0; len < CHAR_OUTPUT_BYTES;) { /* what was kept */
         ssize_t got = read(fd, block, sizeof(block));
         ck_assert_int_gt(got, 0);
@@ -301,12 +276,12 @@ START_TEST(a_client_that_floods_and_leaves_is_replaced)
 {
     static char block[2 * CHAR_INPUT_BYTES];
     set_up_socket();
-    int fd = client();
+    int fd = connect_to(path);
     ck_assert_int_eq(write(fd, block, sizeof(block)), sizeof(block));
     for (int i = 0; i < 5000 && char_backend_counts(fixture.backend).input_bytes < CHAR_INPUT_BYTES; i++)
         usleep(1000);
     close(fd);
-    fd = client();
+    fd = connect_to(path);
     put("hello\n");
     ck_assert_str_eq(fixture_read(fd, 6), "hello\n");
     send_text(fd, "x");
@@ -342,7 +317,7 @@ START_TEST(a_path_in_use_is_refused_and_left_alone)
     close(open(file, O_CREAT | O_WRONLY, 0600));
     ck_assert_int_eq(second_backend(file, &error), -EADDRINUSE);
     ck_assert_int_eq(unlink(file), 0); /* it is still there */
-    int fd = client();
+    int fd = connect_to(path);
     send_text(fd, "x");
     ck_assert_str_eq(fixture_input(1), "x");
     close(fd);

@@ -41,11 +41,6 @@ static void tear_down_pipes(void)
     }
 }
 
-static void put(const char *text)
-{
-    char_backend_write(fixture.backend, text, strlen(text));
-}
-
 /* What is in the pipe now. */
 static const char *output(void)
 {

@@ -104,10 +104,8 @@ check() {
 if [ "$vmm" != nested ] && ! "$root/scripts/kvm-usable" >"$work/reason" 2>&1; then
     report skip whole_program "$(tail -n 1 "$work/reason")"
     finish
-elif ! command -v qemu-system-x86_64 >/dev/null; then
-    report skip whole_program "there is no qemu-system-x86_64 (Debian package qemu-system-x86)"
-    finish
 fi
+need_program qemu-system-x86_64 whole_program qemu-system-x86
 
 run_vmm
 find_qemu_kvm

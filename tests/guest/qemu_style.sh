@@ -9,10 +9,7 @@ root=$1 guests=$2 program=guest_qemu_style
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if ! command -v qemu-system-x86_64 >/dev/null; then
-    report skip whole_program "there is no qemu-system-x86_64 (Debian package qemu-system-x86)"
-    finish
-fi
+need_program qemu-system-x86_64 whole_program qemu-system-x86
 printf 'INITRD!\n' >"$work/initrd"
 
 # check TEST COMMAND-LINE OPTION...

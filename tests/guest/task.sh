@@ -12,10 +12,7 @@ root=$1 guests=$2 program=guest_task_qemu
 work=$(mktemp -d)
 trap 'rm -rf "$work"' EXIT
 
-if ! command -v qemu-system-x86_64 >/dev/null; then
-    report skip whole_program "there is no qemu-system-x86_64 (Debian package qemu-system-x86)"
-    finish
-fi
+need_program qemu-system-x86_64 whole_program qemu-system-x86
 
 without_known() {
     sed -e 's/ late_eip=[0-9a-f]*//' -e '/^trap bit:/d' -e '/^ss absent:/d'

@@ -8,10 +8,7 @@ root=$1 commands=$2/compile_commands.json program=clang
 test=no_file_gets_a_warning
 quiet=-Wno-gnu-variable-sized-type-not-at-end
 
-if ! command -v clang >/dev/null; then
-    report skip $test "there is no clang"
-    finish
-fi
+need_program clang $test
 # As CMake would have it for clang: GCC's own options go, and what CMakeLists.txt switches off is off.
 if output=$(sed -n 's/^ *"command": "\(.*\)",\{0,1\}$/\1/p' "$commands" | sed 's/\\\(["\\]\)/\1/g' |
     grep -E -- "-c $root/(base|boot|bench|decoder|devices|ept|mmio|vcpu|vmm)/[^ ]*\.c\$" |

@@ -6,10 +6,7 @@ root=$1 program=shellcheck
 . "$root/tests/harness.sh"
 test=no_script_gets_a_warning
 
-if ! command -v shellcheck >/dev/null; then
-    report skip $test "there is no shellcheck"
-    finish
-fi
+need_program shellcheck $test
 cd "$root" || exit 2
 scripts=$(find . -path './build*' -prune -o -path ./.git -prune -o -type f -exec \
     grep -lE -m 1 '^#!(/bin/(busybox )?(ba)?sh|/usr/bin/env bash)|^# shellcheck shell=' {} + | LC_ALL=C sort)
