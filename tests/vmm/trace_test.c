@@ -337,6 +337,40 @@ START_TEST(perfetto_json_has_tracks_and_guest_time)
 }
 END_TEST
 
+/* Where software executes the guest, accesses are in no exit. */
+START_TEST(guest_time_with_accesses_in_it_lasts_until_the_exit)
+{
+    struct trace *trace = begin_trace();
+    struct trace_thread *cpu;
+    ck_assert_int_eq(trace_add_thread(trace, "vCPU 0", 0, &cpu, NULL), 0);
+    now = trace_now();
+    trace_attach(cpu);
+    record_entry();
+    for (unsigned i = 0; i < 3; i++) {
+        now += 10 * US;
+        record_access(TRACE_PIO, "serial", 0x3f8, 3);
+    }
+    now += 50 * US;
+    record_exit(2, 0x1000, 0x3f8, 10);
+    end_trace(trace);
+    json_t *json = load_json(), *event;
+    double begin = 0, end = 0, exit = 0;
+    size_t i;
+    json_array_foreach(json_object_get(json, "traceEvents"), i, event)
+    {
+        check_event(event);
+        if (strcmp(string(event, "name"), "guest") == 0)
+            begin = number(event, "ts"), end = begin + number(event, "dur");
+        if (*string(event, "ph") == 'X' && strncmp(string(event, "name"), "IO write", 8) == 0)
+            exit = number(event, "ts");
+    }
+    check_nesting();
+    ck_assert_msg(begin > 0 && end > exit - 0.01 && end < exit, "%f-%f, exit at %f", begin, end, exit);
+    json_decref(json);
+    remove_trace();
+}
+END_TEST
+
 START_TEST(text_has_a_line_for_each_record)
 {
     make_trace();
@@ -567,6 +601,7 @@ void test_suite(Suite *suite)
 {
     test_add(suite, perfetto_json_follows_the_rules);
     test_add(suite, perfetto_json_has_tracks_and_guest_time);
+    test_add(suite, guest_time_with_accesses_in_it_lasts_until_the_exit);
     test_add(suite, text_has_a_line_for_each_record);
     test_add(suite, csv_has_the_same_columns_everywhere);
     test_add(suite, csv_quotes_exit_reasons);

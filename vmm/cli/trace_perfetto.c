@@ -156,6 +156,7 @@ static void print_exit(struct json *json, const struct trace_item *item)
     int64_t start = ns_of(json, record->time), end = ns_of(json, record->time + record->duration);
     char number[16], name[120];
     const char *reason = trace_reason_name(&file->names, record->index, number);
+    lane->depth = 0; /* what software did meanwhile is inside of the guest's slice, though it came before */
     if (lane->resumed >= 0 && lane->resumed <= start)
         fputs(",\"cat\":\"guest\"}", begin_slice(json, item->track, lane->resumed, start, "guest"));
     if (record->size)
