@@ -64,10 +64,14 @@ enum vmm_mmio_engine {
 
 /* Who executes what is not ring 3 in long mode: a kernel, real and protected mode. */
 enum vmm_ring0_engine {
-    VMM_RING0_AUTO, /* our emulator for a Linux kernel on a KVM without hardware virtualization; else KVM */
-    VMM_RING0_KVM,  /* KVM, by the processor or, where that cannot, by its own emulator */
-    VMM_RING0_SOFTWARE, /* our emulator, which is slower than a processor; without hardware virtualization it
-                         * executes ring 3, too, so that KVM executes nothing but what only it can */
+    /* On a KVM without hardware virtualization our emulator for a Linux kernel, and for any image but a flat
+     * one where there is QEMU's test device; else KVM. */
+    VMM_RING0_AUTO,
+    /* KVM, by the processor or, where that cannot, by its own emulator. */
+    VMM_RING0_KVM,
+    /* Our emulator, which is slower than a processor. Without hardware virtualization it executes ring 3,
+     * too, so that KVM executes nothing but what only it can. */
+    VMM_RING0_SOFTWARE,
 };
 
 /* Every zero means its default. The strings and the struct are only read by vmm_create. */

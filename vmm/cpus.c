@@ -42,7 +42,7 @@ static bool has_trapped(const struct vmm *machine)
 int machine_create_cpus(struct vmm *machine, struct vmm_error *error)
 {
     unsigned count = machine->config.cpu_count;
-    bool interprets = machine->config.ring0_engine == VMM_RING0_SOFTWARE || machine->is_linux;
+    bool interprets = machine->interprets;
     bool interprets_all = interprets && host_interprets_ring0() && host_can_step(&machine->host);
     bool ends_in_ring3 = interprets && !interprets_all && !host_has_nested_paging();
     machine->vcpu_machine = (struct vcpu_machine){.vm_fd = machine->vm_fd,

@@ -108,6 +108,17 @@ static int load_with_modules(struct vmm *machine, const struct vmm_image *image,
     return result;
 }
 
+/* Without hardware virtualization KVM gets no Linux to its first program, and for test kernels it is not the
+ * processor that they test. */
+static bool wants_software(const struct vmm *machine, const struct vmm_image *image,
+                           const struct boot_image *file)
+{
+    if (machine->config.ring0_engine != VMM_RING0_AUTO)
+        return machine->config.ring0_engine == VMM_RING0_SOFTWARE;
+    return image->flat == VMM_FLAT_NONE && host_interprets_ring0() &&
+           (machine->has_testdev || boot_is_linux(file));
+}
+
 int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_error *error)
 {
     uint64_t since_ns = machine_now_ns();
@@ -121,8 +132,7 @@ int vmm_load(struct vmm *machine, const struct vmm_image *image, struct vmm_erro
         return error_set(error, -EALREADY, "%s: the machine has an image already", file.name);
     int result = image->bytes ? 0 : boot_image_open(image->path, &file, error);
     if (!result) {
-        machine->is_linux = machine->config.ring0_engine == VMM_RING0_AUTO && image->flat == VMM_FLAT_NONE &&
-                            host_interprets_ring0() && boot_is_linux(&file);
+        machine->interprets = wants_software(machine, image, &file);
         result = load_with_modules(machine, image, &file, error);
         if (!image->bytes)
             boot_image_close(&file);

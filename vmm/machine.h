@@ -117,9 +117,10 @@ struct vmm {
     struct trace_thread **cpu_traces; /* of each vCPU, once the run begins */
 
     bool loaded, is_flat, has_acpi_tables, has_run;
-    bool is_linux;  /* the image, where that was looked at */
-    bool ram_dirty; /* atomic: before the load somebody, or a load that failed, has written to RAM */
-    bool queues_ud; /* struct vcpu_machine */
+    bool has_testdev;
+    bool interprets; /* ring 0 is executed in software; known with the image */
+    bool ram_dirty;  /* atomic: before the load somebody, or a load that failed, has written to RAM */
+    bool queues_ud;  /* struct vcpu_machine */
     struct boot_state start;
 
     struct vcpu_machine vcpu_machine;

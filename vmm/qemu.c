@@ -77,6 +77,7 @@ int vmm_add_testdev(struct vmm *machine, enum vmm_mmio_engine engine, struct vmm
     for (unsigned i = 0; i < TESTDEV_IRQ_COUNT; i++)
         config.irqs[i] = machine_irq_line(machine, i);
     int result = testdev_create(&config, &testdev, error);
+    machine->has_testdev = true;
     if (!result)
         result = machine_own(machine, testdev, destroy_testdev, error);
     for (unsigned i = 0; !result && i < TESTDEV_REGION_COUNT; i++)

@@ -18,6 +18,8 @@
 #include <sys/un.h>
 #include <unistd.h>
 
+#include "include/libvmm.h"
+#include "tests/mmio_way.h"
 #include "tests/vmm/program.h"
 
 #define FLAT(name) "flat/" name ".bin"
@@ -218,6 +220,26 @@ START_TEST(statistics_are_json_with_the_documented_fields)
     ck_assert_ptr_nonnull(strstr(run.err, "peak memory"));
     check(&(struct expectation){"run --stats-file /proc/self/fd/1 --flat real16 " FLAT("real16-exit"), 85,
                                 "exits 1\n", NULL});
+}
+END_TEST
+
+/* For what runs a kernel: KVM, but where that has no hardware virtualization our emulator for a test kernel.
+ */
+START_TEST(a_test_kernel_is_ours_without_hardware_virtualization)
+{
+    const char ours[] = "instructions executed in software";
+    struct vmm_host host;
+    test_need_kvm();
+    if (*test_mmio_way())
+        test_skip("the engines are chosen by VMM_TEST_MMIO");
+    vmm_host_probe(&host);
+    bool is_software = host.flavour == VMM_KVM_SOFTWARE;
+    program_run("run --stats --device testdev --cmdline tests=port-byte guest.img", &run);
+    ck_assert_msg(run.status == 1 && !strstr(run.err, ours) == !is_software, "%s", run.err);
+    program_run("run --stats --cmdline tests=port-byte guest.img", &run);
+    ck_assert_msg(run.status == 1 && !strstr(run.err, ours), "%s", run.err);
+    program_run("run --stats --device testdev --ring0-engine kvm --cmdline tests=port-byte guest.img", &run);
+    ck_assert_msg(run.status == 1 && !strstr(run.err, ours), "%s", run.err);
 }
 END_TEST
 
@@ -617,6 +639,7 @@ void test_suite(Suite *suite)
     test_add(suite, accesses_are_traced_without_the_instructions_that_make_them);
     test_add(suite, marks_are_said_in_the_order_in_which_they_were_reached);
     test_add(suite, acpi_tables_go_to_a_new_directory);
+    test_add(suite, a_test_kernel_is_ours_without_hardware_virtualization);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
     test_add(suite, an_image_that_may_not_be_read);

@@ -55,8 +55,9 @@ static const struct poptOption option_table[] = {
     {"no-run-ahead", 0, POPT_ARG_NONE, &options.no_run_ahead, 0,
      "never go on in software behind an access to trapped memory", NULL},
     {"ring0-engine", 0, POPT_ARG_STRING, &options.ring0_engine, 0,
-     "who executes all but ring 3 in long mode: kvm, software (vmm does), auto (default: software for Linux "
-     "where KVM has no hardware virtualization)",
+     "who executes all but ring 3 in long mode: kvm, software (vmm does), auto (default: kvm, but software "
+     "for "
+     "Linux, and with testdev, where KVM has no hardware virtualization)",
      "ENGINE"},
     {"on-reboot", 0, POPT_ARG_STRING, &options.on_reboot, 0,
      "when the guest asks for a reset: exit (default), or restart the machine from its image; consoles stay "
