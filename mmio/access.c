@@ -156,6 +156,16 @@ bool access_checks_alignment(const struct step_env *env)
     return env->cpu->cpl == 3 && (env->cpu->cr0 & CR0_AM) && (env->cpu->rflags & FLAG_AC);
 }
 
+static enum step_result leave_to_kernel(struct step_env *env, gva_t gva, const struct access_piece *piece)
+{
+    struct step_outcome *outcome = env->outcome;
+    outcome->kernel_gva = gva;
+    outcome->kernel_gpa = piece->gpa;
+    outcome->kernel_len = (uint8_t)piece->len;
+    outcome->kernel_segment = env->insn.segment;
+    return env_unsupported(env, "a device inside the kernel");
+}
+
 /* One page of the access: where it goes, or #PF. */
 static enum step_result prepare_piece(struct step_env *env, const struct access *access, gva_t gva,
                                       struct access_piece *piece)
@@ -168,7 +178,7 @@ static enum step_result prepare_piece(struct step_env *env, const struct access 
     piece->gpa = result.gpa;
     access_find_ram(env, piece->gpa, piece->len, piece);
     if (!piece->to && (!piece->from || (access->flags & ACCESS_WRITE)) && is_kernel_device(env, piece))
-        return env_unsupported(env, "a device inside the kernel");
+        return leave_to_kernel(env, gva, piece);
     if (env->tlb)
         tlb_fill(env, gva, access->flags, piece, &result.trail);
     return STEP_DONE;

@@ -141,6 +141,11 @@ struct step_outcome {
     bool changed_system; /* segments, control registers or descriptor tables are not what they were */
     bool task_switched;  /* the CPU is in another task; of EXCEPTION: one that its state has raised */
     const char *reason;  /* of UNSUPPORTED: a phrase, static */
+    /* Of UNSUPPORTED, where the instruction touches a device inside the kernel (kernel_len, else 0): the
+     * linear and the physical address, and the segment of its memory operand. */
+    gva_t kernel_gva;
+    gpa_t kernel_gpa;
+    uint8_t kernel_len, kernel_segment;
     unsigned device_reads, device_writes; /* accesses that reached the bus, ports included */
     unsigned elements;                    /* of a REP instruction, done in this call */
     gpa_t device_gpa;                     /* the last device address touched */

@@ -13,6 +13,7 @@
 #include "base/trace_put.h"
 #include "base/trace_ring.h"
 #include "decoder/insn.h"
+#include "vcpu/state.h"
 
 /* A place in the code is known by rip and by whether rip may be behind the instruction, which turns this bit
  * over: the addresses that result are not canonical. */
@@ -50,16 +51,28 @@ void exit_trace_left(struct vcpu *vcpu)
     vcpu->left_rip = vcpu->synced_fields & KVM_SYNC_X86_REGS ? vcpu->run->s.regs.regs.rip : ask_rip(vcpu);
 }
 
+/* KVM knows, but for paging that is hidden from it. */
+static bool translate(struct vcpu *vcpu, gva_t gva, gpa_t *gpa)
+{
+    struct kvm_translation walk = {.linear_address = gva};
+    struct cpu_state cpu;
+    if (vcpu->hides_paging)
+        return !vcpu_load_state(vcpu, &cpu, VCPU_SREGS) && vcpu_translate(vcpu, &cpu, (uint32_t)gva, gpa);
+    bool is_there = !ioctl(vcpu->fd, KVM_TRANSLATE, &walk) && walk.valid;
+    *gpa = walk.physical_address;
+    return is_there;
+}
+
 size_t vcpu_read_code(struct vcpu *vcpu, gva_t from, uint8_t *bytes, size_t len)
 {
     size_t done = 0;
     while (done < len) {
-        struct kvm_translation walk = {.linear_address = from + done};
+        gpa_t gpa;
         size_t span = PAGE_BYTES - (from + done) % PAGE_BYTES;
         if (span > len - done)
             span = len - done;
-        if (ioctl(vcpu->fd, KVM_TRANSLATE, &walk) || !walk.valid ||
-            guest_mem_read(vcpu->machine->memory, walk.physical_address, bytes + done, span))
+        if (!translate(vcpu, from + done, &gpa) ||
+            guest_mem_read(vcpu->machine->memory, gpa, bytes + done, span))
             break;
         done += span;
     }

@@ -26,8 +26,8 @@ void features_mask_impossible(struct cpuid_table *table);
 void features_mask_deferred_flush(struct cpuid_table *table);
 
 /* Takes out what KVM does for a vCPU by hypercall: wake another, send interrupts to several, yield to one. A
- * KVM that interprets ring 0 does not come back from a hypercall: it writes the processor's own instruction
- * for it there, and meets that again. */
+ * KVM that interprets ring 0 does not come back from a hypercall: it writes one vendor's instruction for it
+ * there, and meets that again. */
 void features_mask_hypercalls(struct cpuid_table *table);
 
 #endif

@@ -22,6 +22,7 @@
 #include "vcpu/emulate_step.h"
 #include "vcpu/event.h"
 #include "vcpu/exit.h"
+#include "vcpu/state.h"
 
 /* Instructions: of a stretch; of one whose end IF holds off; between two looks at the kick. */
 #define STRETCH       4096u
@@ -44,7 +45,9 @@ struct interpreter {
     timer_t timer;
     sigset_t kick, before; /* the kick signal; the thread's mask without us */
     int signal;
-    bool is_signalled; /* by ourselves, and not taken since */
+    bool is_signalled;        /* by ourselves, and not taken since */
+    struct step_outcome left; /* the last instruction that was left to KVM, */
+    uint64_t left_rip;        /* which stands here */
     bool has_stepped; /* KVM has executed an instruction, which may have been for its interrupt controllers */
     uint64_t alarm_ns;
 };
@@ -210,10 +213,16 @@ static bool is_ours(const struct vcpu *vcpu, const struct cpu_state *cpu)
 }
 
 /* An instruction that is not plain, or whose exception is to be delivered. */
-static enum step_result execute_in_full(struct emulation *emulation, struct step_outcome *done)
+static enum step_result execute_in_full(struct vcpu *vcpu, struct step_outcome *done)
 {
+    struct emulation *emulation = vcpu->emulation;
     struct step_outcome outcome;
+    outcome.kernel_len = 0;
     enum step_result result = emulate_insn(emulation, NULL, 0, &outcome);
+    if (result == STEP_UNSUPPORTED) {
+        vcpu->interpreter->left = outcome;
+        vcpu->interpreter->left_rip = emulation->cpu.rip;
+    }
     bool has_changed = outcome.changed_system | done->changed_system;
     bool has_touched = outcome.device_reads | outcome.device_writes;
     step_run_begin(emulation->step.run, &emulation->step, &emulation->cpu, done);
@@ -223,13 +232,14 @@ static enum step_result execute_in_full(struct emulation *emulation, struct step
 }
 
 /* Some instructions, into *count; *changed_system as of struct step_outcome. */
-static enum step_result execute_some(struct emulation *emulation, struct step_budget *budget,
-                                     struct step_outcome *done, bool *changed_system)
+static enum step_result execute_some(struct vcpu *vcpu, struct step_budget *budget, struct step_outcome *done,
+                                     bool *changed_system)
 {
+    struct emulation *emulation = vcpu->emulation;
     enum step_result result = STEP_DONE;
     unsigned before = budget->left;
     if (!is_unobserved(&emulation->cpu) || !emulate_some(emulation, budget, done)) {
-        result = execute_in_full(emulation, done);
+        result = execute_in_full(vcpu, done);
         budget->left = before - 1;
     }
     *changed_system |= done->changed_system;
@@ -260,7 +270,7 @@ static enum stretch_end execute(struct vcpu *vcpu, bool *changed_system, enum vc
         unsigned limit = cpu->interrupt_shadow ? 1 : CHUNK;
         struct step_budget budget = {
             .left = limit, .window_left = limit, .window = limit, .stop = &vcpu->run->immediate_exit};
-        enum step_result result = execute_some(emulation, &budget, &done, changed_system);
+        enum step_result result = execute_some(vcpu, &budget, &done, changed_system);
         if (result == STEP_UNSUPPORTED)
             return STRETCH_NOT_OURS;
         executed += limit - budget.left;
@@ -397,26 +407,89 @@ static int set_stepping(struct vcpu *vcpu, bool is_on)
     return ioctl(vcpu->fd, KVM_SET_GUEST_DEBUG, &debug) ? -errno : 0;
 }
 
-/* One instruction, unless the look before it, by which KVM has the registers and so the place to stop at, has
- * brought an event that was not there before. */
+/* Whether its only memory operand is one by ModRM or a plain address, and no stack or string. */
+static bool has_one_address(const struct emulation *emulation, const struct step_outcome *left)
+{
+    const struct cpu_segment *cs = &emulation->cpu.segments[CPU_CS];
+    struct insn insn;
+    struct insn_mode mode = {.bits = cs->attributes & SEGMENT_DB ? 32 : 16};
+    if (insn_decode(left->bytes, left->byte_count, mode, &insn) != INSN_OK)
+        return false;
+    unsigned addresses = 0;
+    for (unsigned i = 0; i < insn.operand_count; i++) {
+        struct insn_memory memory;
+        if (insn_memory(&insn, &insn.operands[i], &memory))
+            addresses += memory.kind == INSN_MEMORY_IMPLICIT ? 2 : 1;
+    }
+    return addresses == 1;
+}
+
+/* Where paging is hidden from KVM, it takes an address for a physical one. So the base of the code segment,
+ * and of the segment by which a device inside the kernel is addressed, are moved for one instruction: from
+ * where it and the device are to where they are physically. False: more would have to be moved. */
+static bool place_insn(struct vcpu *vcpu, struct kvm_sregs *placed)
+{
+    const struct step_outcome *left = &vcpu->interpreter->left;
+    const struct cpu_state *cpu = &vcpu->emulation->cpu;
+    gva_t linear = (uint32_t)(cpu->segments[CPU_CS].base + cpu->rip);
+    gpa_t code;
+    if (vcpu->interpreter->left_rip != cpu->rip || linear % PAGE_BYTES + left->byte_count > PAGE_BYTES ||
+        !vcpu_translate(vcpu, cpu, linear, &code) || code >> 32)
+        return false;
+    *placed = vcpu->run->s.regs.sregs;
+    placed->cs.base = (uint32_t)(placed->cs.base + code - linear);
+    if (!left->kernel_len)
+        return true;
+    if (left->kernel_segment == CPU_CS || left->kernel_gpa >> 32 || !has_one_address(vcpu->emulation, left))
+        return false;
+    struct kvm_segment *segment = vcpu_kvm_segment(placed, left->kernel_segment);
+    segment->base = (uint32_t)(segment->base + left->kernel_gpa - left->kernel_gva);
+    return true;
+}
+
+/* One instruction; KVM has the registers, by whose rip it knows where to stop. */
+static int enter_stepping(struct vcpu *vcpu)
+{
+    int result = set_stepping(vcpu, true);
+    if (result)
+        return result;
+    take_signals(vcpu->interpreter);
+    vcpu->interpreter->has_stepped = true;
+    result = vcpu_enter_once(vcpu);
+    set_stepping(vcpu, false);
+    return result;
+}
+
+/* The same where paging is hidden. Behind it the bases in the shared page are those from before. */
+static int enter_placed(struct vcpu *vcpu)
+{
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs, before = *sregs, placed;
+    if (!place_insn(vcpu, &placed))
+        return -EOPNOTSUPP;
+    if (ioctl(vcpu->fd, KVM_SET_SREGS, &placed))
+        return -errno;
+    int result = enter_stepping(vcpu);
+    for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
+        vcpu_kvm_segment(sregs, name)->base = vcpu_kvm_segment(&before, name)->base;
+    vcpu->run->kvm_dirty_regs |= KVM_SYNC_X86_SREGS;
+    return result;
+}
+
+/* An instruction for KVM, unless the look before it has brought an event that was not there before. */
 static bool step_in_kvm(struct vcpu *vcpu, enum vcpu_end *end)
 {
     const struct kvm_vcpu_events *events = &vcpu->run->s.regs.events;
     bool had_event = event_is_in_hand(events);
     int result = look(vcpu);
-    bool is_between = result == -EINTR || result == -EAGAIN;
-    if (is_between && event_is_in_hand(events) && !had_event)
+    if (result != -EINTR && result != -EAGAIN)
+        return vcpu_handle_exit(vcpu, result, end);
+    if (event_is_in_hand(events) && !had_event)
         return true;
-    if (is_between) {
-        result = set_stepping(vcpu, true);
-        if (result) {
-            fail(vcpu, result, end);
-            return false;
-        }
-        take_signals(vcpu->interpreter);
-        vcpu->interpreter->has_stepped = true;
-        result = vcpu_enter_once(vcpu);
-        set_stepping(vcpu, false);
+    result = vcpu->hides_paging ? enter_placed(vcpu) : enter_stepping(vcpu);
+    if (result == -EOPNOTSUPP) {
+        vcpu->unsupported = "a device inside the kernel, with paging that its KVM does not know";
+        *end = VCPU_NOT_EXECUTED;
+        return false;
     }
     return result == -EINTR || result == -EAGAIN || vcpu_handle_exit(vcpu, result, end);
 }

@@ -289,6 +289,12 @@ static void report_state(struct vcpu *vcpu, const struct cpu_state *cpu)
     report_code(vcpu, cpu);
 }
 
+static bool host_interprets(const struct vcpu *vcpu)
+{
+    const struct vcpu_machine *machine = vcpu->machine;
+    return machine->host_interprets && machine->host_interprets();
+}
+
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
 {
     report_reason(vcpu, end);
@@ -301,6 +307,10 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
              "trace has the rip of its exits");
     else
         report_state(vcpu, &cpu);
+    if (end == VCPU_SHUTDOWN && !result && (cpu.cr0 & CR0_PE) && !cpu_is_long(&cpu) && host_interprets(vcpu))
+        LINE("  this host's KVM, without hardware virtualization, knows no paging but that of long mode, and "
+             "makes "
+             "a triple fault of any other");
     vcpu_report_last(vcpu);
 }
 

@@ -9,6 +9,9 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "ept/walk.h"
+#include "vcpu/cpuid.h"
+
 static void segment_from_kvm(struct cpu_segment *to, const struct kvm_segment *from)
 {
     unsigned attributes = (from->type & 15u) | (from->s ? SEGMENT_S : 0) |
@@ -38,8 +41,7 @@ static void segment_to_kvm(struct kvm_segment *to, const struct cpu_segment *fro
                                .unusable = !(attributes & SEGMENT_PRESENT)};
 }
 
-/* Which field of struct kvm_sregs holds which segment register. */
-static struct kvm_segment *kvm_segment_of(struct kvm_sregs *sregs, enum cpu_segment_name name)
+struct kvm_segment *vcpu_kvm_segment(struct kvm_sregs *sregs, enum cpu_segment_name name)
 {
     struct kvm_segment *const segments[CPU_SEGMENT_COUNT] = {
         [CPU_ES] = &sregs->es, [CPU_CS] = &sregs->cs, [CPU_SS] = &sregs->ss,
@@ -84,7 +86,7 @@ static void regs_to_kvm(struct kvm_regs *regs, const struct cpu_state *cpu)
 __attribute__((noinline)) static void segments_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
 {
     for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
-        segment_from_kvm(&cpu->segments[name], kvm_segment_of(sregs, name));
+        segment_from_kvm(&cpu->segments[name], vcpu_kvm_segment(sregs, name));
     segment_from_kvm(&cpu->ldt, &sregs->ldt);
     segment_from_kvm(&cpu->tr, &sregs->tr);
 }
@@ -103,6 +105,35 @@ static void tables_from_kvm(struct cpu_state *cpu, const struct kvm_sregs *sregs
     cpu->cr4 = sregs->cr4;
     cpu->cr8 = sregs->cr8;
     cpu->efer = sregs->efer;
+}
+
+/* After an INIT there is none. */
+static void show_paging(const struct vcpu *vcpu, struct cpu_state *cpu)
+{
+    if (vcpu->hides_paging && (cpu->cr0 & CR0_PE))
+        cpu->cr0 |= CR0_PG;
+}
+
+static void hide_paging(struct vcpu *vcpu, struct kvm_sregs *sregs, const struct cpu_state *cpu)
+{
+    vcpu->hides_paging = vcpu->machine->interprets_all && (cpu->cr0 & CR0_PG) && !cpu_is_long(cpu);
+    if (vcpu->hides_paging)
+        sregs->cr0 &= ~(uint64_t)CR0_PG;
+}
+
+bool vcpu_translate(const struct vcpu *vcpu, const struct cpu_state *cpu, gva_t gva, gpa_t *gpa)
+{
+    const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
+    const struct walk_context context = {.memory = vcpu->machine->memory,
+                                         .cr0 = cpu->cr0,
+                                         .cr3 = cpu->cr3,
+                                         .cr4 = cpu->cr4,
+                                         .efer = cpu->efer,
+                                         .physical_address_bits = widths ? widths->eax & 0xff : 48};
+    struct walk_result result;
+    bool is_there = walk_gva(&context, gva, WALK_PEEK, &result);
+    *gpa = is_there ? result.gpa : 0;
+    return is_there;
 }
 
 static void sregs_from_kvm(struct cpu_state *cpu, struct kvm_sregs *sregs)
@@ -131,7 +162,7 @@ static void events_from_kvm(struct cpu_state *cpu, const struct kvm_vcpu_events 
 static void sregs_to_kvm(struct kvm_sregs *sregs, const struct cpu_state *cpu)
 {
     for (enum cpu_segment_name name = 0; name < CPU_SEGMENT_COUNT; name++)
-        segment_to_kvm(kvm_segment_of(sregs, name), &cpu->segments[name]);
+        segment_to_kvm(vcpu_kvm_segment(sregs, name), &cpu->segments[name]);
     segment_to_kvm(&sregs->ldt, &cpu->ldt);
     segment_to_kvm(&sregs->tr, &cpu->tr);
     sregs->gdt = (struct kvm_dtable){.base = cpu->gdt.base, .limit = cpu->gdt.limit};
@@ -210,6 +241,7 @@ int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs
     regs_from_kvm(cpu, &page->regs);
     if (last->efer == SREGS_UNKNOWN || memcmp(last, &page->sregs, CONVERTED_BYTES))
         update_sregs(cpu, &page->sregs, last);
+    show_paging(vcpu, cpu);
     events_from_kvm(cpu, &page->events);
     cpu->cpl = find_cpl(cpu);
     cpu->halted = false;
@@ -228,8 +260,10 @@ int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts)
         return result;
     if (parts & VCPU_REGS)
         regs_from_kvm(cpu, &page->regs);
-    if (parts & VCPU_SREGS)
+    if (parts & VCPU_SREGS) {
         sregs_from_kvm(cpu, &page->sregs);
+        show_paging(vcpu, cpu);
+    }
     if (parts & VCPU_EVENTS)
         events_from_kvm(cpu, &page->events);
     cpu->cpl = find_cpl(cpu);
@@ -265,6 +299,7 @@ int vcpu_flush_tlb(struct vcpu *vcpu, const struct cpu_state *cpu)
 {
     struct kvm_sregs sregs = vcpu->run->s.regs.sregs;
     sregs_to_kvm(&sregs, cpu);
+    hide_paging(vcpu, &sregs, cpu);
     sregs.cr4 ^= CR4_PGE;
     return ioctl(vcpu->fd, KVM_SET_SREGS, &sregs) ? -errno : 0;
 }
@@ -275,6 +310,7 @@ int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned pa
     int result = parts & VCPU_REGS ? vcpu_store_regs(vcpu, cpu) : 0;
     if (!result && (parts & VCPU_SREGS)) {
         sregs_to_kvm(&page->sregs, cpu);
+        hide_paging(vcpu, &page->sregs, cpu);
         vcpu->run->cr8 = cpu->cr8; /* KVM takes it from here where it has no local APIC */
         result = put_part(vcpu, KVM_SYNC_X86_SREGS, KVM_SET_SREGS, &page->sregs);
     }

@@ -26,6 +26,9 @@ int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts);
 #define SREGS_UNKNOWN ~0ull
 int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last);
 
+/* Which field of struct kvm_sregs holds which segment register. */
+struct kvm_segment *vcpu_kvm_segment(struct kvm_sregs *sregs, enum cpu_segment_name name);
+
 /* VCPU_DEBUG alone. */
 int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
 
@@ -33,7 +36,13 @@ int vcpu_load_debug(struct vcpu *vcpu, struct cpu_state *cpu);
  * which is then to be stored with VCPU_SREGS. 0 or a negative errno. */
 int vcpu_flush_tlb(struct vcpu *vcpu, const struct cpu_state *cpu);
 
-/* Writes the parts, through the shared page where KVM takes them there: then KVM checks them at the next
+/* Where an address is, by the page tables of `cpu`; nothing is marked there as accessed. */
+bool vcpu_translate(const struct vcpu *vcpu, const struct cpu_state *cpu, gva_t gva, gpa_t *gpa);
+
+/* Paging of 32-bit modes is hidden from a KVM without hardware virtualization (interprets_all): it knows none
+ * but long mode's, and makes a triple fault of any other. The functions above show it all the same.
+ *
+ * Writes the parts, through the shared page where KVM takes them there: then KVM checks them at the next
  * entry, which fails with -EINVAL for values that no processor can have. vcpu_load_state must have read
  * them since the last entry, but for VCPU_REGS, which is written whole. 0 or a negative errno. */
 int vcpu_store_state(struct vcpu *vcpu, const struct cpu_state *cpu, unsigned parts);

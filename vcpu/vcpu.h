@@ -63,6 +63,8 @@ struct vcpu_machine {
     void (*ram_written)(void *owner, gpa_t gpa, uint64_t len);
     /* The end of interrupt of `vector`, which a local APIC passes on to an IOAPIC in userspace. */
     void (*ioapic_eoi)(void *owner, uint8_t vector);
+    /* Whether KVM has no hardware virtualization. NULL: it has. */
+    bool (*host_interprets)(void);
     struct trace_thread *const *trace; /* of each vCPU; NULL: nothing is traced */
     /* An MSR that is not KVM's: read into, or written from, *value. NULL: there are none. */
     enum vcpu_msr (*msr)(void *owner, uint32_t index, bool is_write, uint64_t *value);
@@ -135,6 +137,7 @@ struct vcpu {
     uint64_t traced_exits;                  /* exits that the trace has */
     struct bus_seen seen;                   /* the access that the exit was; ended 0: it was not just that */
     struct trace_ring *plain_ring;          /* trace_plain_ring() */
+    bool hides_paging; /* from KVM: vcpu_store_state */
     struct interpreter *interpreter;        /* of a machine that interprets, while it runs; else NULL */
     uint64_t place_key, place_rip;          /* what exit_trace.c has found out last */
     struct exit_note history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */

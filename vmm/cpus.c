@@ -54,6 +54,7 @@ int machine_create_cpus(struct vmm *machine, struct vmm_error *error)
                                                   .has_trapped = has_trapped(machine),
                                                   .run_ahead = !machine->config.no_run_ahead || interprets,
                                                   .queues_ud = machine->queues_ud,
+                                                  .host_interprets = host_interprets_ring0,
                                                   .interprets = interprets,
                                                   .interprets_all = interprets_all,
                                                   .ring3_seen = ends_in_ring3 ? &machine->ring3_seen : NULL,

@@ -125,8 +125,23 @@ START_TEST(a_halted_guest_is_stopped_by_the_time_limit)
 }
 END_TEST
 
+/* A KVM without hardware virtualization knows no such paging: there, in software, it is hidden from it. */
+START_TEST(paging_of_32_bits_reaches_the_controllers)
+{
+    struct vmm_host host;
+    vmm_host_probe(&host);
+    if (host.flavour == VMM_KVM_SOFTWARE)
+        run.config.ring0_engine = VMM_RING0_SOFTWARE;
+    run.config.irqchip = VMM_IRQCHIP_KERNEL;
+    run_flat("prot32-paged");
+    ck_assert_msg(run.end.reason == VMM_END_DEBUG_EXIT && run.end.value == 42, "ended by %s, value %u: %s",
+                  vmm_end_name(run.end.reason), run.end.value, run.log);
+}
+END_TEST
+
 void test_suite(Suite *suite)
 {
+    test_add(suite, paging_of_32_bits_reaches_the_controllers);
     test_add_slow(suite, guests_with_a_value_end_with_it, 60);
     test_add_slow(suite, guests_that_go_on_are_stopped_by_the_time_limit, 60);
     test_add_slow(suite, a_reset_and_a_halt_end_the_run, 60);
