@@ -137,7 +137,7 @@ struct vcpu {
     uint64_t traced_exits;                  /* exits that the trace has */
     struct bus_seen seen;                   /* the access that the exit was; ended 0: it was not just that */
     struct trace_ring *plain_ring;          /* trace_plain_ring() */
-    bool hides_paging; /* from KVM: vcpu_store_state */
+    bool hides_paging;                      /* from KVM: vcpu_store_state */
     struct interpreter *interpreter;        /* of a machine that interprets, while it runs; else NULL */
     uint64_t place_key, place_rip;          /* what exit_trace.c has found out last */
     struct exit_note history[VCPU_HISTORY]; /* the last exit is at exit_count - 1 */
