@@ -463,7 +463,10 @@ static int enter_stepping(struct vcpu *vcpu)
 /* The same where paging is hidden. Behind it the bases in the shared page are those from before. */
 static int enter_placed(struct vcpu *vcpu)
 {
-    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs, before = *sregs, placed;
+    struct kvm_sregs *sregs = &vcpu->run->s.regs.sregs, before, placed;
+    /* KVM adds to this what it has in hand and takes nothing away; written back it would be in hand again */
+    memset(sregs->interrupt_bitmap, 0, sizeof(sregs->interrupt_bitmap));
+    before = *sregs;
     if (!place_insn(vcpu, &placed))
         return -EOPNOTSUPP;
     if (ioctl(vcpu->fd, KVM_SET_SREGS, &placed))

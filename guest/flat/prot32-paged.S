@@ -14,7 +14,9 @@
 #define APIC_ID      0x20
 #define APIC_VERSION 0x30
 #define APIC_TPR     0x80
+#define APIC_EOI     0xb0
 #define APIC_SVR     0xf0
+#define APIC_ICR     0x300
 
 START32
     mov $TABLE_LOW, %edi
@@ -40,9 +42,9 @@ high:
     mov $DIRECTORY, %eax
     mov %eax, %cr3
     lgdt gdt_register + HIGH
-    mov $0x08, %eax
+    mov $0x18, %eax
     mov %eax, %fs
-    mov $0x10, %eax
+    mov $0x20, %eax
     mov %eax, %gs
     CHECK 1, testl $0x80000000, APIC + APIC_VERSION /* the registers' layout is the old one */
     mov APIC + APIC_VERSION, %eax
@@ -64,17 +66,48 @@ high:
     mov $0, %eax
     in $0x21, %al
     CHECK 7, cmp $0x5a, %eax
+    lidt idt_register + HIGH
+    mov $interrupt + HIGH, %eax /* an interrupt gate to it */
+    mov %cs, %edx
+    mov %ax, idt + HIGH + 0x40 * 8
+    mov %dx, idt + HIGH + 0x40 * 8 + 2
+    movw $0x8e00, idt + HIGH + 0x40 * 8 + 4
+    shr $16, %eax
+    mov %ax, idt + HIGH + 0x40 * 8 + 6
+    mov $HIGH + 0x300000, %esp
+    movl $0, APIC + APIC_TPR
+    movl $0x1ff, APIC + APIC_SVR
+    movl $0x40040, APIC + APIC_ICR /* to itself */
+    sti
+    nop
+    nop
+    cli
+    CHECK 9, cmpl $1, taken + HIGH
     mov $0x1b, %ecx
     rdmsr
     and $0xfffff000, %eax
     CHECK 8, cmp $0xfee00000, %eax
     EXIT 42
 
+interrupt:
+    incl taken + HIGH
+    movl $0, APIC + APIC_EOI
+    iret
+
     .balign 8
+idt:
+    .fill 0x41, 8, 0
 gdt:
     .quad 0
+    .quad 0x00cf9b000000ffff /* the loader's code and data */
+    .quad 0x00cf93000000ffff
     .quad 0xd0cf93000000ffff /* base 0xd0000000 */
     .quad 0xcfcf93fffffcffff /* base 0xcffffffc */
+taken:
+    .long 0
+idt_register:
+    .word 0x41 * 8 - 1
+    .long idt + HIGH
 gdt_register:
-    .word 3 * 8 - 1
+    .word 5 * 8 - 1
     .long gdt + HIGH
