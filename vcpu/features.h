@@ -18,7 +18,8 @@ int features_check(const char *text, struct vmm_error *error);
  * whose state KVM gives only to those who have asked the host for it; and what the emulator does not know and
  * instructions that it executes would have to heed: CET's shadow stacks and branch tracking, user interrupts,
  * FRED, APX; and what the emulator cannot execute and hardly a guest has: Key Locker, ENQCMD, MPX, lists of
- * MSRs, AVX10 beyond version 1, supervisor state of XSAVES. */
+ * MSRs, AVX10 beyond version 1, supervisor state of XSAVES. And on a processor of AMD's what only Intel's
+ * have. */
 void features_mask_impossible(struct cpuid_table *table);
 
 /* Takes out KVM's offer to flush the TLB of a vCPU that does not run at its next entry: one that executes in

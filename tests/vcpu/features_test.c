@@ -164,6 +164,19 @@ START_TEST(what_a_guest_cannot_have_is_never_there)
 }
 END_TEST
 
+START_TEST(a_processor_of_amds_has_no_msr_of_intels)
+{
+    const unsigned arch_capabilities = 1u << 29;
+    fill();
+    features_mask_impossible(&table);
+    ck_assert(entry(7, 0)->edx & arch_capabilities);
+    put(0, 0, false);
+    table.entries[table.count - 1].ebx = 0x68747541; /* "Auth" */
+    features_mask_impossible(&table);
+    ck_assert(!(entry(7, 0)->edx & arch_capabilities));
+}
+END_TEST
+
 START_TEST(a_vcpu_in_software_is_not_flushed_later)
 {
     fill();
@@ -192,5 +205,6 @@ void test_suite(Suite *suite)
     test_add(suite, nothing_named_is_nothing_taken);
     test_add(suite, what_is_not_understood_changes_nothing);
     test_add(suite, what_a_guest_cannot_have_is_never_there);
+    test_add(suite, a_processor_of_amds_has_no_msr_of_intels);
     test_add(suite, a_vcpu_in_software_is_not_flushed_later);
 }
