@@ -15,6 +15,7 @@
 #include "tests/harness.h"
 #include "vcpu/cpuid.h"
 #include "vcpu/emulate.h"
+#include "vcpu/state.h"
 
 #define SYNC_ALL  (KVM_SYNC_X86_REGS | KVM_SYNC_X86_SREGS | KVM_SYNC_X86_EVENTS)
 #define CODE_GPA  0x2000u
@@ -66,6 +67,9 @@ static int run(void)
     ck_assert(sigismember(&pending, machine.kick_signal)); /* else it would execute */
     page.kvm_dirty_regs = 0;
     looks++;
+    const uint64_t cr0_pg = 1u << 31, efer_lma = 1u << 10;
+    const struct kvm_sregs *sregs = &page.s.regs.sregs; /* other paging would be a triple fault */
+    ck_assert(!machine.interprets_all || !(sregs->cr0 & cr0_pg) || (sregs->efer & efer_lma));
     page.immediate_exit |= looks_left && !--looks_left;
     look_rip = page.s.regs.regs.rip;
     struct kvm_vcpu_events *events = &page.s.regs.events;
@@ -489,6 +493,36 @@ START_TEST(and_who_waits_is_looked_at_until_awake)
 }
 END_TEST
 
+START_TEST(and_paging_of_32_bits_is_hidden_from_kvm)
+{
+    static const uint8_t code[] = {0x0f, 0x22, 0xdb, /* mov cr3, ebx */
+                                   0x0f, 0x22, 0xc0, /* mov cr0, eax */
+                                   0xe9, 0xf7, 0x3f,
+                                   /* jmp 0x6000 */};
+    static const uint8_t far_code[] = {0xe4, 0x20, 0xeb, 0xfe}; /* in al, 0x20; jmp to itself */
+    struct cpu_state cpu;
+    set_up_for_all(code, sizeof(code), FLAGS_IF, 6);
+    ck_assert_int_eq(guest_mem_write(machine.memory, 0x3000, far_code, sizeof(far_code)), 0);
+    for (uint32_t i = 0; i < 16; i++) { /* 0x6000 is at 0x3000 */
+        uint32_t entry = (i == 6 ? 3 : i) << 12 | 3;
+        ck_assert_int_eq(guest_mem_write(machine.memory, 0x9000 + 4 * i, &entry, sizeof(entry)), 0);
+    }
+    put_u64(0xa000, 0x9003);
+    page.s.regs.sregs.cr0 = 0x11;
+    page.s.regs.regs.rax = 0x80000011;
+    page.s.regs.regs.rbx = 0xa000;
+    interpret(true);
+    ck_assert_uint_eq(steps, 1);
+    ck_assert_uint_eq(flushed.cs.base, (uint32_t)(0x3000 - 0x6000)); /* for that step */
+    ck_assert_uint_eq(page.s.regs.sregs.cs.base, 0);
+    ck_assert_uint_eq(page.s.regs.regs.rip, 0x6002);
+    ck_assert_uint_eq(page.s.regs.sregs.cr0, 0x11);
+    ck_assert_int_eq(vcpu_load_state(&vcpu, &cpu, VCPU_SREGS), 0);
+    ck_assert_uint_eq(cpu.cr0, 0x80000011);
+    tear_down();
+}
+END_TEST
+
 START_TEST(and_a_guest_that_is_single_stepped_is_ours)
 {
     static const uint8_t entry[4] = {ENTRY_GPA & 0xff, ENTRY_GPA >> 8, 0, 0};
@@ -510,6 +544,7 @@ void test_suite(Suite *suite)
     test_add(suite, and_an_interrupt_comes_behind_such_an_instruction);
     test_add(suite, and_an_interrupt_comes_before_such_an_instruction);
     test_add(suite, and_who_waits_is_looked_at_until_awake);
+    test_add(suite, and_paging_of_32_bits_is_hidden_from_kvm);
     test_add(suite, and_a_guest_that_is_single_stepped_is_ours);
     test_add(suite, ring_0_goes_on_until_it_waits);
     test_add(suite, without_if_nobody_looks);
