@@ -19,8 +19,10 @@ static const char *const flavour_meanings[] = {
     [VMM_KVM_UNKNOWN] = "nothing is known of its speed",
     [VMM_KVM_INTEL] = "guest code runs on the processor in every ring",
     [VMM_KVM_AMD] = "guest code runs on the processor in every ring",
-    [VMM_KVM_SOFTWARE] = ("guest user code runs on the processor; kernel code, real and protected mode are "
-                          "interpreted and some hundred times slower"),
+    [VMM_KVM_SOFTWARE] =
+        ("guest user code runs on the processor; kernel code, real and protected mode are "
+         "interpreted and some hundred times slower; so all code of Linux and of QEMU's test kernels "
+         "is executed by vmm (vmm run --ring0-engine)"),
 };
 
 static void print_text(const struct vmm_host *host)
