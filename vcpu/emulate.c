@@ -80,7 +80,7 @@ __attribute__((noinline)) static int store_all(struct vcpu *vcpu, struct emulati
     int result = emulation->tlb_stale ? vcpu_flush_tlb(vcpu, cpu) : 0;
     if (!result)
         result = vcpu_store_state(vcpu, cpu, parts);
-    return result ? result : store_vector(vcpu, cpu);
+    return result || vcpu->machine->interprets_all ? result : store_vector(vcpu, cpu);
 }
 
 static inline int store_registers(struct vcpu *vcpu, struct emulation *emulation, bool changed_system)
@@ -93,6 +93,14 @@ static inline int store_registers(struct vcpu *vcpu, struct emulation *emulation
 int emulation_load(struct vcpu *vcpu)
 {
     return load_registers(vcpu, vcpu->emulation);
+}
+
+int emulation_store_vector(struct vcpu *vcpu)
+{
+    struct cpu_state *cpu = &vcpu->emulation->cpu;
+    int result = store_vector(vcpu, cpu);
+    cpu->vector = (struct cpu_vector){.loaded = false};
+    return result;
 }
 
 int emulation_store(struct vcpu *vcpu, bool changed_system)

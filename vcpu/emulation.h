@@ -48,6 +48,8 @@ struct emulation *emulation_get(struct vcpu *vcpu);
  * errno. */
 int emulation_load(struct vcpu *vcpu);
 int emulation_store(struct vcpu *vcpu, bool changed_system);
+/* Vector state, which emulation_store leaves out where all code is executed in software. */
+int emulation_store_vector(struct vcpu *vcpu);
 
 /* Delivers the event that KVM has in hand; where that is a software interrupt's, executes its instruction. As
  * emulate_insn. */

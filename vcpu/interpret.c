@@ -112,9 +112,10 @@ int interpreter_begin(struct vcpu *vcpu)
     return 0;
 }
 
-void interpreter_end(struct vcpu *vcpu)
+int interpreter_end(struct vcpu *vcpu)
 {
     struct interpreter *interpreter = vcpu->interpreter;
+    int result = vcpu->machine->interprets_all ? emulation_store_vector(vcpu) : 0;
     vcpu->interpreter = NULL;
     vcpu->ahead_wanted = false;
     vcpu->on_exit &= ~(unsigned)VCPU_INTERPRETED;
@@ -122,6 +123,7 @@ void interpreter_end(struct vcpu *vcpu)
     set_signal_mask(vcpu, NULL);
     pthread_sigmask(SIG_SETMASK, &interpreter->before, NULL);
     free(interpreter);
+    return result;
 }
 
 /* A kick that is taken with the others has set immediate_exit before, which KVM_RUN and we look at. */
@@ -334,7 +336,8 @@ static enum stretch_end run_stretch(struct vcpu *vcpu, bool *has_executed, enum 
         coalesced_drain(vcpu->machine->coalesced);
     if (!is_running(vcpu))
         return STRETCH_NOT_OURS;
-    emulation->debug.refresh_in = 0; /* a stretch is many instructions, and KVM executed some before it */
+    if (!vcpu->machine->interprets_all)
+        emulation->debug.refresh_in = 0; /* a stretch is many instructions, and KVM executed some before it */
     int failure = emulation_load(vcpu);
     if (failure)
         return fail(vcpu, failure, end);

@@ -21,9 +21,9 @@
 #include "vcpu/vcpu.h"
 
 /* From the begin of vcpu_run to its end, on a machine that is to have it: vcpu->interpreter, the alarm, and
- * the signals. 0 or a negative errno. */
+ * the signals. 0 or a negative errno; it has ended all the same. */
 int interpreter_begin(struct vcpu *vcpu);
-void interpreter_end(struct vcpu *vcpu);
+int interpreter_end(struct vcpu *vcpu);
 
 /* Behind a KVM_RUN that came back. `is_between`: between two instructions, by a signal; else at an exit that
  * has been handled, and that KVM has to complete. As vcpu_emulate. */

@@ -245,7 +245,8 @@ int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs
     events_from_kvm(cpu, &page->events);
     cpu->cpl = find_cpl(cpu);
     cpu->halted = false;
-    cpu->vector = (struct cpu_vector){.loaded = false};
+    if (!vcpu->machine->interprets_all) /* else nobody has changed it meanwhile */
+        cpu->vector = (struct cpu_vector){.loaded = false};
     return 0;
 }
 

@@ -22,7 +22,7 @@ int vcpu_load_state(struct vcpu *vcpu, struct cpu_state *cpu, unsigned parts);
 
 /* The same of all but the debug registers, faster, into what an earlier call has filled: what is not in
  * VCPU_REGS is converted where it is not that of *last, KVM's of that call. last->efer ~0: there was none, or
- * *cpu has changed since. */
+ * *cpu has changed since. Where all code is executed in software, vector state stays in *cpu. */
 #define SREGS_UNKNOWN ~0ull
 int vcpu_reload_state(struct vcpu *vcpu, struct cpu_state *cpu, struct kvm_sregs *last);
 

@@ -165,8 +165,11 @@ enum vcpu_end vcpu_run(struct vcpu *vcpu)
     enum vcpu_end end = run(vcpu);
     if (trace_is_on())
         exit_trace_end(vcpu, end);
-    if (vcpu->interpreter)
-        interpreter_end(vcpu);
+    result = vcpu->interpreter ? interpreter_end(vcpu) : 0;
+    if (result) {
+        vcpu->error = -result;
+        end = VCPU_HOST_FAILED;
+    }
     return end;
 }
 

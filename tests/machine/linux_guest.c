@@ -273,6 +273,27 @@ void must_say(const struct linux_run *run, const char *text)
     ck_abort_msg("the guest does not say '%s' (%s)", text, vmm_end_name(run->end.reason));
 }
 
+/* What programs do with integers, floating point and vectors, with the output that they have elsewhere. */
+const char linux_programs[] =
+    "seq 1 60000 | md5sum # says 32e8d2bbb8984bd14d9ad0ccf2a33ea5\n"
+    "seq 1 60000 | gzip | gunzip | sha256sum # says "
+    "67235281ebbe500c400cb9fd79407125d547975f9fffe671917e0a8000df7dd3\n"
+    "awk 'BEGIN { for (i = 0; i < 300000; i++) sum += i * 0.37 / (i + 1); printf \"%.9f\\n\", sum }' "
+    "# says 110995.120160617\n"
+    "head -c 6000000 /dev/zero | sha512sum # says a6158901e3c8bed21c8836cb984f19daf08102d2\n"
+    "seq 1 20000 | sort -r | md5sum # says c7345da82422f5bbfb30e41a05540dc3\n";
+
+void must_say_what_is_expected(const struct linux_run *run)
+{
+    const char mark[] = "# says ";
+    for (const char *line = run->script ? strstr(run->script, mark) : NULL; line; line = strstr(line, mark)) {
+        char said[100];
+        line += strlen(mark);
+        snprintf(said, sizeof(said), "%.*s", (int)strcspn(line, "\n"), line);
+        must_say(run, said);
+    }
+}
+
 /* Every CPU has had local timer interrupts. */
 static void check_interrupts(const struct linux_run *run, unsigned cpu_count)
 {

@@ -54,6 +54,12 @@ void linux_need_speed(void);
 /* Fails the test unless the guest has said it on its console. */
 void must_say(const struct linux_run *run, const char *text);
 
+/* A script: what programs do with integers, floating point and vectors, each with the output that it has
+ * elsewhere. */
+extern const char linux_programs[];
+/* Fails the test unless each line of the run's script that ends with "# says TEXT" has done so. */
+void must_say_what_is_expected(const struct linux_run *run);
+
 /* The clock that the guest has chosen. */
 void check_clock(const struct linux_run *run);
 

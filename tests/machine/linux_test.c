@@ -49,6 +49,17 @@ START_TEST(linux_runs_with_a_trapped_ioapic)
 }
 END_TEST
 
+/* Where there is no hardware virtualization all of their instructions are executed in software. */
+START_TEST(linux_runs_programs)
+{
+    struct linux_run run = {.config = {.cpu_count = 2}, .input = "poweroff -f\n", .script = linux_programs};
+    linux_need_speed();
+    linux_run(&run);
+    must_say_what_is_expected(&run);
+    check_boot(&run);
+}
+END_TEST
+
 START_TEST(linux_reboots)
 {
     struct linux_run run = {.input = "reboot -f\n"};
@@ -354,6 +365,7 @@ void test_suite(Suite *suite)
     test_add_slow(suite, linux_uses_eight_cpus, 150);
     test_add_slow(suite, linux_runs_with_the_ioapic_outside, 150);
     test_add_slow(suite, linux_runs_with_a_trapped_ioapic, 150);
+    test_add_slow(suite, linux_runs_programs, 150);
     test_add_slow(suite, linux_reboots, 150);
     test_add_slow(suite, linux_uses_a_pci_disk_by_msix, 150);
     test_add_slow(suite, linux_uses_a_pci_disk_by_intx, 150);

@@ -37,7 +37,8 @@ static struct kvm_sregs flushed; /* by which KVM forgot translations */
 static unsigned debug_control;   /* of KVM_SET_GUEST_DEBUG */
 static unsigned steps;           /* instructions that KVM has executed, one at a time */
 static unsigned looks_left;      /* until the kick; 0: there is none */
-static unsigned sleeps;          /* looks until what halts is awake, with an interrupt; 0: never */
+static unsigned xsave_reads, xsave_writes;
+static unsigned sleeps; /* looks until what halts is awake, with an interrupt; 0: never */
 
 /* The two bytes at rip, which nobody else can execute. */
 static int step(void)
@@ -104,6 +105,19 @@ int ioctl(int fd, unsigned long request, ...)
         return 0;
     case KVM_SET_MP_STATE:
         mp_state = ((struct kvm_mp_state *)argument)->mp_state;
+        return 0;
+    case KVM_GET_XSAVE:
+    case KVM_GET_XSAVE2:
+        memset(argument, 0, 4096);
+        xsave_reads++;
+        return 0;
+    case KVM_SET_XSAVE:
+        xsave_writes++;
+        return 0;
+    case KVM_GET_XCRS:
+        *(struct kvm_xcrs *)argument = (struct kvm_xcrs){.nr_xcrs = 1, .xcrs = {{.value = 7}}};
+        return 0;
+    case KVM_CHECK_EXTENSION:
         return 0;
     case KVM_SET_DEBUGREGS:
     case KVM_SET_SIGNAL_MASK:
@@ -523,6 +537,21 @@ START_TEST(and_paging_of_32_bits_is_hidden_from_kvm)
 }
 END_TEST
 
+START_TEST(and_vector_state_stays_ours_until_the_end)
+{
+    static const uint8_t code[] = {0x0f, 0x58, 0xc1, 0xeb, 0xfb}; /* addps xmm0, xmm1; jmp back */
+    set_up_for_all(code, sizeof(code), FLAGS_IF, 4);
+    page.s.regs.sregs.cr4 = 0x600; /* OSFXSR, OSXMMEXCPT */
+    interpret(true);
+    ck_assert_uint_ge(vcpu.emulated_count, 2 * 4096);
+    ck_assert_uint_eq(xsave_reads, 1);
+    ck_assert_uint_eq(xsave_writes, 0);
+    ck_assert_int_eq(interpreter_end(&vcpu), 0);
+    ck_assert_uint_eq(xsave_writes, 1);
+    tear_down();
+}
+END_TEST
+
 START_TEST(and_a_guest_that_is_single_stepped_is_ours)
 {
     static const uint8_t entry[4] = {ENTRY_GPA & 0xff, ENTRY_GPA >> 8, 0, 0};
@@ -545,6 +574,7 @@ void test_suite(Suite *suite)
     test_add(suite, and_an_interrupt_comes_before_such_an_instruction);
     test_add(suite, and_who_waits_is_looked_at_until_awake);
     test_add(suite, and_paging_of_32_bits_is_hidden_from_kvm);
+    test_add(suite, and_vector_state_stays_ours_until_the_end);
     test_add(suite, and_a_guest_that_is_single_stepped_is_ours);
     test_add(suite, ring_0_goes_on_until_it_waits);
     test_add(suite, without_if_nobody_looks);
