@@ -18,8 +18,21 @@
 #define LEVEL_TYPE_SMT  1u
 #define LEVEL_TYPE_CORE 2u
 
-/* Linux since 6.3 leaves the topology to its caller: of these leaves there is the first level, which is
- * empty. */
+bool cpuid_is_amd(const struct cpuid_table *table)
+{
+    const uint32_t auth = 0x68747541; /* of "AuthenticAMD" */
+    const struct kvm_cpuid_entry2 *vendor = cpuid_find(table, 0, 0);
+    return vendor && vendor->ebx == auth;
+}
+
+uint8_t cpuid_address_bits(const struct cpuid_table *table)
+{
+    const struct kvm_cpuid_entry2 *sizes = cpuid_find(table, 0x80000008, 0);
+    return sizes ? sizes->eax & 0xff : 0;
+}
+
+/* Some KVMs (seen: Linux 6.18's) leave the topology to their caller: of these leaves there is the first
+ * level, which is empty. */
 static void add_core_level(struct cpuid_table *table, uint32_t leaf)
 {
     const struct kvm_cpuid_entry2 *first = cpuid_find(table, leaf, 0);

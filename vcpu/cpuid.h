@@ -26,6 +26,12 @@ int cpuid_load(int kvm_fd, struct cpuid_table *table);
 int cpuid_set(struct vcpu *vcpu, const struct cpuid_table *table, unsigned cpu_count, bool has_apic,
               struct vmm_error *error);
 
+/* Whether the processor is of AMD's. */
+bool cpuid_is_amd(const struct cpuid_table *table);
+
+/* MAXPHYADDR; 0 where the table does not say. */
+uint8_t cpuid_address_bits(const struct cpuid_table *table);
+
 /* The entry of a leaf, or NULL. */
 const struct kvm_cpuid_entry2 *cpuid_find(const struct cpuid_table *table, uint32_t leaf, uint32_t subleaf);
 

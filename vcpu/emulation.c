@@ -225,13 +225,9 @@ static const struct step_ops vcpu_step_ops = {
 
 /* ---- Its beginning and end ---- */
 
-#define AMD_EBX 0x68747541u /* "Auth" */
-
 struct emulation *emulation_create(struct vcpu *vcpu)
 {
     struct emulation *emulation = calloc(1, sizeof(*emulation));
-    const struct kvm_cpuid_entry2 *vendor = cpuid_find(vcpu->cpuid, 0, 0);
-    const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
     struct simd_code *simd = NULL;
     struct step_run *run = NULL;
     bool is_large = vcpu->machine->interprets;
@@ -250,8 +246,8 @@ struct emulation *emulation_create(struct vcpu *vcpu)
                                             .run = run,
                                             .ops = &vcpu_step_ops,
                                             .owner = vcpu,
-                                            .physical_address_bits = widths ? widths->eax & 0xff : 0,
-                                            .vendor_amd = vendor && vendor->ebx == AMD_EBX};
+                                            .physical_address_bits = cpuid_address_bits(vcpu->cpuid),
+                                            .vendor_amd = cpuid_is_amd(vcpu->cpuid)};
     return emulation;
 }
 

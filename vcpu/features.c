@@ -203,15 +203,12 @@ static void limit_avx10(struct kvm_cpuid_entry2 *entry)
         entry->ebx = (entry->ebx & ~0xffu) | 1;
 }
 
-#define AMD_EBX 0x68747541u /* "Auth" */
-
 /* No processor of AMD's has IA32_ARCH_CAPABILITIES. KVMs offer it there all the same, and not each can read
  * it. */
 static void mask_foreign(struct cpuid_table *table)
 {
     static const struct feature arch_capabilities = {"arch_capabilities", "", 7, 0, EDX, 29};
-    const struct kvm_cpuid_entry2 *vendor = cpuid_find(table, 0, 0);
-    if (vendor && vendor->ebx == AMD_EBX)
+    if (cpuid_is_amd(table))
         take_out(table, &arch_capabilities);
 }
 

@@ -123,13 +123,13 @@ static void hide_paging(struct vcpu *vcpu, struct kvm_sregs *sregs, const struct
 
 bool vcpu_translate(const struct vcpu *vcpu, const struct cpu_state *cpu, gva_t gva, gpa_t *gpa)
 {
-    const struct kvm_cpuid_entry2 *widths = cpuid_find(vcpu->cpuid, 0x80000008, 0);
+    uint8_t address_bits = cpuid_address_bits(vcpu->cpuid);
     const struct walk_context context = {.memory = vcpu->machine->memory,
                                          .cr0 = cpu->cr0,
                                          .cr3 = cpu->cr3,
                                          .cr4 = cpu->cr4,
                                          .efer = cpu->efer,
-                                         .physical_address_bits = widths ? widths->eax & 0xff : 48};
+                                         .physical_address_bits = address_bits ? address_bits : 48};
     struct walk_result result;
     bool is_there = walk_gva(&context, gva, WALK_PEEK, &result);
     *gpa = is_there ? result.gpa : 0;
