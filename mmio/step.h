@@ -141,8 +141,9 @@ struct step_outcome {
     bool changed_system; /* segments, control registers or descriptor tables are not what they were */
     bool task_switched;  /* the CPU is in another task; of EXCEPTION: one that its state has raised */
     const char *reason;  /* of UNSUPPORTED: a phrase, static */
-    /* Of UNSUPPORTED, where the instruction touches a device inside the kernel (kernel_len, else 0): the
-     * linear and the physical address, and the segment of its memory operand. */
+    /* Of UNSUPPORTED, where the instruction touches a device inside the kernel: the linear and the physical
+     * address, and the segment of its memory operand. kernel_len stays what the caller has put there where
+     * it does not. */
     gva_t kernel_gva;
     gpa_t kernel_gpa;
     uint8_t kernel_len, kernel_segment;

@@ -427,6 +427,16 @@ static bool has_one_address(const struct emulation *emulation, const struct step
     return addresses == 1;
 }
 
+/* Where the instruction is physically: in one piece, and below 4 GiB. */
+static bool find_code(const struct vcpu *vcpu, gva_t linear, unsigned len, gpa_t *gpa)
+{
+    const struct cpu_state *cpu = &vcpu->emulation->cpu;
+    gpa_t last;
+    return len && vcpu_translate(vcpu, cpu, linear, gpa) &&
+           vcpu_translate(vcpu, cpu, (uint32_t)(linear + len - 1), &last) && last == *gpa + len - 1 &&
+           !(last >> 32);
+}
+
 /* Where paging is hidden from KVM, it takes an address for a physical one. So the base of the code segment,
  * and of the segment by which a device inside the kernel is addressed, are moved for one instruction: from
  * where it and the device are to where they are physically. False: more would have to be moved. */
@@ -436,8 +446,7 @@ static bool place_insn(struct vcpu *vcpu, struct kvm_sregs *placed)
     const struct cpu_state *cpu = &vcpu->emulation->cpu;
     gva_t linear = (uint32_t)(cpu->segments[CPU_CS].base + cpu->rip);
     gpa_t code;
-    if (vcpu->interpreter->left_rip != cpu->rip || linear % PAGE_BYTES + left->byte_count > PAGE_BYTES ||
-        !vcpu_translate(vcpu, cpu, linear, &code) || code >> 32)
+    if (vcpu->interpreter->left_rip != cpu->rip || !find_code(vcpu, linear, left->byte_count, &code))
         return false;
     *placed = vcpu->run->s.regs.sregs;
     placed->cs.base = (uint32_t)(placed->cs.base + code - linear);
@@ -493,7 +502,7 @@ static bool step_in_kvm(struct vcpu *vcpu, enum vcpu_end *end)
         return true;
     result = vcpu->hides_paging ? enter_placed(vcpu) : enter_stepping(vcpu);
     if (result == -EOPNOTSUPP) {
-        vcpu->unsupported = "a device inside the kernel, with paging that its KVM does not know";
+        vcpu->unsupported = "what only KVM executes, where paging that it does not know scatters it";
         *end = VCPU_NOT_EXECUTED;
         return false;
     }
@@ -502,7 +511,7 @@ static bool step_in_kvm(struct vcpu *vcpu, enum vcpu_end *end)
 
 static bool interpret_all(struct vcpu *vcpu, bool is_between, enum vcpu_end *end)
 {
-    bool has_executed;
+    bool has_executed = false; /* which no alarm asks for here */
     for (;;) {
         if (run_stretches(vcpu, is_between, &has_executed, end) == STRETCH_ENDED)
             return false;

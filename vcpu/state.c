@@ -129,6 +129,7 @@ bool vcpu_translate(const struct vcpu *vcpu, const struct cpu_state *cpu, gva_t 
                                          .cr3 = cpu->cr3,
                                          .cr4 = cpu->cr4,
                                          .efer = cpu->efer,
+                                         .flags_ac = true, /* no matter whose page it is */
                                          .physical_address_bits = address_bits ? address_bits : 48};
     struct walk_result result;
     bool is_there = walk_gva(&context, gva, WALK_PEEK, &result);

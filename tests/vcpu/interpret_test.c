@@ -11,6 +11,7 @@
 #include <string.h>
 #include <sys/ioctl.h>
 
+#include "base/bytes.h"
 #include "ept/memory.h"
 #include "tests/harness.h"
 #include "vcpu/cpuid.h"
@@ -507,32 +508,60 @@ START_TEST(and_who_waits_is_looked_at_until_awake)
 }
 END_TEST
 
-START_TEST(and_paging_of_32_bits_is_hidden_from_kvm)
+/* With an instruction for KVM behind the change to 32-bit paging, in which page 6 is at 0x3000 and page 7
+ * where `seventh` says: at 0x6000 + offset. */
+static void set_up_paged(unsigned offset, unsigned seventh)
 {
-    static const uint8_t code[] = {0x0f, 0x22, 0xdb, /* mov cr3, ebx */
-                                   0x0f, 0x22, 0xc0, /* mov cr0, eax */
-                                   0xe9, 0xf7, 0x3f,
-                                   /* jmp 0x6000 */};
     static const uint8_t far_code[] = {0xe4, 0x20, 0xeb, 0xfe}; /* in al, 0x20; jmp to itself */
-    struct cpu_state cpu;
+    uint8_t code[] = {0x0f, 0x22, 0xdb,                         /* mov cr3, ebx */
+                      0x0f, 0x22, 0xc0,                         /* mov cr0, eax */
+                      0xe9, 0,    0};                           /* jmp there */
+    store_le16(code + 7, (uint16_t)(0x6000 + offset - CODE_GPA - sizeof(code)));
     set_up_for_all(code, sizeof(code), FLAGS_IF, 6);
-    ck_assert_int_eq(guest_mem_write(machine.memory, 0x3000, far_code, sizeof(far_code)), 0);
-    for (uint32_t i = 0; i < 16; i++) { /* 0x6000 is at 0x3000 */
-        uint32_t entry = (i == 6 ? 3 : i) << 12 | 3;
+    for (uint32_t i = 0; i < 16; i++) {
+        uint32_t entry = (i == 6 ? 3 : i == 7 ? seventh : i) << 12 | 3;
         ck_assert_int_eq(guest_mem_write(machine.memory, 0x9000 + 4 * i, &entry, sizeof(entry)), 0);
+    }
+    for (unsigned i = 0; i < sizeof(far_code); i++) {
+        gpa_t gpa = offset + i < 0x1000 ? 0x3000 + offset + i : (seventh << 12) + offset + i - 0x1000;
+        ck_assert_int_eq(guest_mem_write(machine.memory, gpa, far_code + i, 1), 0);
     }
     put_u64(0xa000, 0x9003);
     page.s.regs.sregs.cr0 = 0x11;
     page.s.regs.regs.rax = 0x80000011;
     page.s.regs.regs.rbx = 0xa000;
+}
+
+static void check_paged_step(unsigned offset)
+{
+    struct cpu_state cpu;
+    set_up_paged(offset, 4);
     interpret(true);
     ck_assert_uint_eq(steps, 1);
     ck_assert_uint_eq(flushed.cs.base, (uint32_t)(0x3000 - 0x6000)); /* for that step */
     ck_assert_uint_eq(page.s.regs.sregs.cs.base, 0);
-    ck_assert_uint_eq(page.s.regs.regs.rip, 0x6002);
+    ck_assert_uint_eq(page.s.regs.regs.rip, 0x6002 + offset);
     ck_assert_uint_eq(page.s.regs.sregs.cr0, 0x11);
     ck_assert_int_eq(vcpu_load_state(&vcpu, &cpu, VCPU_SREGS), 0);
     ck_assert_uint_eq(cpu.cr0, 0x80000011);
+    tear_down();
+}
+
+START_TEST(and_paging_of_32_bits_is_hidden_from_kvm)
+{
+    check_paged_step(0);
+    check_paged_step(0xfff); /* across two pages that are neighbours physically, too */
+}
+END_TEST
+
+START_TEST(and_an_instruction_for_kvm_that_is_scattered_ends_the_run)
+{
+    enum vcpu_end end;
+    set_up_paged(0xfff, 5);
+    ck_assert(!vcpu_interpret(&vcpu, true, &end));
+    ck_assert_int_eq(end, VCPU_NOT_EXECUTED);
+    ck_assert_ptr_nonnull(vcpu.unsupported);
+    ck_assert_uint_eq(steps, 0);
     tear_down();
 }
 END_TEST
@@ -574,6 +603,7 @@ void test_suite(Suite *suite)
     test_add(suite, and_an_interrupt_comes_before_such_an_instruction);
     test_add(suite, and_who_waits_is_looked_at_until_awake);
     test_add(suite, and_paging_of_32_bits_is_hidden_from_kvm);
+    test_add(suite, and_an_instruction_for_kvm_that_is_scattered_ends_the_run);
     test_add(suite, and_vector_state_stays_ours_until_the_end);
     test_add(suite, and_a_guest_that_is_single_stepped_is_ours);
     test_add(suite, ring_0_goes_on_until_it_waits);
