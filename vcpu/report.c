@@ -289,10 +289,11 @@ static void report_state(struct vcpu *vcpu, const struct cpu_state *cpu)
     report_code(vcpu, cpu);
 }
 
-static bool host_interprets(const struct vcpu *vcpu)
+/* Where it is not hidden from KVM (state.h), paging of 32-bit modes is none on such a host. */
+static bool lacks_paging(const struct vcpu *vcpu)
 {
     const struct vcpu_machine *machine = vcpu->machine;
-    return machine->host_interprets && machine->host_interprets();
+    return !machine->interprets_all && machine->host_interprets && machine->host_interprets();
 }
 
 void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
@@ -307,10 +308,10 @@ void vcpu_report(struct vcpu *vcpu, enum vcpu_end end)
              "trace has the rip of its exits");
     else
         report_state(vcpu, &cpu);
-    if (end == VCPU_SHUTDOWN && !result && (cpu.cr0 & CR0_PE) && !cpu_is_long(&cpu) && host_interprets(vcpu))
-        LINE("  this host's KVM, without hardware virtualization, knows no paging but that of long mode, and "
-             "makes "
-             "a triple fault of any other");
+    if (end == VCPU_SHUTDOWN && !result && (cpu.cr0 & CR0_PE) && !cpu_is_long(&cpu) && lacks_paging(vcpu))
+        LINE("  this host's KVM, without hardware virtualization, makes a triple fault of paging in other "
+             "modes than "
+             "long mode; with ring 0 in software it works");
     vcpu_report_last(vcpu);
 }
 

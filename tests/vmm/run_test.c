@@ -243,6 +243,25 @@ START_TEST(a_test_kernel_is_ours_without_hardware_virtualization)
 }
 END_TEST
 
+/* Which is only to be said where it is so. */
+START_TEST(paging_that_kvm_does_not_know_is_explained)
+{
+    const char note[] = "makes a triple fault of paging in other modes than long mode";
+    struct vmm_host host;
+    test_need_kvm();
+    vmm_host_probe(&host);
+    bool is_kvms = host.flavour == VMM_KVM_SOFTWARE && !test_runs_ring0();
+    program_run("run --flat prot32 flat/prot32-triple.bin", &run);
+    ck_assert_msg(run.status == 6 && !strstr(run.err, note) == !is_kvms, "%s", run.err);
+    program_run("run --flat long64 flat/long64-triple.bin", &run);
+    ck_assert_msg(run.status == 6 && !strstr(run.err, note), "%s", run.err);
+    if (host.flavour != VMM_KVM_SOFTWARE)
+        return;
+    program_run("run --ring0-engine software --flat prot32 flat/prot32-triple.bin", &run);
+    ck_assert_msg(run.status == 6 && !strstr(run.err, note), "%s", run.err);
+}
+END_TEST
+
 START_TEST(doctor_speaks_json)
 {
     program_run("doctor --json", &run);
@@ -639,6 +658,7 @@ void test_suite(Suite *suite)
     test_add(suite, accesses_are_traced_without_the_instructions_that_make_them);
     test_add(suite, marks_are_said_in_the_order_in_which_they_were_reached);
     test_add(suite, acpi_tables_go_to_a_new_directory);
+    test_add(suite, paging_that_kvm_does_not_know_is_explained);
     test_add(suite, a_test_kernel_is_ours_without_hardware_virtualization);
     test_add(suite, what_nobody_can_execute_has_its_status);
     test_add(suite, a_program_without_standard_files_keeps_out_of_the_guest);
