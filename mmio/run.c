@@ -19,7 +19,7 @@
 #define DECODED_FEW    128u
 #define DECODED_MANY   4096u
 #define BLOCKS_FEW     64u
-#define BLOCKS_MANY    4096u
+#define BLOCKS_MANY    2048u
 #define COMPARED_BYTES 16u /* of code, which must not leave its page */
 
 /* An instruction, and its bytes with a mask for their number. */
